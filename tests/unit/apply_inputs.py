@@ -69,7 +69,10 @@ def observed_field(tmp_path, monkeypatch):
     image[1] = 0.5
     grid = {"cluster": ids, "band": [0.5, 1.5]}
     pixels = {"y": [-12.0, 12.0], "x": [-12.0, 12.0]}
-    images = xr.Dataset({"counts": (("cluster", "band", "y", "x"), counts), **common}, grid)
+    bounds = ("band", "edge"), [[0.2, 0.8], [0.8, 2.3]]
+    offsets = {axis: [-18.0, -6.0, 6.0, 18.0] for axis in "yx"}
+    variables = {"counts": (("cluster", "band", "y", "x"), counts), "band_bounds": bounds, **common}
+    images = xr.Dataset(variables, grid | offsets)
     smoothed = xr.Dataset({"image": (("cluster", "band", "y", "x"), image), **common}, grid | pixels)
     write_netcdf(images, tmp_path / "images.nc", "test", MADE)
     write_netcdf(smoothed, tmp_path / "smoothed.nc", "test", MADE)
@@ -99,6 +102,7 @@ def observed_field(tmp_path, monkeypatch):
 def write_detections(folder, columns):
     rows = len(columns["ID_SRC"])
     position = {"RA": np.linspace(136, 137, rows), "DEC": np.zeros(rows), "ML_CTS": np.full(rows, 50.0)}
+    position["EXT_LIKE"] = np.zeros(rows)
     table = Table({**position, **columns}, meta={"EXTNAME": "CATALOGUE"})
     table.write(folder / "catalogue.fits", overwrite=True)
 

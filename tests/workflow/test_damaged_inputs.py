@@ -24,8 +24,10 @@ HERE, SCRIPTS = Path(__file__).parent, ROOT / "workflow" / "scripts"
 FINITE = {"image", "mu", "sigma", "member_mu", "member_sigma", "sigma_calibrated", "quantile"}
 #: not read: the report and the summary only name the catalogues; figures are copied into the report by snakemake
 NOT_READ = {
-    *(("report", name) for name in ("masses", "figures", "comparisons", "metrics", "predictions")),  # only hashed
-    *(("summarise", f"masses.{suffix}") for suffix in ("fits", "vot", "ecsv", "nc")),
+    *(
+        ("report", name) for name in ("masses", "pages", "figures", "comparisons", "metrics", "predictions")
+    ),  # only hashed
+    *(("summarise", f"masses.{suffix}") for suffix in ("fits", "vot", "ecsv", "nc", "cards.nc")),
     ("aggregate_ensemble", "weights"),  # only hashed
     ("plot_spread", "truth"),  # that of two clusters' realizations alone
 }

@@ -9,7 +9,7 @@ import yaml
 from browser import CHROMIUM, opened
 
 pytestmark = pytest.mark.workflow
-CATEGORIES = {"Comparison", "Observed field", "Results", "Sample", "Training"}
+CATEGORIES = {"Comparison", "Accuracy", "Observed field", "Sample", "Training"}
 FIGURES = {"energy_bands", "sample", "training", "predictions", "spread", "baselines", "calibration"}
 FIGURES |= {"bias", "bias_supplement"}
 #: an element, style or script that asks for something at another place

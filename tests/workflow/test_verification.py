@@ -54,8 +54,8 @@ def test_a_finished_run_verifies_and_all_its_files_are_covered(results, capsys):
     verified = verify(results / "test", Files.around(results / "test"))
     assert sum(verified.compared.values()) > 150
     assert verified.chains == 4
-    regions = "results/test/fiducial/observed/tiny_observed/masses.reg"
-    assert verified.silent == ["results/test/config.yaml", regions, "results/test/report.html"]
+    page, regions = (f"results/{FIDUCIAL}/observed/tiny_observed/{name}" for name in ("clusters.html", "masses.reg"))
+    assert verified.silent == ["results/test/config.yaml", page, regions, "results/test/report.html"]
     assert verified.unnamed == []
     assert verified.absent == {}
     assert {

@@ -30,6 +30,27 @@ use rule step as infer_observed with:
         device="cpu",  # this takes seconds and gives the same bytes everywhere
 
 
+use rule step as write_page with:
+    """Write the page of an observed field: a map, a table, and a card with a picture of each cluster."""
+    input:
+        masses=f"{EXPERIMENT}/observed/{{field}}/masses.fits",
+        cards=f"{EXPERIMENT}/observed/{{field}}/masses.cards.nc",
+    output:
+        output=f"{EXPERIMENT}/observed/{{field}}/clusters.html",
+    log:
+        f"{EXPERIMENT}/logs/write_page_{{field}}.log",
+    benchmark:
+        f"{EXPERIMENT}/benchmarks/write_page_{{field}}.tsv"
+    conda:
+        "../../envs/train.yaml"
+    resources:
+        mem_mb=each_try(2000),
+        runtime=each_try(10),
+    params:
+        step="cards.page.write_page",
+        code=[code("step", "cards.page"), texts_hash(ROOT / "src" / "clustermass" / "cards" / "web")],
+
+
 use rule step as compare_published with:
     """Compare the masses of an observed field with published ones: offset, trends and scatter."""
     input:

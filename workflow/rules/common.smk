@@ -85,7 +85,6 @@ REALIZATION_FILES = ("events", "exposure", "catalogue", "truth", "matches")
 REALIZATION = "results/skies/{sky}/{realization}"
 EXPERIMENT = f"results/{RUN}/{{experiment}}"
 TEST_SKY = f"{EXPERIMENT}/skies/{{test_sky}}"
-CAPTIONS = sorted((ROOT / "workflow" / "report").glob("*.*"))
 BOX_ARCSEC = config["images"]["box_pixels"] * config["images"]["pixel_arcsec"]
 SKIES_BY_KIND = {
     (source, observed): [
@@ -156,6 +155,11 @@ def code(script, *modules):
 def step(function):
     """Return the name of a function of the package and the hash of its module, as params of the rule that calls it."""
     return {"step": function, "code": code("step", function.rpartition(".")[0])}
+
+
+def texts_hash(folder):
+    """Return a hash of the text files in a folder, which aren't code of a step but decide what it writes."""
+    return config_hash({path.name: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.*"))})
 
 
 def cosmology_of(sky):

@@ -35,6 +35,7 @@ rule report:
     input:
         figures=all_figures(),
         masses=all_masses(),
+        pages=all_pages(),
         comparisons=all_comparisons(),
         metrics=all_metrics() + all_metrics_of_test_skies(),
         predictions=all_predictions(),
@@ -54,7 +55,7 @@ rule report:
         runtime=each_try(10),
     params:
         config=config_hash(without_execution_keys(config)),
-        captions=config_hash({path.name: path.read_text(encoding="utf-8") for path in CAPTIONS}),
+        captions=texts_hash(ROOT / "workflow" / "report"),
         code=code("report", "report.summary"),
     script:
         "../scripts/report.py"

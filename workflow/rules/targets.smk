@@ -39,7 +39,7 @@ def all_comparisons():
 
 
 #: endings of the files beside masses.fits: the same table, regions for DS9, and the field's coverage
-BESIDE_MASSES = ["vot", "ecsv", "nc", "reg", "moc.fits"]
+BESIDE_MASSES = ["vot", "ecsv", "nc", "reg", "moc.fits", "cards.nc"]
 
 
 def all_masses():
@@ -49,6 +49,10 @@ def all_masses():
         field=FIELDS,
         suffix=["fits", *BESIDE_MASSES],
     )
+
+
+def all_pages():
+    return expand(f"{EXPERIMENT}/observed/{{field}}/clusters.html", experiment=WEIGHING, field=FIELDS)
 
 
 def all_metrics():
@@ -143,6 +147,7 @@ def all_targets():
         *all_metrics(),
         *all_metrics_of_test_skies(),
         *all_masses(),
+        *all_pages(),
         *all_comparisons(),
         *all_figures(),
     ]

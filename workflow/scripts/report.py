@@ -1,8 +1,11 @@
 """Script of the rule report: makes snakemake write the report with figures, numbers in captions, settings and costs."""
 
+import base64
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import yaml
 from clustermass.io.files import atomic
@@ -16,6 +19,36 @@ from clustermass.report.summary import for_captions
 from clustermass.report.summary import settings_text
 from clustermass.report.summary import read_summary
 
+TITLE = "Galaxy cluster masses"
+#: end of a figure's path -> what it shows, for the start page
+START = {
+    "/figures/predictions.png": "Predicted against true masses of the test clusters",
+    "/figures/baselines.png": "Scatter and bias of the networks beside other estimates, on the same clusters",
+    "/masses.png": "Masses of an observed field",
+}
+
+
+def start_page(inputs: Any, folder: Path) -> tuple[dict[str, Any], list[Path]]:
+    """Return links to pages and catalogues (relative to `folder`) and figures' texts; and the figures' paths."""
+    links = []
+    for kind, paths in (("Clusters of", inputs.pages), ("Mass catalogue of", inputs.masses)):
+        for path in (Path(one).relative_to(folder) for one in paths if one.endswith((".html", "masses.fits"))):
+            experiment, _, field, _ = path.parts
+            links.append({"href": quote(path.as_posix()), "text": f"{kind} {field}, {experiment}"})
+    found = {end: next((path for path in inputs.figures if path.endswith(end)), None) for end in START}
+    figures = [Path(path) for path in found.values() if path]
+    return {"links": links, "figures": [{"text": START[end]} for end, path in found.items() if path]}, figures
+
+
+def finished(text: str, figures: list[Path]) -> str:
+    """Return the report with its own title and the figures of its start page."""
+    text = text.replace("<title>Snakemake Report</title>", f"<title>{TITLE}</title>")
+    for number, path in enumerate(figures):
+        data = base64.b64encode(path.read_bytes()).decode()
+        text = text.replace(f"@figure{number}@", f"data:image/png;base64,{data}")
+    return text
+
+
 with step(snakemake.log[0], snakemake.rule):
     workflow, results = PACKAGE.parents[1] / "workflow", Path(snakemake.output.report).parents[1]
     summary = read_summary(Path(snakemake.input.summary))
@@ -28,6 +61,7 @@ with step(snakemake.log[0], snakemake.rule):
         "settings": settings_text(config),
     }
     overlay = Path(snakemake.log[0]).with_name("report_config.yaml")
+    record["start"], shown = start_page(snakemake.input, Path(snakemake.output.report).parent)
     facts = {"facts": for_captions(summary["experiments"]), "record": record}
     overlay.write_text(yaml.safe_dump({**config, **facts}), encoding="utf-8")
     with atomic(snakemake.output.report) as page, Path(snakemake.log[0]).open("a") as log:
@@ -35,5 +69,6 @@ with step(snakemake.log[0], snakemake.rule):
         command += ["--configfile", str(overlay), "--report", str(page)]
         command += ["--report-stylesheet", str(workflow / "report" / "report.css"), "--", *snakemake.input.figures]
         subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
+        page.write_text(finished(page.read_text(encoding="utf-8"), shown), encoding="utf-8")
     made_from = [*snakemake.input, snakemake.output.settings, snakemake.output.report]
     write_json({"provenance": provenance("report", config, made_from)}, snakemake.output.provenance)

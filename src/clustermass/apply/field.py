@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import xarray as xr
 from astropy.table import Table
 
+from clustermass.apply.card_data import MOST_CLUSTERS, card_images, cards_beside
 from clustermass.apply.catalogue import CataloguePaths, Columns
 from clustermass.apply.masses import AppliedEnsemble
 from clustermass.config import models, sky_models
@@ -91,7 +92,8 @@ def masses_of_field(
     with Ensemble.load(ensemble) as trained:
         used = trained.named().values() if ensemble.is_dir() else [ensemble]
         logs = logs_beside(output)[:1] if log else ()
-        check_outputs([*CataloguePaths.beside(output), *logs], overwrite, [*inputs, *used])
+        written = [*CataloguePaths.beside(output), cards_beside(output), output.with_suffix(".html"), *logs]
+        check_outputs(written, overwrite, [*inputs, *used])
         sky = sky_of_files(events, catalogue, exposure, exposure_s, columns, catalogue_bands)
         settings = {"catalogue_columns": columns or {}, "catalogue_bands": catalogue_bands, "exposure_s": exposure_s}
         with log_of_result(output, "masses") if log else nullcontext():
@@ -172,8 +174,11 @@ def _masses(
     """Convert the field, write its mass catalogue and return it."""
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
         field = cut_for(applied.network, applied.trained.weights[0], sky, Path(folder))
-        columns: list[Columns] = []
+        columns, pictures, number = list[Columns](), list[xr.Dataset](), 0
         for part in field.parts:
+            number += part.sizes["cluster"]
+            if number <= MOST_CLUSTERS:
+                pictures.append(card_images(part))
             smoothed, _ = preprocessed(part, cast("Recipe", applied.network.preprocessing), "images of the field")
             smoothed["n_phot"] = "cluster", photons_of(part["counts"].values)
             smoothed["covered_fraction"] = "cluster", applied.covered(smoothed, field.exposure)
@@ -181,7 +186,8 @@ def _masses(
                 applied.trained.check_grid(smoothed)
             columns.append(applied.columns(smoothed, "images of the field"))
             simulated = part.attrs["simulated"]
-        table = applied.write(columns, {REALIZATION: field.catalogue}, output, simulated, cosmology, acronym, made_by)
+        catalogues = {REALIZATION: field.catalogue}
+        table = applied.write(columns, pictures, catalogues, output, simulated, cosmology, acronym, made_by)
         write_moc([field.exposure], CataloguePaths.beside(output).moc, made_by)
         return table
 

@@ -12,6 +12,7 @@ import xarray as xr
 from astropy.table import Table
 from numpy.typing import NDArray
 
+from clustermass.apply.card_data import MOST_CLUSTERS, card_images, cards_beside, write_cards
 from clustermass.apply.catalogue import CataloguePaths, Columns, header_cards, iau_names, write_catalogue
 from clustermass.apply.columns import excess_error, flags, good, mass_columns, predicted_mixture, sizes
 from clustermass.apply.conclusion import conclude
@@ -67,7 +68,7 @@ def infer_observed(
     exposures: Sequence[Path] = (),
     made_by: Mapping[str, Any] | None = None,
 ) -> None:
-    """Predict the masses of an observed field and write its catalogue in four formats, its regions and its coverage.
+    """Predict the masses of an observed field and write its catalogue in four formats, regions, coverage and cards.
 
     The total error is given by LOGM500_ERR^2 = s_a^2 + s_e^2 + s_z^2. The aleatoric part s_a and the epistemic part s_e
     are recalibrated. The part s_z is half the difference of the ensemble's masses at z + e and z - e, where e is the
@@ -91,7 +92,8 @@ def infer_observed(
     ensemble, calibration, domain, weights
         `ensemble.nc`, `calibration.json`, `domain.nc` and the members' safetensors of one experiment.
     output
-        Catalogue to write, .fits; .vot, .ecsv, .nc and .reg are written beside it, and with `exposures` .moc.fits.
+        Catalogue to write, .fits; .vot, .ecsv, .nc, .reg and .cards.nc are written beside it, and with `exposures`
+        .moc.fits.
     simulated
         Whether the field is simulated: names then begin with "SIM", and the header says so. A field whose images are
         marked as simulated counts as simulated in any case.
@@ -104,7 +106,7 @@ def infer_observed(
         Provenance to write; if None, the provenance of this step.
     """
     applied = AppliedEnsemble.read(Ensemble(ensemble, calibration, domain, tuple(weights)), device, mass_prior)
-    field = _with_photons(load_sample(smoothed), images)
+    field, pictures = _with_photons(load_sample(smoothed), images)
     if exposures:
         realization, covered = field["realization"].values.astype(str), np.zeros(field.sizes["cluster"])
         for path, exposure in zip(images, exposures, strict=True):
@@ -118,27 +120,30 @@ def infer_observed(
     made_by = made_by or provenance("infer_observed", settings, inputs)
     simulated = simulated or bool(field.attrs["simulated"])
     of_realization = {realization_of(path): table for path, table in zip(images, catalogues, strict=True)}
-    applied.write([columns], of_realization, output, simulated, cosmology, acronym, made_by)
+    applied.write([columns], pictures, of_realization, output, simulated, cosmology, acronym, made_by)
     if exposures:
         write_moc(map(ExposureMap.read, exposures), CataloguePaths.beside(output).moc, made_by)
 
 
-def _with_photons(field: xr.Dataset, images: Sequence[Path]) -> xr.Dataset:
-    """Return `field` with `n_phot`, the number of photons in each image.
+def _with_photons(field: xr.Dataset, images: Sequence[Path]) -> tuple[xr.Dataset, list[xr.Dataset]]:
+    """Return `field` with `n_phot`, the number of photons in each image, and the `card_images` of each file.
 
     Only one file of images is in memory at a time. The attribute `simulated` is True if any of these files says so.
     """
-    simulated, ids, photons = False, [], []
+    simulated, ids, photons, pictures = False, [], [], []
     for path in images:
-        part = read_netcdf(path, ("counts",))
+        part = read_netcdf(path, ("counts", "band_bounds", "x", "y"))
         simulated |= part.attrs.get("simulated") == "true"
         ids += part["cluster"].values.astype(str).tolist()
         photons.append(photons_of(part["counts"].values))
+        if len(ids) <= MOST_CLUSTERS:
+            pictures.append(card_images(part))
     rows = find_rows(field["cluster"].values.tolist(), ids)
     if (lost := field["cluster"].values[rows < 0]).size:
         text = f"lacks {lost.size} clusters of the smoothed images ({lost[0]} is one). Delete both and run again."
         raise InputError(f"{images[0]}: {text}")
-    return field.assign(n_phot=("cluster", np.concatenate(photons)[rows])).assign_attrs(simulated=simulated)
+    field = field.assign(n_phot=("cluster", np.concatenate(photons)[rows])).assign_attrs(simulated=simulated)
+    return field, pictures
 
 
 @dataclass(frozen=True)
@@ -166,32 +171,42 @@ class AppliedEnsemble:
             device=device,
         )
 
+    @property
+    def circle_arcsec(self) -> float:
+        """Radius beyond which the networks see nothing; infinite if they see a square."""
+        return float(self.network.preprocessing.get("circle_arcsec") or np.inf)
+
+    def shown(self, field: xr.Dataset) -> FloatArray:
+        """Return half the width of sky in the networks' image of each cluster, (cluster,) arcsec."""
+        cut, recipe = self.network.cutting["images"], cast("Recipe", self.network.preprocessing)
+        return half_widths_arcsec(recipe, field["redshift"].values, cut["box_pixels"] * cut["pixel_arcsec"] / 2)
+
     def covered(self, field: xr.Dataset, exposure: ExposureMap) -> FloatArray:
         """Return the exposed share (cluster,) of what the networks see of each cluster, from an exposure map."""
-        cut, recipe = self.network.cutting["images"], self.network.preprocessing
-        half_box = cut["box_pixels"] * cut["pixel_arcsec"] / 2
-        shown = half_widths_arcsec(cast("Recipe", recipe), field["redshift"].values, half_box)
         ra, dec = field["ra"].values.astype(float), field["dec"].values.astype(float)
-        return covered_fraction(exposure, ra, dec, shown, float(recipe.get("circle_arcsec") or np.inf))
+        return covered_fraction(exposure, ra, dec, self.shown(field), self.circle_arcsec)
 
     def columns(self, field: xr.Dataset, name: str) -> Columns:
         """Return the columns of the mass catalogue, except NAME, those from `catalogue.fits` and those of `sizes`.
 
         Columns of `MEMBERS` have the shape (cluster, member), all others (cluster,).
 
-        `field` holds preprocessed images, the quantities of their clusters, and `n_phot`. InputError if an image isn't
-        finite; the message begins with `name`.
+        Further columns for `write_cards` are `card_seen` (cluster,) and `card_score` (cluster, quantity). `field` holds
+        preprocessed images, the quantities of their clusters, and `n_phot`. InputError if an image isn't finite; the
+        message begins with `name`.
         """
         field = field.isel(cluster=_order(field["realization"].values.astype(str), id_src(field)))
         # without redshift no mass (and no scaled image)
         check_finite(field.isel(cluster=np.isfinite(field["redshift"].values)), ("image",), name)
         columns = _copied_columns(field) | self._masses(field)
+        columns["card_seen"] = np.fmin(self.shown(field), self.circle_arcsec)
         columns |= flags(field, columns["LOGM500"], self.training, self.network.network["side_inputs"])
         return columns | {"GOOD": good(columns)}
 
     def write(
         self,
         parts: Iterable[Columns],
+        pictures: Sequence[xr.Dataset],
         catalogues: Mapping[str, Path],
         output: Path,
         simulated: bool,
@@ -201,7 +216,9 @@ class AppliedEnsemble:
     ) -> Table:
         """Write the mass catalogue of a field, and its regions, and return it as a table.
 
-        `parts` are results of `columns`, and `catalogues` the paths of `catalogue.fits` by realization.
+        `parts` are results of `columns`, and `catalogues` the paths of `catalogue.fits` by realization. `pictures` are
+        the `card_images` of the same parts, from which `write_cards` writes the data of cards unless the field has more
+        than `MOST_CLUSTERS`.
         """
         listed = list(parts)
         columns = {name: np.concatenate([part[name] for part in listed]) for name in listed[0]}
@@ -225,6 +242,11 @@ class AppliedEnsemble:
         table = write_catalogue(columns, columns["CLUSTER"], header, made_by, paths)
         write_regions(columns, paths.regions)
         conclude(columns, [*catalogues.values()], COVERED_LEAST)
+        if len(table) <= MOST_CLUSTERS:
+            seen = np.isfinite(self.circle_arcsec)
+            write_cards(columns, pictures, catalogues, self.ood_model.names, seen, cards_beside(output), made_by)
+        else:
+            LOGGER.info("more than %d clusters: no cards are made of them", MOST_CLUSTERS)
         return table
 
     def _masses(self, field: xr.Dataset) -> Columns:
@@ -242,6 +264,7 @@ class AppliedEnsemble:
         columns: Columns = dict.fromkeys([*filled, "OOD_P"], np.full(redshift.size, np.nan))
         columns |= {"OOD_WHY": np.full(redshift.size, ""), "FLAG_OOD": np.zeros(redshift.size, dtype=np.int16)}
         columns |= dict.fromkeys(MEMBERS, np.full((redshift.size, len(self.trained.weights)), np.nan))
+        columns["card_score"] = np.full((redshift.size, len(self.ood_model.names)), np.nan)
         if usable.any():
             seen = field.isel(cluster=usable)
             inputs = seen["image"].values, redshift[usable], error[usable], measurements_of(seen)
@@ -249,7 +272,8 @@ class AppliedEnsemble:
             of_usable: Columns = {**mass_columns(predicted, self.calibration)}
             if self.prior:
                 of_usable |= flat_columns(*predicted_mixture(predicted, self.calibration), redshift[usable], self.prior)
-            score = self.ood_model.score(quantities_of(seen, predicted._asdict(), self.ood_model.transform))
+            quantities = quantities_of(seen, predicted._asdict(), self.ood_model.transform)
+            score, of_usable["card_score"] = self.ood_model.score(quantities), self.ood_model.normal_scores(quantities)
             of_usable |= {"OOD_P": score.p, "OOD_WHY": np.where(score.flagged, score.why, "")}
             of_usable |= {"FLAG_OOD": score.flagged.astype(np.int16)}
             for name, values in of_usable.items():

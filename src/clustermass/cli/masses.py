@@ -29,10 +29,15 @@ def masses(output: Path, column: Sequence[str], ensemble: Path | None, samp: boo
     trained = ensemble or released_ensemble()
     if samp:
         lock_file()
+    from clustermass.apply.card_data import cards_beside
     from clustermass.apply.field import masses_of_field
+    from clustermass.cards.page import write_page
 
     masses_of_field(output=output, columns=columns, ensemble=trained, log=True, **field)
     print(printable(f"Written: {output}, and beside it .vot, .ecsv, .nc, .reg, .moc.fits and .log"))
+    if cards_beside(output).is_file():
+        write_page(output, output.with_suffix(".html"), cards_beside(output))
+        print(printable(f"To look at the clusters: open {output.with_suffix('.html')} in a browser"))
     if samp:
         send(output)
 
@@ -77,7 +82,7 @@ _ENSEMBLE = "a file of `clustermass pack`, or the folder results/<run>/<experime
 _EXPOSURE = "exposure map in s, may be repeated; default: each cluster's ML_EXP, else (one pointing) the good time"
 _COLUMN = "a column of the catalogue that goes by another name, as Z=z_best; may be repeated"
 _BANDS = "edges of the catalogue's energy bands in eV, as 200,600,2300,5000, if it has several"
-_OUTPUT = "catalogue to write, .fits; .vot, .ecsv, .nc, .reg, .moc.fits and .log go beside it (default: masses.fits)"
+_OUTPUT = "catalogue to write, .fits; .vot, .ecsv, .nc, .html and others go beside it (default: masses.fits)"
 _PRIOR = "flat: also columns LOGM500_FLAT*, from which the training sample's mass distribution is divided out"
 MASSES = Command(
     "masses",

@@ -1,0 +1,117 @@
+"""What a cluster's card shows beside its row in the mass catalogue: image, neighbours, unusual quantities.
+
+It is written as `masses.cards.nc` beside `masses.fits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from clustermass.arrays import FloatArray, unit_vectors
+from clustermass.catalogues.tables import find_rows, read_product
+from clustermass.images.geometry import SKY_PIXEL_ARCSEC, project
+from clustermass.io.netcdf import write_netcdf
+
+if TYPE_CHECKING:
+    from clustermass.apply.catalogue import Columns
+
+#: no cards are made of a field with more clusters
+MOST_CLUSTERS = 5000
+#: half the side of a card's image in arcsec, and largest number of neighbours in it
+HALF_WIDTH_ARCSEC, MOST_NEIGHBOURS = 300.0, 12
+#: number of groups of energy bands, which a picture shows as colours: soft, medium, hard
+COLOURS = 3
+#: columns of `catalogue.fits` -> variable of a neighbour
+_NEIGHBOUR = {"EXT_LIKE": "near_ext_like", "ML_CTS": "near_cts"}
+_TITLE = "Images, neighbours and unusual quantities of clusters with masses"
+
+
+def cards_beside(fits: Path) -> Path:
+    """Return the path of the cards' data of the mass catalogue `fits`."""
+    return fits.with_suffix(".cards.nc")
+
+
+def card_images(images: xr.Dataset) -> xr.Dataset:
+    """Return the inner part of the counts in `images.nc`, added up in `COLOURS` groups of energy bands.
+
+    The variables are `colour_counts` (cluster, colour, y, x), uint16, and `colour_bounds` (colour, edge) in keV.
+    """
+    inner = {name: np.flatnonzero(np.abs(images[name].values) <= HALF_WIDTH_ARCSEC) for name in ("y", "x")}
+    part = images.isel(inner)
+    groups = np.array_split(np.arange(part.sizes["band"]), min(COLOURS, part.sizes["band"]))
+    summed = [part["counts"].values[:, group].sum(axis=1, dtype=np.uint32) for group in groups]
+    counts = np.minimum(np.stack(summed, axis=1), np.iinfo(np.uint16).max).astype(np.uint16)
+    bounds = [part["band_bounds"].values[group[[0, -1]], [0, 1]] for group in groups]
+    variables = {
+        "colour_counts": (("cluster", "colour", "y", "x"), counts),
+        "colour_bounds": (("colour", "edge"), bounds),
+    }
+    return xr.Dataset(variables, {name: part[name].values for name in ("cluster", "y", "x")})
+
+
+def write_cards(
+    columns: Columns,
+    images: Sequence[xr.Dataset],
+    catalogues: Mapping[str, Path],
+    quantities: Sequence[str],
+    circle: bool,
+    path: Path,
+    made_by: Mapping[str, Any],
+) -> None:
+    """Write the cards' data of a field's clusters.
+
+    Takes the `columns` of the mass catalogue with those that begin with `card_`, the results of `card_images`, the
+    catalogue of each realization, the names of the quantities in `card_score`, and whether the networks see a circle,
+    not a square.
+    """
+    cluster = columns["CLUSTER"]
+    whole = xr.concat(images, "cluster", data_vars="minimal", coords="minimal", compat="override", join="override")
+    whole = whole.isel(cluster=find_rows(cluster.tolist(), whole["cluster"].values.tolist()))
+    found = {name: (("cluster", "neighbour"), values) for name, values in _neighbours(catalogues, columns).items()}
+    found["score"] = ("cluster", "quantity"), columns["card_score"].astype(np.float32)
+    dataset = whole.assign(found).assign_coords(cluster=cluster, quantity=list(quantities))
+    dataset["seen_arcsec"] = "cluster", columns["card_seen"].astype(np.float32)
+    write_netcdf(dataset, path, _TITLE, {**made_by, "seen": "circle" if circle else "square"})
+
+
+def _neighbours(catalogues: Mapping[str, Path], columns: Columns) -> dict[str, NDArray[np.float32]]:
+    """Return the other detections in each cluster's image, (cluster, neighbour): those with most counts, NaN = none.
+
+    `near_x` and `near_y` are offsets to the West and North in arcsec; the others are those of `_NEIGHBOUR`.
+    """
+    names = ("near_x", "near_y", *_NEIGHBOUR.values())
+    found = {name: np.full((columns["RA"].size, MOST_NEIGHBOURS), np.nan, np.float32) for name in names}
+    for realization, path in catalogues.items():
+        table = read_product(path, "CATALOGUE", ("ID_SRC", "RA", "DEC", *_NEIGHBOUR))
+        ids, position = np.asarray(table.table["ID_SRC"], dtype=np.int64), table.positions()
+        measured = {ours: table.numbers(name) for name, ours in _NEIGHBOUR.items()}
+        tree, here = cKDTree(unit_vectors(*position)), np.flatnonzero(columns["REALIZATION"] == realization)
+        centres = columns["RA"][here], columns["DEC"][here]
+        reach = np.radians(1.5 * HALF_WIDTH_ARCSEC / 3600)  # beyond the image's corners
+        near: list[list[int]] = (
+            [*np.atleast_1d(tree.query_ball_point(unit_vectors(*centres), reach))] if here.size else []
+        )
+        for row, ra, dec, rows in zip(here, *centres, near, strict=True):
+            others = np.array([one for one in rows if ids[one] != columns["ID_SRC"][row]], dtype=np.intp)
+            x, y = _offsets(position[0][others], position[1][others], float(ra), float(dec))
+            inside = np.maximum(np.abs(x), np.abs(y)) <= HALF_WIDTH_ARCSEC
+            order = np.flatnonzero(inside)[np.argsort(-np.nan_to_num(measured["near_cts"][others[inside]]))]
+            order = order[:MOST_NEIGHBOURS]
+            values = {"near_x": x[order], "near_y": y[order]}
+            values |= {name: column[others[order]] for name, column in measured.items()}
+            for name, value in values.items():
+                found[name][row, : order.size] = value
+    return found
+
+
+def _offsets(ra: FloatArray, dec: FloatArray, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
+    """Return offsets of positions in deg from a centre in arcsec, to the West and North, in the images' projection."""
+    x, y = project(ra, dec, ra0, dec0)
+    return SKY_PIXEL_ARCSEC * x, SKY_PIXEL_ARCSEC * y

@@ -1,0 +1,129 @@
+"""What is known of the clusters of a field: the rows of its mass catalogue, and the data of their cards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clustermass.apply.card_data import cards_beside
+from clustermass.catalogues.tables import CheckedTable
+from clustermass.ensemble.ensemble import Posterior
+from clustermass.errors import InputError
+from clustermass.io.fits import opened_fits, table_of
+from clustermass.io.netcdf import read_netcdf
+from clustermass.io.products import MASSES, MEMBERS, is_simulated
+
+_NEEDED = [one.name for one in MASSES if not one.optional]
+_DATA = ("colour_counts", "colour_bounds", "score", "seen_arcsec", "near_x")
+#: directions from North by East, in steps of 45 deg
+_DIRECTIONS = ("N", "NE", "E", "SE", "S", "SW", "W", "NW")
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Another detection near a cluster: offsets to the West and North in arcsec, counts, and likelihood of extent."""
+
+    x: float
+    y: float
+    counts: float
+    ext_like: float
+
+    @property
+    def separation(self) -> float:
+        """Distance from the cluster in arcsec."""
+        return float(np.hypot(self.x, self.y))
+
+    @property
+    def direction(self) -> str:
+        """Direction from the cluster, such as "NE"."""
+        return _DIRECTIONS[round(np.degrees(np.arctan2(-self.x, self.y)) / 45) % 8]
+
+    @property
+    def kind(self) -> str:
+        """The word "extended" or "point-like"."""
+        return "extended" if self.ext_like > 0 else "point-like"
+
+
+@dataclass(frozen=True)
+class FieldCards:
+    """The clusters of a field, in the order of the mass catalogue."""
+
+    path: Path
+    #: columns of the mass catalogue, (cluster,) each; a missing number is NaN
+    columns: dict[str, NDArray[Any]]
+    header: dict[str, Any]
+    #: variables of the cards' data and the members' Gaussians (`MEMBERS`), (cluster, ...) except coordinates
+    data: dict[str, NDArray[Any]]
+    #: whether the networks see a circle, not a square
+    circle: bool
+
+    @classmethod
+    def read(cls, masses: Path, cards: Path | None = None) -> FieldCards:
+        """Read `masses.fits` and the data of its cards (None = the file beside it).
+
+        InputError if a file is missing or damaged, or the two are of different clusters.
+        """
+        if not masses.is_file():
+            raise InputError(f"{masses}: no such mass catalogue.")
+        with opened_fits(masses) as hdus:
+            table, header = CheckedTable(table_of(hdus[1], masses), masses), dict(hdus[1].header)
+            names = {hdu.name for hdu in hdus}
+            members = {name: np.asarray(hdus[name].data, dtype=float) for name in MEMBERS if name in names}
+        if missing := [name for name in (*_NEEDED, *MEMBERS) if name not in (*table.table.colnames, *members)]:
+            raise InputError(f"{masses}: lacks the column(s) {', '.join(missing)}. Make the catalogue anew.")
+        cards = cards or cards_beside(masses)
+        if not cards.is_file():
+            raise InputError(f"{cards}: no such file. It holds the images: make the mass catalogue anew.")
+        read = read_netcdf(cards, _DATA)
+        columns = {name: _plain(table, name) for name in table.table.colnames}
+        ids = [f"{one}_{number}" for one, number in zip(columns["REALIZATION"], columns["ID_SRC"], strict=True)]
+        if ids != read["cluster"].values.astype(str).tolist():
+            raise InputError(f"{cards}: holds other clusters than {masses}. Make both anew.")
+        data = {str(name): variable.values for name, variable in read.variables.items()}
+        return cls(masses, columns, header, data | members, read.attrs.get("seen") == "circle")
+
+    def __len__(self) -> int:
+        return self.columns["NAME"].size
+
+    def row(self, row: int) -> dict[str, Any]:
+        """Return a cluster's cells by column."""
+        return {name: values[row].item() for name, values in self.columns.items()}
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the field is simulated."""
+        return is_simulated(self.header)
+
+    @property
+    def pixel_arcsec(self) -> float:
+        """Side of a pixel of the cards' images."""
+        return float(self.data["x"][1] - self.data["x"][0])
+
+    @property
+    def half_arcsec(self) -> float:
+        """Half the side of the cards' images."""
+        return self.pixel_arcsec * self.data["x"].size / 2
+
+    def neighbours(self, row: int) -> list[Neighbour]:
+        """Return the other detections in a cluster's image, the nearest first."""
+        names = ("near_x", "near_y", "near_cts", "near_ext_like")
+        columns = np.stack([self.data[name][row] for name in names], axis=1).astype(float)
+        found = [Neighbour(*values) for values in columns.tolist() if np.isfinite(values[0])]
+        return sorted(found, key=lambda one: one.separation)
+
+    def posterior(self, row: int) -> Posterior | None:
+        """Return the predicted distribution of a cluster's log10 mass; None without a mass."""
+        mu, sigma = (self.data[name][row] for name in MEMBERS)
+        return Posterior(mu, sigma) if np.isfinite(mu).all() else None
+
+
+def _plain(table: CheckedTable, name: str) -> NDArray[Any]:
+    """Return a column without a mask: numbers with NaN where missing, whole numbers, or texts."""
+    kind = table.table[name].dtype.kind
+    if kind in "iub":
+        return np.asarray(np.ma.getdata(table.table[name]))
+    return table.numbers(name) if kind == "f" else np.array(table.texts(name), dtype=str)

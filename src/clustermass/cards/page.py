@@ -1,0 +1,113 @@
+"""The page of a field, `clusters.html`: one file without a network, with a map, a table and a card of each cluster."""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clustermass.cards.field import FieldCards
+from clustermass.cards.image import pictures, png
+from clustermass.cards.words import mass_in_words, notes, own_names
+from clustermass.ensemble.ood_quantities import QUANTITIES
+from clustermass.io.files import atomic
+from clustermass.io.log import LOGGER
+from clustermass.io.products import MASSES
+from clustermass.io.provenance import provenance
+
+#: parts of the page, which are joined in the order of their names
+WEB = Path(__file__).parent / "web"
+#: points and largest ordinate of a posterior's curve
+_POINTS, _TOP = 81, 999
+#: the curve reaches this many sigma beyond the outermost of the networks' Gaussians
+_REACH = 3.3
+#: decimals of numbers on the page, by column; others are rounded to four significant digits
+_DECIMALS = {"RA": 5, "DEC": 5, "Z": 4, "Z_ERR": 4} | {one.name: 3 for one in MASSES if one.name.startswith("LOGM500")}
+
+
+def write_page(masses: Path, output: Path, cards: Path | None = None) -> None:
+    """Write the page of the field with the mass catalogue `masses.fits` and the data `cards` (None = beside it).
+
+    InputError if a file is missing or damaged.
+    """
+    field = FieldCards.read(masses, cards)
+    made_by = provenance("write_page", {}, [masses, cards] if cards else [masses])
+    text = page(content(field) | {"provenance": made_by})
+    with atomic(output) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    LOGGER.info("%s: %d clusters, %.1f MB", output, len(field), len(text) / 1e6)
+
+
+def page(data: dict[str, Any]) -> str:
+    """Return the page as text; its policy allows no other script or style, and no address outside of it."""
+    style = "".join(path.read_text(encoding="utf-8") for path in sorted(WEB.glob("*.css")))
+    script = "".join(path.read_text(encoding="utf-8") for path in sorted(WEB.glob("*.js")))
+    # "<" can't occur in the text, so that nothing in a name can end the element
+    embedded = json.dumps(data, allow_nan=False, separators=(",", ":"), ensure_ascii=False).replace("<", "\\u003c")
+    policy = f"default-src 'none'; img-src data:; script-src '{_hash(script)}'; style-src '{_hash(style)}'"
+    whole = (WEB / "page.html").read_text(encoding="utf-8")
+    for mark, part in {"POLICY": policy, "STYLE": style, "SCRIPT": script, "DATA": embedded}.items():
+        before, _, after = whole.partition(f"@{mark}@")
+        whole = before + part + after
+    return whole
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def content(field: FieldCards) -> dict[str, Any]:
+    """Return what the page shows, as JSON values: the field, and a dictionary for each cluster."""
+    images = pictures(field.data["colour_counts"], field.pixel_arcsec)
+    quantities = field.data["quantity"].astype(str).tolist()
+    return {
+        "simulated": field.simulated,
+        "half": field.half_arcsec,
+        "circle": field.circle,
+        "bands": np.round(field.data["colour_bounds"], 2).tolist(),
+        "quantities": [QUANTITIES[name] for name in quantities],
+        "about": {one.name: one.description for one in MASSES if one.name in field.columns},
+        "ensemble": {key: field.header.get(key) for key in ("ENSHASH", "NMEMBER", "NTRAIN", "H0", "OMEGA_M")},
+        "clusters": [_cluster(field, row, images[row]) for row in range(len(field))],
+    }
+
+
+def _cluster(field: FieldCards, row: int, image: Any) -> dict[str, Any]:
+    told = notes(field, row)
+    return {
+        "columns": {name: _plain(name, value) for name, value in field.row(row).items()},
+        "own": own_names(field, row),
+        "mass": mass_in_words(field, row),
+        "notes": [[note.warns, note.text] for note in told],
+        "seen": _plain("", field.data["seen_arcsec"][row]),
+        "scores": [_plain("", round(value, 2)) for value in field.data["score"][row].astype(float).tolist()],
+        "near": [
+            [round(one.x, 1), round(one.y, 1), round(one.separation), one.direction, one.kind, _plain("", one.counts)]
+            for one in field.neighbours(row)
+        ],
+        "curve": _curve(field, row),
+        "image": base64.b64encode(png(image)).decode(),
+    }
+
+
+def _curve(field: FieldCards, row: int) -> dict[str, Any] | None:
+    """Return the posterior's density from `low` to `high` as whole numbers, of which the largest is `_TOP`."""
+    posterior = field.posterior(row)
+    if posterior is None:
+        return None
+    reach = _REACH * posterior.sigma
+    low, high = float((posterior.mu - reach).min()), float((posterior.mu + reach).max())
+    density = posterior.pdf(np.linspace(low, high, _POINTS))
+    values = np.rint(_TOP * density / density.max()).astype(int).tolist()
+    return {"low": round(low, 4), "high": round(high, 4), "density": values}
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a cell as a JSON value: numbers rounded, NaN as None."""
+    if isinstance(value, float | np.floating):
+        if not np.isfinite(value):
+            return None
+        return round(float(value), _DECIMALS[name]) if name in _DECIMALS else float(f"{value:.4g}")
+    return int(value) if isinstance(value, int | np.integer) else str(value)

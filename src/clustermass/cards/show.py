@@ -1,0 +1,164 @@
+"""One cluster on the terminal and as a picture, and a list of a field's strangest clusters."""
+
+import json
+import textwrap
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, Rectangle
+from matplotlib.style import context
+
+from clustermass.cards.field import FieldCards
+from clustermass.cards.image import pictures
+from clustermass.cards.words import mass_in_words, notes, own_names
+from clustermass.ensemble.ood_quantities import QUANTITIES
+from clustermass.figures import output, style
+from clustermass.io.provenance import provenance
+
+#: width of texts in characters, and number of clusters in the list of the strangest
+_WIDTH, _STRANGEST = 100, 5
+#: unusual quantities in a picture
+_QUANTITIES = 6
+
+
+def text_card(field: FieldCards, row: int) -> str:
+    """Return what is known of a cluster as a text of about ten lines."""
+    cells = field.row(row)
+    lines = [" · ".join([cells["NAME"], f"ID_SRC {cells['ID_SRC']}", *own_names(field, row), _redshift(cells["Z"])])]
+    if mass := mass_in_words(field, row):
+        lines += [
+            f"  mass      M500c = {mass} × 10^14 Msun, 68 %",
+            f"            log10(M500c/Msun) = {cells['LOGM500']:.3f} ± {cells['LOGM500_ERR']:.3f} (parts: networks "
+            f"{cells['LOGM500_ERR_ALEATORIC']:.3f}, between networks {cells['LOGM500_ERR_EPISTEMIC']:.3f}, "
+            f"redshift {cells['LOGM500_ERR_Z']:.3f})",
+        ]
+    if np.isfinite(cells["LOGM500_REF"]):
+        lines += [f"  published log10(M500c/Msun) = {cells['LOGM500_REF']:.3f} ± {cells['LOGM500_REF_ERR']:.3f}"]
+    lines += [
+        f"  source    DET_LIKE {cells['DET_LIKE']:.0f}, EXT_LIKE {cells['EXT_LIKE']:.0f}, "
+        f"{cells['ML_CTS']:.0f} counts, exposure {cells['EXPOSURE']:.0f} s, "
+        f"RA {cells['RA']:.4f}, DEC {cells['DEC']:.4f} deg"
+    ]
+    if near := field.neighbours(row):
+        first = near[0]
+        lines += [
+            f"  next      {first.separation:.0f}″ to the {first.direction}: {first.kind}, {first.counts:.0f} counts"
+        ]
+    fill = partial(textwrap.fill, width=_WIDTH, initial_indent="  ", subsequent_indent="    ")
+    return "\n".join([*lines, *(fill(f"{'!' if note.warns else '✓'} {note.text}") for note in notes(field, row))])
+
+
+def strangest(field: FieldCards) -> str:
+    """Return a list of the clusters that are most unlike the training clusters, as a text."""
+    rarity = field.columns["OOD_P"]
+    rows = [row for row in np.argsort(rarity, kind="stable")[:_STRANGEST].tolist() if np.isfinite(rarity[row])]
+    massive = np.isfinite(field.columns["LOGM500"]).sum()
+    lines = [f"{len(field)} clusters, {massive} with a mass. Most unlike the training clusters:"]
+    for row in rows:
+        lines += [f"  {field.columns['NAME'][row]}  OOD_P {rarity[row]:.4f}  {_strangeness(field, row)}"]
+    return "\n".join([*lines, "Show one: clustermass show NAME (an id or a part of the name will do)"])
+
+
+def _strangeness(field: FieldCards, row: int) -> str:
+    """Return the most unusual quantity of a cluster with FLAG_OOD, in words; else that it has no such flag."""
+    why = str(field.columns["OOD_WHY"][row])
+    return QUANTITIES.get(why, why) if field.columns["FLAG_OOD"][row] else "not flagged"
+
+
+def _redshift(value: float) -> str:
+    return f"z = {value:.3f}" if np.isfinite(value) else "no redshift"
+
+
+def draw_card(field: FieldCards, row: int) -> Figure:
+    """Return a figure of a cluster: its image, the probability of its mass, its unusual quantities, and its flags."""
+    figure = output.new_figure(style.TWO_COLUMNS_IN, 4.4)
+    grid = figure.add_gridspec(2, 2, width_ratios=(1, 1))
+    _draw_image(figure.add_subplot(grid[:, 0]), field, row)
+    _draw_posterior(figure.add_subplot(grid[0, 1]), field, row)
+    _draw_scores(figure.add_subplot(grid[1, 1]), field, row)
+    cells = field.row(row)
+    kind = "simulated cluster " if field.simulated else ""
+    title = " · ".join([f"{kind}{cells['NAME']}", *own_names(field, row), _redshift(cells["Z"])])
+    texts = [textwrap.fill(f"{'▲' if note.warns else '●'} {note.text}", 135) for note in notes(field, row)]
+    figure.suptitle(title.replace("$", r"\$"), x=0.01, ha="left")  # a name of the user's table isn't a formula
+    figure.supxlabel("\n".join(texts), fontsize=7, x=0.01, ha="left")
+    return figure
+
+
+def _draw_image(axes: Axes, field: FieldCards, row: int) -> None:
+    half, seen, r500 = field.half_arcsec, float(field.data["seen_arcsec"][row]), 60 * field.row(row)["R500C_ARCMIN"]
+    image = pictures(field.data["colour_counts"], field.pixel_arcsec)[row]
+    axes.imshow(image, extent=(half, -half, -half, half), interpolation="bilinear")
+    for kind, marker in (("point-like", "s"), ("extended", "D")):
+        near = [one for one in field.neighbours(row) if one.kind == kind]
+        if near:
+            places = [-one.x for one in near], [one.y for one in near]
+            axes.plot(*places, marker, mfc="none", mec="#FFD24D", ms=7, mew=1, label=f"other detection, {kind}")
+    look: dict[str, Any] = {"fill": False, "lw": 1}
+    box = Circle((0, 0), seen, ec="w", ls=":", label="seen by the networks", **look) if field.circle else None
+    axes.add_patch(
+        box or Rectangle((-seen, -seen), 2 * seen, 2 * seen, ec="w", ls=":", label="seen by the networks", **look)
+    )
+    if np.isfinite(r500):
+        axes.add_patch(Circle((0, 0), r500, ec=style.SKY_BLUE, ls="--", label=r"$R_{500c}$", **look))
+    axes.set(xlim=(half, -half), ylim=(-half, half), xlabel="to the East [arcsec]", ylabel="to the North [arcsec]")
+    axes.minorticks_off()
+    axes.tick_params(color="w")
+    bands = field.data["colour_bounds"]
+    names = ", ".join(
+        f"{colour} {low:.2f}–{high:.2f}"
+        for colour, (low, high) in zip(("orange", "white", "blue"), bands, strict=False)
+    )
+    axes.set_title(f"{names} keV", fontsize=7)
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "ncols": 2, "fontsize": 6.5}
+    axes.legend(frameon=True, facecolor="#333333", labelcolor="w", **place)
+
+
+def _draw_posterior(axes: Axes, field: FieldCards, row: int) -> None:
+    posterior, cells = field.posterior(row), field.row(row)
+    axes.set(
+        xlabel=style.MASS,
+        yticks=[],
+        title="no mass" if posterior is None else f"M = {mass_in_words(field, row)} × $10^{{14}}\\,M_\\odot$",
+    )
+    if posterior is None:
+        return
+    reach = 3.3 * posterior.sigma
+    mass = np.linspace((posterior.mu - reach).min(), (posterior.mu + reach).max(), 301)
+    density = posterior.pdf(mass)
+    axes.plot(mass, density, color=style.BLUE, label="predicted probability")
+    inside = (mass >= cells["LOGM500_Q16"]) & (mass <= cells["LOGM500_Q84"])
+    axes.fill_between(mass, density, where=inside, color=style.BLUE, alpha=0.25, lw=0, label="68 %")
+    axes.axvline(cells["LOGM500_Q50"], color=style.BLUE, lw=0.8, ls=":", label="median")
+    if np.isfinite(cells["LOGM500_REF"]):
+        error = np.nan_to_num(cells["LOGM500_REF_ERR"])
+        axes.errorbar(
+            cells["LOGM500_REF"], 0.1 * density.max(), xerr=error, fmt="o", color=style.VERMILION, label="published"
+        )
+    axes.set_ylim(0, 1.45 * density.max())
+    axes.legend(loc="upper left", ncols=2, fontsize=6.5)
+
+
+def _draw_scores(axes: Axes, field: FieldCards, row: int) -> None:
+    scores = field.data["score"][row].astype(float)
+    known = [number for number in np.argsort(-np.abs(np.nan_to_num(scores))).tolist() if np.isfinite(scores[number])]
+    known = known[:_QUANTITIES][::-1]
+    colours = [style.VERMILION if abs(scores[number]) > 3 else style.BLUE for number in known]
+    axes.barh(range(len(known)), scores[known], color=colours, height=0.6)
+    labels = [textwrap.fill(QUANTITIES[str(field.data["quantity"][number])], 36) for number in known]
+    axes.set_yticks(range(len(known)), labels, fontsize=6)
+    axes.axvline(0, color=style.BLACK, lw=0.6)
+    axes.set(xlim=(-5, 5), xlabel="distance from training clusters [σ]")
+    axes.minorticks_off()
+
+
+def save_card(field: FieldCards, row: int, path: Path, dpi: int) -> None:
+    """Write the figure of a cluster as `path`, whose ending names the format: .png, .svg or .pdf."""
+    with context(style.LOOK, after_reset=True):
+        settings = {"cluster": str(field.columns["NAME"][row]), "dpi": dpi}
+        description = json.dumps(provenance("show", settings, [field.path]), sort_keys=True)
+        output.save(draw_card(field, row), {path.suffix[1:]: path}, dpi, description)

@@ -1,0 +1,54 @@
+"""The command `clustermass show`."""
+
+from pathlib import Path
+
+from clustermass.cli.command import OVERWRITE, Command, path
+from clustermass.errors import InputError
+from clustermass.io.log import printable, printable_lines
+
+KINDS = (".png", ".svg", ".pdf")
+
+
+def show(cluster: str | None, field: Path, output: Path | None, overwrite: bool) -> None:
+    """Print the card of a cluster and draw it; without a cluster, list the strangest ones."""
+    if output and output.suffix not in KINDS:
+        raise InputError(f"--output {output}: must end in {', '.join(KINDS)}.")
+    from clustermass.apply.field import check_outputs
+    from clustermass.cards.field import FieldCards
+    from clustermass.cards.find import find_cluster, find_masses
+    from clustermass.cards.show import save_card, strangest, text_card
+
+    known = FieldCards.read(find_masses(field))
+    if cluster is None:
+        print(printable_lines(strangest(known)))
+        return
+    row = find_cluster(known, cluster)
+    picture = output or Path(str(known.columns["NAME"][row]).replace(" ", "_").replace("/", "_") + KINDS[0])
+    # a picture under the cluster's own name is one that this command drew
+    check_outputs([picture], overwrite or not output, [known.path])
+    print(printable_lines(text_card(known, row)))
+    save_card(known, row, picture, dpi=200)
+    print(printable(f"Written: {picture}"))
+
+
+_CLUSTER = "ID_SRC, an id or name of your table, NAME, or a part of a name; none: list the strangest clusters"
+_FIELD = "mass catalogue, or folder of a field, an experiment or a run (default: the current folder)"
+_OUTPUT = "picture to write, .png, .svg or .pdf (default: the cluster's NAME.png)"
+SHOW = Command(
+    "show",
+    show,
+    "one cluster as a picture: image, mass, neighbours, flags in words",
+    "Print what is known of a cluster, and draw its image, the probability of its mass, and what is unusual.",
+    (
+        "clustermass show",
+        "clustermass show J084842 --field results/default/fiducial/observed/mock_efeds",
+        "clustermass show 19778 --field masses.fits --output strange.pdf",
+    ),
+    {
+        "input": {
+            "cluster": {"nargs": "?", "help": _CLUSTER},
+            "--field": path(_FIELD, default=Path()),
+        },
+        "output": {"--output": path(_OUTPUT), "--overwrite": OVERWRITE},
+    },
+)

@@ -1,0 +1,141 @@
+"""Clusters found by names, what their flags mean, and their pictures."""
+
+import io
+
+import numpy as np
+import pytest
+from cards_inputs import write_field
+from matplotlib.image import imread
+
+from clustermass.cards.field import FieldCards, Neighbour
+from clustermass.cards.find import find_cluster, find_masses
+from clustermass.cards.image import pictures, png
+from clustermass.cards.show import save_card, strangest, text_card
+from clustermass.cards.words import notes
+from clustermass.cli import main
+from clustermass.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def field(tmp_path_factory):
+    names = ["Abell 1", "Abell 12", "MACS J0", "", "my_own", "El Gordo"]
+    return FieldCards.read(write_field(tmp_path_factory.mktemp("cards"), names=names))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "row"),
+    [("101", 0), ("01_103", 2), ("abell 1", 0), ("Abell_12", 1), ("gordo", 5), ("MY OWN", 4), ("macs", 2)],
+)
+def test_a_cluster_is_found_by_id_name_or_part_of_a_name(field, wanted, row):
+    assert find_cluster(field, wanted) == row
+    assert find_cluster(field, field.columns["NAME"][row].lower().replace(" ", "_")) == row
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ("abel", "a part of 2 names"),
+        ("El Gardo", "no cluster .* Did you mean El Gordo"),
+        ("xyzzy", "no cluster .*lists the strangest"),
+        ("", "no cluster"),
+    ],
+)
+def test_an_unknown_or_ambiguous_name_gets_suggestions(field, wanted, message):
+    with pytest.raises(InputError, match=message):
+        find_cluster(field, wanted)
+
+
+def test_a_catalogue_is_found_in_folders(tmp_path):
+    (place := tmp_path / "results/default/fiducial/observed/mine").mkdir(parents=True)
+    (place / "masses.fits").touch()
+    for start in (tmp_path, place.parents[2], place.parents[1], place, place / "masses.fits", place / "masses.vot"):
+        assert find_masses(start) == place / "masses.fits"
+    (tmp_path / "results/default/fiducial/observed/other").mkdir()
+    (tmp_path / "results/default/fiducial/observed/other/masses.fits").touch()
+    with pytest.raises(InputError, match="several mass catalogues"):
+        find_masses(tmp_path)
+    with pytest.raises(InputError, match="no mass catalogue there"):
+        find_masses(tmp_path / "nothing.fits")
+
+
+def test_each_flag_is_explained(tmp_path):
+    flags = {"FLAG_RANGE": [1, 0, 0, 0, 0, 0], "FLAG_EDGE": [0, 1, 0, 0, 0, 0], "FLAG_OOD": [0, 0, 1, 0, 0, 0]}
+    flags |= {"FLAG_NOCAT": [0, 0, 0, 1, 0, 0], "COVERED_FRACTION": [1, 0.9, 1, 1, 1, 1]}
+    flags |= {"OOD_WHY": ["", "", "rate", "", "", ""], "OOD_P": [0.5, 0.5, 0.004, 0.5, 0.5, np.nan]}
+    flags |= {"Z": [1.31, 0.3, 0.3, 0.3, 0.3, np.nan]}
+    field = FieldCards.read(write_field(tmp_path, **{name: np.array(values) for name, values in flags.items()}))
+    words = [" ".join(note.text for note in notes(field, row)) for row in range(6)]
+    assert "Redshift 1.31 outside the range of the training clusters, 0.05 to 1.20, (FLAG_RANGE, 1)" in words[0]
+    assert "Neighbour 141″ to the NW: another extended source in the networks' image, of 100 counts" in words[0]
+    assert "Edge of the field: 90 %" in words[1]
+    assert "FLAG_OOD): 0.4 % of clusters" in words[2]
+    assert "count rate of the catalogue" in words[2]
+    assert "lacks count rate, extent or background (FLAG_NOCAT)" in words[3]
+    assert words[4].startswith("No flag")
+    assert "no usable redshift of this cluster (FLAG_NOZ)" in words[5]
+    assert [notes(field, row)[0].warns for row in range(6)] == [True, True, True, True, False, True]
+    assert strangest(field).splitlines()[1].split("  ")[1:] == [
+        field.columns["NAME"][2], "OOD_P 0.0040", "count rate of the catalogue"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "direction"), [(0, 9, "N"), (-9, 0, "E"), (9, 0, "W"), (-7, -7, "SE"), (0.1, -9, "S"), (7, 7.1, "NW")]
+)
+def test_directions(x, y, direction):
+    assert Neighbour(x, y, 1, 0).direction == direction
+
+
+def test_energies_are_shown_as_colours_and_north_is_up():
+    counts = np.zeros((3, 3, 50, 50), np.uint16)
+    counts[0, 0, 40, 25] = counts[1, 2, 40, 25] = 200
+    counts[2, :, 40, 25] = 200
+    soft, hard, neutral = pictures(counts, 12.0)
+    assert soft.shape == (50, 50, 3)
+    place = np.unravel_index(soft.sum(axis=2).argmax(), (50, 50))
+    assert place == (9, 25)  # the upper part
+    assert soft[place][0] > 2 * soft[place][2]
+    assert hard[place][2] > 2 * hard[place][0]
+    assert np.ptp(neutral[place].astype(int)) < 40
+
+
+def test_a_png_holds_the_picture():
+    picture = np.random.default_rng(2).integers(0, 256, (7, 5, 3), dtype=np.uint8)
+    assert np.array_equal(np.rint(255 * imread(io.BytesIO(png(picture)))), picture)
+
+
+def test_a_text_and_a_picture_of_a_cluster(field, tmp_path):
+    text = text_card(field, 0)
+    assert f"{field.columns['NAME'][0]} · ID_SRC 101 · Abell 1 · z = " in text
+    assert f"log10(M500c/Msun) = {field.columns['LOGM500'][0]:.3f} ± 0.150" in text
+    assert "no redshift" in text_card(field, 5)
+    for row, kind in ((0, "png"), (5, "svg"), (1, "pdf")):
+        save_card(field, row, tmp_path / f"card.{kind}", dpi=60)
+    assert imread(tmp_path / "card.png").shape[1] == round(7.1 * 60)
+    assert b"<svg" in (tmp_path / "card.svg").read_bytes()
+
+
+def test_the_command_shows_a_cluster(field, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    place = ["--field", str(field.path)]
+    assert main(["show", *place]) == 0
+    assert "Most unlike the training clusters" in capsys.readouterr().out
+    assert main(["show", "gordo", *place]) == 0
+    picture = tmp_path / f"{field.columns['NAME'][5].replace(' ', '_')}.png"
+    assert picture.is_file()
+    assert main(["show", "gordo", *place, "--output", str(picture)]) == 1
+    assert "exists already" in capsys.readouterr().err
+    assert main(["show", "gordo", *place, "--output", "card.gif"]) == 1
+    assert main(["show", "gordo", "--field", "nowhere"]) == 1
+    assert "no mass catalogue there" in capsys.readouterr().err
+
+
+def test_cards_of_other_clusters_are_refused(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    masses, other = write_field(tmp_path / "a"), write_field(tmp_path / "b", number=7)
+    with pytest.raises(InputError, match="other clusters"):
+        FieldCards.read(masses, other.with_suffix(".cards.nc"))
+    masses.with_suffix(".cards.nc").unlink()
+    with pytest.raises(InputError, match="holds the images"):
+        FieldCards.read(masses)
