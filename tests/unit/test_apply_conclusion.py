@@ -37,7 +37,7 @@ def test_the_last_lines_say_who_got_a_mass_and_what_was_assumed(caplog):
     lines = said(caplog, sample(flagged=2))
     assert lines[0] == (
         "200 clusters, 1 without redshift, 1 without exposure, 1 at the field's edge (less than 70 % of the image "
-        "exposed: X J2): they get no mass. 197 have masses, 195 of them no flag (GOOD)"
+        "exposed: X J2): they get no mass. 197 have masses, 195 of them without a flag (GOOD)"
     )
     assert lines[1] == "flagged: FLAG_OOD 2 (2.0 expected by chance), FLAG_RANGE 0, FLAG_EDGE 0, FLAG_NOCAT 0"
     assert lines[2] == "exposure from: given 197"

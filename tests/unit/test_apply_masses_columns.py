@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 import xarray as xr
-from apply_inputs import COSMOLOGY, MADE, observed_field, read, run, write_detections  # noqa: F401, fixture `field`
+from apply_inputs import (  # noqa: F401, the fixture `field`
+    COSMOLOGY,
+    MADE,
+    observed_field,
+    read,
+    run,
+    write_calibration,
+    write_detections,
+)
 from astropy import units as u
 from astropy.constants import G
 from astropy.coordinates import SkyCoord
@@ -16,7 +24,12 @@ from clustermass.io.netcdf import write_netcdf
 
 
 def test_posteriors_drawn_from_the_files_have_the_catalogue_s_quantiles(field):
-    paths = run(field[0])
+    folder = field[0]
+    write_calibration(folder, "scale", 1.5)
+    smoothed = xr.load_dataset(folder / "smoothed.nc")
+    smoothed["redshift_err"][1] = 0.3  # as much as the networks' sigma
+    write_netcdf(smoothed, folder / "smoothed.nc", "test", MADE)
+    paths = run(folder)
     table, rng = Table.read(paths["fits"], mask_invalid=False), np.random.default_rng(40)
     with xr.open_dataset(paths["netcdf"]) as dataset:
         of_netcdf = dataset["MEMBER_MU"].values

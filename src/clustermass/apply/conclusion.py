@@ -48,7 +48,7 @@ def conclude(columns: Mapping[str, NDArray[Any]], catalogues: Sequence[Path], co
     no_exposure = ~(columns["EXPOSURE"] > 0)
     cut = ~no_exposure & (columns["COVERED_FRACTION"] < covered_least)
     text = "%d clusters, %d without redshift, %d without exposure, %d at the field's edge (less than %.0f %% of the "
-    text += "image exposed%s): they get no mass. %d have masses, %d of them no flag (GOOD)"
+    text += "image exposed%s): they get no mass. %d have masses, %d of them without a flag (GOOD)"
     named = f": {_names(columns, cut)}" if cut.any() else ""
     counts = (int(rows.sum()) for rows in (no_redshift, no_exposure, cut))
     LOGGER.info(text, number, *counts, 100 * covered_least, named, massive.sum(), columns["GOOD"].sum())

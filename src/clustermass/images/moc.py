@@ -19,10 +19,8 @@ from clustermass.io.products import MOC, primary_hdu, table_hdu
 FINEST = 11
 #: side in deg of a cell of order 0, the square root of a twelfth of the sphere
 _SIDE_DEG = 58.6
-#: a cell is at least this many pixels wide, so that none inside the map falls between the centres of pixels
-_CELL_PIXELS = 2.0
-#: rows of a map whose pixels are turned into cells at once
-_ROWS = 256
+#: a cell is at least this many times as wide as the distance of the pixels looked at, so that none falls between them
+_CELL_PIXELS = 3.0
 
 
 def write_moc(exposures: Iterable[ExposureMap], output: Path, made_by: Mapping[str, Any]) -> None:
@@ -47,13 +45,14 @@ def cell_order(exposure: ExposureMap) -> int:
 def covered_cells(exposure: ExposureMap, order: int) -> NDArray[np.int64]:
     """Return the numbers, ascending, of the cells of an order that hold the centre of a covered pixel.
 
-    A pixel is covered if its exposure is above `ExposureMap.covered_above_s`.
+    A pixel is covered if its exposure is above `ExposureMap.covered_above_s`. Of small pixels, only some rows and
+    columns are looked at.
     """
-    found = [np.empty(0, dtype=np.int64)]
+    found = []
     for image, wcs in exposure.planes:
-        for start in range(0, len(image), _ROWS):
-            y, x = np.nonzero(image[start : start + _ROWS] > exposure.covered_above_s)
-            found.append(np.unique(nested_cell(*to_sky(wcs, x, y + start), order)))
+        step = max(1, int(_SIDE_DEG / 2**order / (_CELL_PIXELS * proj_plane_pixel_scales(wcs).max())))
+        y, x = np.nonzero(image[::step, ::step] > exposure.covered_above_s)
+        found.append(nested_cell(*to_sky(wcs, step * x, step * y), order))
     return np.unique(np.concatenate(found))
 
 
