@@ -23,8 +23,15 @@ from clustermass.ensemble.released import RELEASED
 
 pytestmark = pytest.mark.workflow
 UV = ROOT / ".uv" / "bin" / "uv"
-BUILT_FROM = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "src")
+BUILT_FROM = ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "config", "src")
 FIELD = "results/skies/tiny_observed/01"
+#: the example of the package's docstring
+SNIPPET = """
+import clustermass
+field = clustermass.simulate_field(width_deg=1.0)
+masses = clustermass.Ensemble.load().masses(field.events, field.catalogue, field.exposure)
+print(len(masses), masses["LOGM500"].unit)
+"""
 
 
 def build(folder, released=None, repository=None):
@@ -107,6 +114,9 @@ def test_an_installed_package_gives_masses_without_the_repository(released, tmp_
 
     assert str(packages) in run(python, "-c", "import clustermass; print(clustermass.__file__)")
     assert "masses" in run(python, "-m", "clustermass", "--help")
+    number, unit = run(python, "-c", SNIPPET).split()[-2:]
+    assert int(number) > 0
+    assert unit == "dex"
     field = released / FIELD
     files = [field / "events.fits", field / "catalogue.fits", "--exposure", field / "exposure.fits"]
     run(place / "venv" / "bin" / "clustermass", "masses", *files)
