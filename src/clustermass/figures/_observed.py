@@ -144,7 +144,8 @@ def draw_sky(axes: Axes, table: xr.Dataset) -> None:
     dec, mass = table["DEC"].values, table["LOGM500"].values
     many = ra.size > style.RASTERISE_ABOVE
     points = axes.scatter(ra, dec, c=mass, cmap="viridis_r", s=14, lw=0, zorder=3, rasterized=many)
-    axes.figure.colorbar(points, ax=axes, label=MASS, pad=0.01, aspect=15)
+    # beside the map, whatever the shape of the field
+    axes.figure.colorbar(points, cax=axes.inset_axes((1.02, 0, 0.03, 1)), label=MASS)
     draw_flags(axes, ra, dec, table)
     axes.set(xlabel="RA [deg]", ylabel="DEC [deg]", aspect=1 / np.cos(np.radians(np.clip(dec.mean(), -85, 85))))
     axes.xaxis.set_major_formatter(lambda x, _: f"{x % 360:g}")
