@@ -91,6 +91,11 @@ def test_unknown_name_in_the_map(tmp_path):
         read_catalogue(csv(tmp_path), {"DETLIKE": "DET_LIKE"})
 
 
+def test_exchanged_columns_of_positions(tmp_path):
+    with pytest.raises(InputError, match=r"column DEC, row 2: -2\.5 is no position .*, or exchange RA and DEC\."):
+        read_catalogue(csv(tmp_path), {"RA": "DEC", "DEC": "RA"})
+
+
 def test_exchanged_names_in_the_map(tmp_path):
     table = csv(tmp_path)
     table.write_text(table.read_text().replace("Z_ERR", "z_error"))

@@ -120,7 +120,7 @@ class CheckedTable:
         some, degrees = replace(self, table=self.table[rows]), []
         for name, unit, low, high in (("RA", "hourangle", 0, 360), ("DEC", "deg", -90, 90)):
             values = some._parsed(name, partial(angle, unit=unit), "neither deg nor an angle such as 08:26:26.5")
-            complaint = f"no position between {low} and {high} deg. Correct or remove the row"
+            complaint = f"no position between {low} and {high} deg. Correct or remove the row, or exchange RA and DEC"
             self.check((values >= low) & (values <= high), values, name, complaint)
             degrees.append(values)
         return degrees[0] % 360.0, degrees[1]
