@@ -144,12 +144,13 @@ RECORDED = {"input", "output", "params", "wildcards", "log", "rule", "scriptdir"
 ALLOWED = {"report.py": "**", "search.py": "run"}  # the param `config` holds it all; the name of its folder
 #: ways to other code, and to the configuration or the environment, that a package module has no need of
 ASIDE = ("import_module", "__import__", "exec", "eval", "run_module", "run_path", "load_config", "environ", "getenv")
-#: modules that no rule runs, or that set variables for JAX and record its flags
+#: modules that no rule runs, that import names for users only, or that set variables for JAX and record its flags
 EXEMPT = (
     "__init__.py",
     "cli/configuration.py",
     "io/samp.py",
     "config/__init__.py",
+    "figures/__init__.py",
     "config/resolve.py",
     "network/predict.py",
     "report/plan.py",
