@@ -78,7 +78,9 @@ def write_cards(
     found["score"] = ("cluster", "quantity"), columns["card_score"].astype(np.float32)
     dataset = whole.assign(found).assign_coords(cluster=cluster, quantity=list(quantities))
     dataset["seen_arcsec"] = "cluster", columns["card_seen"].astype(np.float32)
-    write_netcdf(dataset, path, _TITLE, {**made_by, "seen": "circle" if circle else "square"})
+    # a step of its own: these data are no mass catalogue
+    own = {"step": "write_cards", "seen": "circle" if circle else "square"}
+    write_netcdf(dataset, path, _TITLE, {**made_by, **own})
 
 
 def _neighbours(catalogues: Mapping[str, Path], columns: Columns) -> dict[str, NDArray[np.float32]]:
