@@ -13,6 +13,7 @@ import clustermass
 from clustermass.cli import main
 from clustermass.ensemble import released
 from clustermass.interface import ensemble as interface
+from clustermass.io import room
 
 
 @pytest.fixture(scope="module")
@@ -195,6 +196,12 @@ def test_images_with_other_pixels_and_bands(folder):
         clustermass.images_of("a", "b", changes={"base_rebbin": 1})
     with pytest.raises(clustermass.InputError, match=r"images_of\.box_pixels: .* but it is '-1'"):
         clustermass.images_of("a", "b", changes={"box_pixels": -1})
+
+
+def test_images_beyond_the_memory_are_refused(folder, monkeypatch):
+    monkeypatch.setattr(room, "memory_left", lambda: 5e5)
+    with pytest.raises(clustermass.InputError, match=r"catalogue\.fits: needs .* GB of memory, but 0\.0005 GB"):
+        clustermass.images_of(folder / "events.fits", folder / "catalogue.fits", folder / "exposure.fits")
 
 
 def test_a_simulated_field_is_whole(field):

@@ -19,6 +19,7 @@ from clustermass.config.validate import check_block
 from clustermass.errors import InputError
 from clustermass.interface.inputs import Catalogue, Events, Exposure, PathLike, as_files
 from clustermass.io.netcdf import VARIABLES
+from clustermass.io.room import check_memory
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,7 +57,10 @@ def images_of(
         sky = sky_of_files(lists, table, maps, exposure_s, columns, catalogue_bands)
         edges = band_edges(block["bands"])
         field = cut_field(sky, block, config["events"], edges, Path(folder), with_redshift=False)
-        parts = list(field.parts)
+        parts: list[xr.Dataset] = []
+        for part in field.parts:
+            parts.append(part)
+            check_memory(sum(one.nbytes for one in parts), table)  # which joining them will take
     kept = [part[[*_KEPT]].assign_coords(id_src=("cluster", id_src(part))) for part in parts]
     images = xr.concat(kept, "cluster", data_vars="minimal", coords="minimal", compat="override", join="override")
     simulated = bool(parts[0].attrs["simulated"])
