@@ -48,7 +48,8 @@ use rule step as write_page with:
         runtime=each_try(10),
     params:
         step="cards.page.write_page",
-        code=[code("step", "cards.page"), texts_hash(ROOT / "src" / "clustermass" / "cards" / "web")],
+        texts=texts_hash(ROOT / "src" / "clustermass" / "cards" / "web"),
+        code=code("step", "cards.page"),
 
 
 use rule step as compare_published with:

@@ -17,7 +17,7 @@ def paths(files: Any) -> dict[str, Path | list[Path]]:
 with step(snakemake.log[0], f"{snakemake.rule} {'/'.join(filter(None, snakemake.wildcards))}".strip()):
     module, _, name = snakemake.params.step.rpartition(".")
     function = getattr(import_module(f"clustermass.{module}"), name)
-    options = {key: value for key, value in snakemake.params.items() if key not in ("step", "code")}
+    options = {key: value for key, value in snakemake.params.items() if key not in ("step", "code", "texts")}
     if "device" in signature(function).parameters:  # changes no result, so another value re-runs nothing
         options.setdefault("device", snakemake.config["training"]["device"])
     function(**paths(snakemake.input), **options, **paths(snakemake.output))

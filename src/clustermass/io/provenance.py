@@ -118,7 +118,8 @@ def _imports(path: Path) -> tuple[Path, ...]:
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.update({node.module, *(f"{node.module}.{alias.name}" for alias in node.names)})
-    inner = [name.removeprefix("clustermass.") for name in names if name.startswith("clustermass.")]
+    inner = {name.removeprefix("clustermass.") for name in names if name.startswith("clustermass.")}
+    inner |= {name.partition(".")[0] for name in inner}  # a module's package is imported before it
     return tuple(candidate for name in sorted(inner) if (candidate := _module_path(name)).is_file())
 
 
