@@ -13,7 +13,8 @@ from cards_inputs import write_field
 sys.path.append(str(Path(__file__).parents[1] / "workflow"))
 from browser import CHROMIUM, opened
 
-from clustermass.cards.page import write_page
+from clustermass.cards.field import FieldCards
+from clustermass.cards.page import content, write_page
 
 in_browser = pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: the page isn't opened in a browser")
 #: names of a hostile table
@@ -66,6 +67,17 @@ def test_names_of_others_can_not_leave_the_data(few):
 
 
 @in_browser
+@pytest.mark.parametrize("most, left_out", [(6, 0), (2, 4)])
+def test_of_a_large_field_those_with_the_largest_likelihoods_are_shown(tmp_path, monkeypatch, most, left_out):
+    monkeypatch.setattr("clustermass.cards.page.MOST_CLUSTERS", most)
+    likelihood = np.array([20.0, 90.0, 10.0, 70.0, 50.0, 40.0])
+    field = FieldCards.read(write_field(tmp_path, DET_LIKE=likelihood))
+    shown = content(field)
+    assert shown["left_out"] == left_out
+    ids = [one["columns"]["ID_SRC"] for one in shown["clusters"]]
+    assert ids == ([102, 104] if left_out else [101, 102, 103, 104, 105, 106])
+
+
 def test_a_table_is_sorted_by_the_heads_of_its_columns(page):
     likelihood = [float(text) for text in column(page, 6)]
     assert likelihood == sorted(likelihood, reverse=True)

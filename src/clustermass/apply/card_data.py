@@ -22,7 +22,7 @@ from clustermass.io.netcdf import write_netcdf
 if TYPE_CHECKING:
     from clustermass.apply.catalogue import Columns
 
-#: no cards are made of a field with more clusters
+#: a page has the cards of this many clusters at most; `clustermass masses` makes no cards of a larger field
 MOST_CLUSTERS = 5000
 #: half the side of a card's image in arcsec, and largest number of neighbours in it
 HALF_WIDTH_ARCSEC, MOST_NEIGHBOURS = 300.0, 12

@@ -136,8 +136,7 @@ def _with_photons(field: xr.Dataset, images: Sequence[Path]) -> tuple[xr.Dataset
         simulated |= part.attrs.get("simulated") == "true"
         ids += part["cluster"].values.astype(str).tolist()
         photons.append(photons_of(part["counts"].values))
-        if len(ids) <= MOST_CLUSTERS:
-            pictures.append(card_images(part))
+        pictures.append(card_images(part))
     rows = find_rows(field["cluster"].values.tolist(), ids)
     if (lost := field["cluster"].values[rows < 0]).size:
         text = f"lacks {lost.size} clusters of the smoothed images ({lost[0]} is one). Delete both and run again."
@@ -217,8 +216,7 @@ class AppliedEnsemble:
         """Write the mass catalogue of a field, and its regions, and return it as a table.
 
         `parts` are results of `columns`, and `catalogues` the paths of `catalogue.fits` by realization. `pictures` are
-        the `card_images` of the same parts, from which `write_cards` writes the data of cards unless the field has more
-        than `MOST_CLUSTERS`.
+        the `card_images` of the same parts, from which `write_cards` writes the data of cards if no part is missing.
         """
         listed = list(parts)
         columns = {name: np.concatenate([part[name] for part in listed]) for name in listed[0]}
@@ -242,7 +240,7 @@ class AppliedEnsemble:
         table = write_catalogue(columns, columns["CLUSTER"], header, made_by, paths)
         write_regions(columns, paths.regions)
         conclude(columns, [*catalogues.values()], COVERED_LEAST)
-        if len(table) <= MOST_CLUSTERS:
+        if sum(part.sizes["cluster"] for part in pictures) >= len(table):
             seen = np.isfinite(self.circle_arcsec)
             write_cards(columns, pictures, catalogues, self.ood_model.names, seen, cards_beside(output), made_by)
         else:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from clustermass.apply.card_data import MOST_CLUSTERS
 from clustermass.cards.field import FieldCards
 from clustermass.cards.image import pictures, png
 from clustermass.cards.words import mass_in_words, notes, own_names
@@ -59,8 +60,12 @@ def _hash(text: str) -> str:
 
 
 def content(field: FieldCards) -> dict[str, Any]:
-    """Return what the page shows, as JSON values: the field, and a dictionary for each cluster."""
-    images = pictures(field.data["colour_counts"], field.pixel_arcsec)
+    """Return what the page shows, as JSON values: the field, and a dictionary for each cluster.
+
+    A field of more than `MOST_CLUSTERS` clusters is shown by those with the largest DET_LIKE.
+    """
+    shown = np.sort(np.argsort(-np.nan_to_num(field.columns["DET_LIKE"]), kind="stable")[:MOST_CLUSTERS])
+    images = pictures(field.data["colour_counts"][shown], field.pixel_arcsec)
     quantities = field.data["quantity"].astype(str).tolist()
     return {
         "simulated": field.simulated,
@@ -70,7 +75,8 @@ def content(field: FieldCards) -> dict[str, Any]:
         "quantities": [QUANTITIES[name] for name in quantities],
         "about": {one.name: one.description for one in MASSES if one.name in field.columns},
         "ensemble": {key: field.header.get(key) for key in ("ENSHASH", "NMEMBER", "NTRAIN", "H0", "OMEGA_M")},
-        "clusters": [_cluster(field, row, images[row]) for row in range(len(field))],
+        "left_out": len(field) - shown.size,
+        "clusters": [_cluster(field, int(row), image) for row, image in zip(shown, images, strict=True)],
     }
 
 

@@ -79,7 +79,8 @@ function begin() {
   const masses = CLUSTERS.filter((c) => c.columns.LOGM500 !== null), flagged = masses.filter((c) => flagsOf(c).length);
   byId("summary").append(
     DATA.simulated ? make("strong", {}, "A simulated field, not an observation. ") : "",
-    `${CLUSTERS.length} clusters, ${masses.length} with a mass, ${flagged.length} of these with a flag.`);
+    `${CLUSTERS.length} clusters, ${masses.length} with a mass, ${flagged.length} of these with a flag.`,
+    DATA.left_out ? ` ${DATA.left_out} clusters with smaller DET_LIKE are only in the catalogue.` : "");
   const { NMEMBER, NTRAIN, ENSHASH, H0, OMEGA_M } = DATA.ensemble;
   byId("made").textContent = `Made by ${DATA.provenance.source}: ${NMEMBER} networks (ensemble ${ENSHASH}), trained on ${NTRAIN} simulated clusters. Flat LCDM, H0 = ${H0}, Ωm = ${OMEGA_M}; masses without h.`;
   buildFilter();
