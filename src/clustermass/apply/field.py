@@ -61,7 +61,8 @@ def masses_of_field(
 ) -> Table:
     """Write the mass catalogue of one field as `output` (FITS) and beside it as .vot, .ecsv and .nc; return it.
 
-    The files .reg (regions for DS9) and .moc.fits (coverage of the field) are written beside it, too.
+    The files .reg (regions for DS9) and .moc.fits (coverage of the field) are written beside it, too. So is .cards.nc
+    (data of the clusters' cards), unless the field has more than `MOST_CLUSTERS`.
 
     Images are cut and preprocessed like the training images of the ensemble. InputError if there is no trained
     ensemble, an input is missing or faulty, or a file to write exists already and `overwrite` is False.

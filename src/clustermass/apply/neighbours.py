@@ -15,8 +15,9 @@ def brightest_near(
 ) -> tuple[FloatArray, FloatArray]:
     """Return distance in arcsec and counts (row,) of the brightest other detection within `REACH_ARCSEC` of `rows`.
 
-    Takes positions in deg and counts of all detections, (detection,); NaN = unknown. Among detections of equal or
-    unknown counts, it is the nearest. Both are NaN if there is none. Unknown counts are NaN.
+    Takes positions in deg and counts of all detections, (detection,); NaN = unknown. Of detections with equal counts,
+    or with unknown counts, the nearest one is taken. Both results are NaN if there is no other detection; its counts
+    are NaN if they are unknown.
     """
     place = unit_vectors(ra, dec)
     near = cKDTree(place).query_ball_point(place[rows], 2 * np.sin(np.radians(REACH_ARCSEC / 3600) / 2))

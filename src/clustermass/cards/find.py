@@ -16,9 +16,10 @@ _NAMES, _LISTED = ("NAME", "NAME_CAT", "ID_CAT"), 5
 
 
 def find_masses(path: Path) -> Path:
-    """Return the mass catalogue (.fits) that is the file `path`, beside it in another format, or below the folder.
+    """Return the path of a mass catalogue (.fits): `path` itself, the file beside it, or one below the folder `path`.
 
-    InputError if there is none, or several in a folder.
+    A file beside `path` has the same name and the ending .fits. A catalogue directly in the folder comes before those
+    in folders below. InputError if there is no catalogue, or if there are several below the folder.
     """
     if path.is_dir():
         found = [one for pattern in _PATTERNS for one in sorted(path.glob(pattern))]

@@ -1,4 +1,4 @@
-"""The page of a field, `clusters.html`: one file without a network, with a map, a table and a card of each cluster."""
+"""The page of a field, `clusters.html`: a single file with a map, a table and a card of each cluster."""
 
 import base64
 import hashlib
@@ -42,7 +42,7 @@ def write_page(masses: Path, output: Path, cards: Path | None = None) -> None:
 
 
 def page(data: dict[str, Any]) -> str:
-    """Return the page as text; its policy allows no other script or style, and no address outside of it."""
+    """Return the page as text; its security policy allows no other script or style, and no address outside the page."""
     style = "".join(path.read_text(encoding="utf-8") for path in sorted(WEB.glob("*.css")))
     script = "".join(path.read_text(encoding="utf-8") for path in sorted(WEB.glob("*.js")))
     # "<" can't occur in the text, so that nothing in a name can end the element

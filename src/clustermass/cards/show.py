@@ -64,7 +64,7 @@ def strangest(field: FieldCards) -> str:
 
 
 def _strangeness(field: FieldCards, row: int) -> str:
-    """Return the most unusual quantity of a cluster with FLAG_OOD, in words; else that it has no such flag."""
+    """Return the most unusual quantity of a cluster in words; "not flagged" if the cluster lacks FLAG_OOD."""
     why = str(field.columns["OOD_WHY"][row])
     return QUANTITIES.get(why, why) if field.columns["FLAG_OOD"][row] else "not flagged"
 

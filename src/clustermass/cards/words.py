@@ -33,7 +33,7 @@ class Note(NamedTuple):
 
 
 def notes(field: FieldCards, row: int) -> list[Note]:
-    """Return each flag of a cluster and each bright neighbour in words; one note that nothing is flagged if so."""
+    """Return each flag and each bright neighbour of a cluster in words; if there is none, one note that says so."""
     cells = field.row(row)
     found = [*_without_mass(field, row), *_out_of_range(field, row)]
     if cells["FLAG_EDGE"] and np.isfinite(cells["LOGM500"]):

@@ -12,8 +12,8 @@ _ABSENT = object()
 def changed_keys(old: object, new: object, path: str = "") -> Iterator[str]:
     """Yield a line "key: old -> new" for each key whose value differs; entries of lists have numbers, from 0.
 
-    A block or an entry of a list that only one side has is one line, in which the other side is `(none)`. Long values
-    are cut.
+    A key that only one side has is one line, in which the other side is `(none)`. Lists of different lengths are one
+    line, too. Long values are cut.
     """
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in [*old, *(key for key in new if key not in old)]:

@@ -1,4 +1,4 @@
-"""Makes the released ensemble: one packed file, and a datasheet that says what it is trained and tested on."""
+"""Makes the released ensemble: a packed file, and a datasheet that says what the ensemble is trained and tested on."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def release(
 ) -> None:
     """Pack an ensemble for the release as `packed`, and write its datasheet.
 
-    Of `ensemble.nc`, the packed file has only the variables `KEPT` of the training clusters, and as attribute the
-    `version` in `settings`. `metrics` is the metrics.json of the clusters that it is tested on. `template` is the text
-    of the datasheet, with places for numbers and for the `settings`. InputError as by `pack_ensemble`, or if the file
-    would have more than `MOST_BYTES`.
+    The packed `ensemble.nc` has only the variables `KEPT` of the training clusters, and the `version` in `settings` as
+    an attribute. `metrics` is the metrics.json of the clusters on which the ensemble is tested. `template` is the text
+    of the datasheet, with places for numbers and for the `settings`. InputError as by `pack_ensemble`, or if the packed
+    file would have more than `MOST_BYTES`.
     """
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
         reduced = Path(folder) / ENSEMBLE

@@ -82,7 +82,7 @@ class EventTable(NamedTuple):
     head: EventList
 
     def stream(self, rows: int = PIECE_ROWS) -> Iterator[EventList]:
-        """Yield the photons in pieces of `rows` rows, maybe empty; InputError if a row is bad or none is a photon."""
+        """Yield the photons in pieces of `rows` rows, maybe empty; InputError if a row is bad or no row is a photon."""
         number, total = 0, self.table.header["NAXIS2"]
         for start, piece in _pieces(self.table, self.path, rows):
             events = _photons(piece, self.head, start, total)
@@ -237,13 +237,13 @@ def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:
 
 
 def _within(values: NDArray[Any], dtype: type[np.integer[Any]]) -> NDArray[Any]:
-    """Return a copy of whole numbers as `dtype`; what it can't hold becomes its largest number, which no photon has."""
+    """Return whole numbers as `dtype`; a number beyond its range becomes its largest number, which no photon has."""
     ends = np.iinfo(dtype)
     return np.where((values >= ends.min) & (values <= ends.max), values, ends.max).astype(dtype)
 
 
 def _unsigned(flag: NDArray[Any]) -> NDArray[np.uint32]:
-    """Return the 32 bits of a FLAG column, which is signed int32 in the files, as uint32; all are set if it's none."""
+    """Return FLAG, signed int32 in the files, as uint32; for a value that is no whole number, all 32 bits are set."""
     if flag.dtype.kind == "f":
         flag = np.where(np.abs(flag) < 2**53, flag, -1)
     return (np.asarray(flag).astype(np.int64) & 0xFFFFFFFF).astype(np.uint32)

@@ -7,7 +7,7 @@ figure = figures.predictions("results/default/fiducial/predictions.nc")
 figure.savefig("predictions.pdf")
 ```
 
-In a notebook the figure is shown if it is the last line of a cell. All functions have the keyword `style`, the name or
+A notebook shows the figure if the call is the last line of a cell. All functions have the keyword `style`, the name or
 path of a Matplotlib style sheet, which is applied on top of ours.
 """
 

@@ -32,7 +32,7 @@ def dataset(source: Data, require: Iterable[str] = ()) -> xr.Dataset:
 
 
 def block(source: Block, what: str) -> Mapping[str, Any]:
-    """Return a block of numbers that is given or read; InputError calls the content of a damaged file `what`."""
+    """Return a block of numbers that is given or read; the InputError on a damaged file calls its content `what`."""
     return read_json(source, what) if isinstance(source, str | Path) else source
 
 

@@ -56,7 +56,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
     The decorated function has further keywords: the paths `svg`, `png` and `pdf` of files to write; `dpi`, the
     resolution of the PNG; and `style`, the name or path of a Matplotlib style sheet, which is applied on top of ours.
-    Every file states the function's name, its settings, and the hashes of the input files among its arguments.
+    Every file states the function's name, its settings, and the hashes of input files (arguments that are a `Path`).
     """
 
     @functools.wraps(draw)
@@ -74,7 +74,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def describe(name: str, arguments: Mapping[str, Any]) -> str:
-    """Return the provenance of the figure `name` as JSON: input files, and arguments that aren't files or data."""
+    """Return the provenance of the figure `name` as JSON: arguments that are a `Path`, and those that aren't data."""
     inputs, settings = list[Path](), dict[str, Any]()
     for key, value in arguments.items():
         paths = value if isinstance(value, list | tuple) else [value]

@@ -25,7 +25,7 @@ def celestial_wcs(header: fits.Header, name: object) -> WCS | None:
     InputError if its frame isn't known to astropy, latitude is the first axis, or the size of its pixels is impossible.
     The message begins with `name`.
     """
-    # the WCS takes memory for their squares, and it also reads alternative coordinates, such as those with WCSAXESA
+    # the memory of the WCS grows with the squares of these numbers; alternative coordinates (WCSAXESA) are read, too
     for key in ("A_ORDER", "B_ORDER", "AP_ORDER", "BP_ORDER", *fnmatch.filter(header, "WCSAXES*")):
         stated = header.get(key, 0)
         limits.AXES.check(stated if isinstance(stated, int | float) else 0, f"{name}: {key}")

@@ -60,7 +60,7 @@ def fill_gaps(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def mean_position(pieces: Iterable[EventList]) -> tuple[float, float]:
-    """Return RA in [0, 360) and Dec, in deg, of the photons' mean direction, however they are divided into pieces."""
+    """Return RA in [0, 360) and Dec, in deg, of the photons' mean direction; the division into pieces has no effect."""
     total, number = np.zeros(3), 0
     for piece in pieces:
         directions = unit_vectors(piece.ra, piece.dec)

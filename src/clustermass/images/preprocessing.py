@@ -231,7 +231,7 @@ class Grid:
 
 
 def zooms(recipe: Recipe, redshift: FloatArray) -> FloatArray:
-    """Return the ratio of a length's angles at each redshift and at the recipe's, (cluster,); NaN = no redshift."""
+    """Return a length's angle at each redshift over that at the recipe's redshift, (cluster,); NaN = no redshift."""
     reference, cosmology = float(recipe["scale_to_redshift"] or 0), recipe["cosmology"]
     zoom = np.full(redshift.shape, np.nan)
     positive = np.isfinite(redshift) & (redshift > 0)

@@ -38,7 +38,7 @@ class Ensemble(trained.Ensemble):
     >>> ensemble = clustermass.Ensemble.load()
     """
 
-    #: contents of the netCDF mass catalogue of the field for which `masses` was called last
+    #: contents of the netCDF mass catalogue of the field for which `masses` was called last without `z_grid`
     _last: list[xr.Dataset] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
@@ -96,7 +96,8 @@ class Ensemble(trained.Ensemble):
         acronym, mass_prior
             First word of the column NAME; `flat` adds the columns LOGM500_FLAT*.
         output, overwrite
-            Catalogue to write, ending in .fits, with .vot, .ecsv and .nc beside it; None = no file is written.
+            Catalogue to write, ending in .fits; .vot, .ecsv, .nc, .reg, .moc.fits and .cards.nc are written beside it
+            (.cards.nc for up to 5000 clusters). None = no file is written.
         z_grid
             Redshifts to assume for all clusters, (z,). The catalogue then needs no redshifts.
 
@@ -104,7 +105,7 @@ class Ensemble(trained.Ensemble):
         -------
         Table or xarray.Dataset
             A row for each cluster, with the columns of docs/catalogue.md, and the header as `meta`. With `z_grid`:
-            LOGM500, LOGM500_ERR and quantiles, in dex, (cluster, z), see
+            LOGM500, LOGM500_ERR and quantiles in dex, each (cluster, z); see
             `clustermass.apply.over_redshift.masses_over_redshift`.
 
         Raises
@@ -129,8 +130,9 @@ class Ensemble(trained.Ensemble):
     def posterior(self, cluster: str | int) -> Posterior:
         """Return the posterior of a cluster's log10(M500c / Msun).
 
-        `cluster` is its NAME, ID_SRC or id of the field for which `masses` was called last; or its id in `ensemble.nc`,
-        for a simulated cluster of the training sky. InputError if there is no such cluster, or it has no mass.
+        `cluster` is the NAME, the ID_SRC or the user's id of a cluster in the field for which `masses` was called last
+        without `z_grid`. For a simulated cluster of the training sky, it is the id in `ensemble.nc`. InputError if
+        there is no such cluster, or it has no mass.
         """
         if self._last and (found := posterior_in(self._last[0], cluster)):
             return found

@@ -44,9 +44,9 @@ def images_of(
     The first arguments are those of `Ensemble.masses`; redshifts aren't needed. `changes` are other values of the keys
     of the block `images` in the configuration, such as ``{"base_rebin": 1}`` for pixels of 4" or ``{"bands": [500,
     2000]}`` (eV). The coordinates are `cluster` (the column NAME of the mass catalogue), `id_src`, `band` in keV, and
-    `x` and `y`, the offsets from the image's centre to the West and North in arcsec. All images are in memory. A figure
-    of them is returned by ``images.clustermass.plot()``.
-    InputError if an input is missing or faulty, or a key isn't possible.
+    `x` and `y`, the offsets from the image's centre to the West and North in arcsec. All images are in memory.
+    ``images.clustermass.plot()`` returns a figure of them. InputError if an input is missing or faulty, a key is
+    unknown or its value impossible, or memory lacks the room.
     """
     config = default_config()
     for unknown in set(changes or {}) - set(config["images"]):
@@ -60,7 +60,7 @@ def images_of(
         parts: list[xr.Dataset] = []
         for part in field.parts:
             parts.append(part)
-            check_memory(sum(one.nbytes for one in parts), table)  # which joining them will take
+            check_memory(sum(one.nbytes for one in parts), table)  # joining the parts takes this much memory
     kept = [part[[*_KEPT]].assign_coords(id_src=("cluster", id_src(part))) for part in parts]
     images = xr.concat(kept, "cluster", data_vars="minimal", coords="minimal", compat="override", join="override")
     simulated = bool(parts[0].attrs["simulated"])

@@ -44,7 +44,7 @@ class CatalogueOptions(FieldOptions, total=False):
 def as_files(
     events: Events, catalogue: Catalogue, exposure: Exposure = None
 ) -> Iterator[tuple[list[Path], Path, list[Path]]]:
-    """Give the block paths of events, catalogue and exposure maps; what is in memory is written to temporary files.
+    """Yield paths of events, catalogue and exposure maps; data in memory are written to temporary files.
 
     InputError if something is neither a path nor a table or a map. Messages of InputErrors in the block call the
     temporary files "events in memory", "catalogue in memory" and "exposure in memory".

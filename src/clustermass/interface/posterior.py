@@ -58,7 +58,8 @@ def read_members(masses: PathLike) -> xr.Dataset:
 def posterior_in(masses: xr.Dataset, cluster: str | int) -> Posterior | None:
     """Return the posterior of a cluster in a netCDF mass catalogue; None if the catalogue holds no such cluster.
 
-    `cluster` is one of `_IDENTIFIERS`. InputError if several clusters have this id, or if the cluster has no mass.
+    `cluster` is the cluster's value of one of `_IDENTIFIERS`. InputError if several clusters have this value, or if the
+    cluster has no mass.
     """
     present = [name for name in _IDENTIFIERS if name in masses.variables]
     rows = np.flatnonzero(np.any([masses[name].values.astype(str) == str(cluster) for name in present], axis=0))

@@ -66,7 +66,7 @@ class SimulatedField:
         return truth
 
     def save(self, folder: PathLike) -> Path:
-        """Copy events.fits, exposure.fits, catalogue.fits, truth.fits and others to a new folder, and return it."""
+        """Copy events.fits, exposure.fits, catalogue.fits, truth.fits and others to a new folder; return its path."""
         if Path(folder).exists():
             raise InputError(f"{folder}: exists already. Name a new folder.")
         for path in self._folder.iterdir():
@@ -86,9 +86,9 @@ def simulate_field(
 ) -> SimulatedField:
     """Return a simulated field of `width_deg` times `height_deg` (default: a square), in about a second for each deg2.
 
-    The sky is `embedded` of the default configuration. The field is divided into scans that are about as wide as there.
-    `changes` are other values of its keys, such as ``{"exposure": {"depth_s": 130.0}}``; config/README.md lists the
-    keys. The same arguments give the same field. InputError if a key is unknown or a value isn't possible.
+    The sky is `embedded` of the default configuration, and the scans are about as wide as in this sky. `changes` are
+    other values of the sky's keys, such as ``{"exposure": {"depth_s": 130.0}}``; config/README.md lists the keys. The
+    same arguments give the same field. InputError if a key is unknown or a value isn't possible.
 
     >>> field = clustermass.simulate_field(width_deg=1.0, seed=3)
     >>> field.truth.colnames[:6]

@@ -16,7 +16,7 @@ _BLOCK, _CARD, _PIECE_BYTES = 2880, 80, 1 << 20
 _DECISIVE = re.compile(
     r"SIMPLE|XTENSION|BITPIX|Z?NAXIS\d*|PCOUNT|GCOUNT|GROUPS|TFIELDS|TFORM\d+|ZIMAGE|ZBITPIX|ZTILE\d+"
 )
-#: last card of a header, by whatever astropy takes for one; a long keyword
+#: what astropy takes for the last card of a header (END); beginning of a card with a long keyword
 _LAST_CARD, _HIERARCH = re.compile(r"END([^A-Z0-9_-]|$)"), re.compile("HIERARCH ", re.IGNORECASE)
 _VALUE = re.compile(r"\s*(?:'([^']*)'|([^\s/]*))")
 _INTEGER = re.compile(r"[+-]?\d{1,18}")

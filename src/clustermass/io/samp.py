@@ -30,7 +30,7 @@ class Hub:
         return {one: self._hub.getMetadata(self._key, one).get("samp.name", one) for one in ids}
 
     def call(self, tool: str, mtype: str, parameters: Mapping[str, str]) -> str:
-        """Send a message to a tool and return its complaint, "" if it did what was asked."""
+        """Send a message to a tool, and return the tool's complaint; "" if the tool did what was asked."""
         message = {"samp.mtype": mtype, "samp.params": dict(parameters)}
         try:
             answer = self._hub.callAndWait(self._key, tool, message, _PATIENCE)

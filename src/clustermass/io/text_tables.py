@@ -20,7 +20,7 @@ _PIECE_BYTES = 1 << 24
 _BYTE, _LINE, _CELL = 5, 100, 60
 #: bytes of a character in a table, and of a number
 _CHARACTER, _NUMBER = 4, 16
-#: power in a unit that has five digits or more, in any way of writing
+#: a power of five digits or more in a unit, in any notation
 _POWER = re.compile(r"(\*\*|\^|10\s*(?=[(+-]))[(\s]*[+-]?\s*\d{5}")
 #: most digits of the width with which the cells of a column are shown
 _DIGITS = 3
@@ -93,7 +93,7 @@ class _Sizes:
             self._fields += 1
             limits.COLUMNS.check(self._fields, self._path)
             stated = attributes.get("arraysize", "")
-            if re.search(r"(^|x)\s*0+\s*x", stated):  # astropy would read nothing, as often as the file asks for
+            if re.search(r"(^|x)\s*0+\s*x", stated):  # astropy reads zero bytes as many times as the file states
                 raise InputError(f"{self._path}: a column has arraysize {stated[:40]}, arrays of nothing.")
             size = math.prod(map(int, re.findall(r"\d{1,18}", stated)))
             self._row += size * (_CHARACTER if "char" in attributes.get("datatype", "").lower() else _NUMBER)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: seconds of a job that don't grow with its work: start of Python, imports, and for trainings compiling the network
 _START_S, _START_TRAINING_S = 2.0, 8.0
 _TRAINING = "train_member"
-#: step of a test sky -> step of the training sky that does the same, for runs without test skies
+#: step of a test sky -> the similar step of every run, whose costs are used if no run has test skies
 _SIMILAR = {
     "extend_split": "split_sample",
     "predict_sky": "infer_observed",
@@ -89,8 +89,8 @@ def _named(values: Mapping[Path, float], results: Path) -> dict[str, float]:
 def work_of(path: Path, config: Config) -> float:
     """Return the amount of work of a job or file, in units that compare jobs of one step with each other.
 
-    For files in `skies` this is the area of the field in square degrees, and for trainings the area of all
-    realizations, times the epochs, times the pixels of an image, times the number of networks of the job; for all else
+    For files in `skies` it is the area of the field in square degrees. For trainings it is the product of the area of
+    all realizations, the epochs, the pixels of an image, and the number of networks that the job trains. For all else
     it is 1. `path` is relative to the folder `results`.
     """
     folder, name = path.parts[:2]
@@ -113,7 +113,7 @@ def _area(config: Config, sky: str) -> float:
 
 
 def kinds(path: Path) -> tuple[str, ...]:
-    """Return names of the kind of a product, the closest first; files of one kind have similar sizes."""
+    """Return the names of a product's kinds, the narrowest first; files of one kind have similar sizes."""
     if path.parent.name in _NAMED_AFTER:
         return f"{path.parent.name}/{path.name}", f"{path.parent.name}/*{path.suffix}"
     return (path.name,)

@@ -23,7 +23,7 @@ from clustermass.report.summary import folders_of
 if TYPE_CHECKING:
     from clustermass.config.models import Config
 
-#: what Snakemake says of a job -> the same in our words; `_FOLLOWS` is shown only if there is no other
+#: reason of a job in Snakemake's words -> in our words; `_FOLLOWS` is shown only if there is no other reason
 _NEW, _FOLLOWS = "not made yet", "its input is made anew"
 _REASONS = {
     "Set of input files has changed": "other input files",
@@ -36,7 +36,7 @@ _REASONS = {
 _PARAMS = re.compile(r"Params have changed.* before: (.*) now: (.*?) *(?:;|$)")
 #: a param that is a hash: of the code, or of the configuration as a whole
 _HASH = re.compile(r"'[0-9a-f]{16,64}'")
-#: blocks that shape files in results/skies, besides the sky's own
+#: blocks that shape the files of a sky in results/skies, besides the block of the sky itself
 _OF_SKIES = ("cosmology", "events", "images", "image_sets", "preprocessing")
 
 
