@@ -59,7 +59,7 @@ def read_catalogue(
     (`MAX_ERROR`) count as missing, too. For Klein et al. (2022), SPEC_Z_BEST_COMB is preferred to Z_BEST_COMB unless
     `columns` names a column of redshifts. Redshifts without any error or kind are taken as exact. If the table lacks
     DET_LIKE or EXT_LIKE, every row passes any cut on it (`VOUCHED_LIKELIHOOD`). If `with_redshift` is False, no table
-    needs redshifts, and all redshifts are missing. No row is dropped, not even likely
+    needs redshifts, and Z is NaN in all rows. No row is dropped, not even likely
     contaminants, which `select_clusters` can drop. InputError for a missing column, a bad cell, an unknown Z_TYPE, or
     if none of several rows has a redshift.
 

@@ -275,7 +275,7 @@ def _folded(total: int) -> int:
 
 
 def wrong_content(path: Path, name: str, size: int | None, rows: int | None) -> str:
-    """Return what is wrong with a downloaded file, "" = nothing; it must have `size` bytes and `rows` rows, None = any.
+    """Return what is wrong with a downloaded file, or ""; it must have `size` bytes and `rows` rows (None = any).
 
     The ending of `name`, its final name, tells its kind: .fits and .fits.gz are tables, .tsv is a table of VizieR, and
     .tar.gz and .tgz are archives, which are read to their end when they are unpacked.

@@ -98,7 +98,7 @@ def _decisive_cards(source: BinaryIO, path: Path, copy: BinaryIO | None) -> dict
 def _check_blank(block: bytes, source: BinaryIO, path: Path, copy: BinaryIO | None) -> None:
     """Check that nothing but zeros follows the last HDU from `block` on, since astropy may find a header there."""
     if len(block) < _BLOCK:
-        return  # which is noticed elsewhere
+        return  # a file that was cut off is noticed elsewhere
     rest = source.read(limits.TRAILING.most + 1)
     limits.TRAILING.check(len(rest), path)
     if block.strip(b"\0") or rest.strip(b"\0"):

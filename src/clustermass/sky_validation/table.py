@@ -60,7 +60,7 @@ class Row(NamedTuple):
 
 
 def tuned() -> dict[str, str]:
-    """Return, by the `key` of each tuned row, the settings of the sky's configuration that were tuned for it."""
+    """Return the settings of the sky's configuration that were tuned, by the `key` of the row that they were tuned for."""
     return {row: keys for keys, rows in statistics.published()["tuned"].items() for row in rows}
 
 
