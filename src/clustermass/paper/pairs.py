@@ -111,7 +111,7 @@ def _member_scatters(one: Predictions, table: xr.Dataset) -> list[float]:
 
 
 def _mean(values: FloatArray, key: str) -> dict[str, float | int | None]:
-    """Return number, mean (named `key`) and error of the mean of `values` (cluster,); the last two are None for n < 3."""
+    """Return n, mean (named `key`) and error of the mean of `values` (cluster,); the last two are None for n < 3."""
     if values.size < MIN_CLUSTERS:
         return {"n": values.size, key: None, "error_dex": None}
     return {"n": values.size, key: float(values.mean()), "error_dex": float(values.std() / np.sqrt(values.size))}

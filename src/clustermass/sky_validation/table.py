@@ -60,7 +60,7 @@ class Row(NamedTuple):
 
 
 def tuned() -> dict[str, str]:
-    """Return the settings of the sky's configuration that were tuned, by the `key` of the row that they were tuned for."""
+    """Return the settings of the sky's configuration that were tuned, by the `key` of the row they were tuned for."""
     return {row: keys for keys, rows in statistics.published()["tuned"].items() for row in rows}
 
 
