@@ -128,8 +128,8 @@ def test_short_steps_share_jobs(ran):
         "realization": [80] * 4,
         "ensemble": [100],
         "test_sky": [70],
-        "observed": [30],
-        "figures": [20, 40, 40],
+        "observed": [40],
+        "figures": [30, 40, 40],
     }
 
 

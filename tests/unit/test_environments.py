@@ -85,7 +85,7 @@ def test_files_and_params_of_a_rule_are_the_arguments_of_its_function():
     for (name, _), rule in rules().items():
         if rule["step"]:
             function = getattr(import_module(f"clustermass.{module(rule)}"), rule["step"].rpartition(".")[2])
-            names = {*rule["input"], *rule["output"], *rule["params"]} - {"step", "code"}
+            names = {*rule["input"], *rule["output"], *rule["params"]} - {"step", "code", "texts"}
             names |= {"device"} & signature(function).parameters.keys()  # step.py adds it
             if hasattr(function, "__wrapped__"):  # a figure: what draws it does not save it
                 names -= {"svg", "png", "pdf", "dpi", "style"}

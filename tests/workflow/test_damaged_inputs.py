@@ -27,7 +27,7 @@ NOT_READ = {
     *(
         ("report", name) for name in ("masses", "pages", "figures", "comparisons", "metrics", "predictions")
     ),  # only hashed
-    *(("summarise", f"masses.{suffix}") for suffix in ("fits", "vot", "ecsv", "nc", "cards.nc")),
+    *(("summarise", f"masses.{suffix}") for suffix in ("fits", "vot", "ecsv", "nc", "cards.nc", "reg", "moc.fits")),
     ("aggregate_ensemble", "weights"),  # only hashed
     ("plot_spread", "truth"),  # that of two clusters' realizations alone
 }
