@@ -288,3 +288,12 @@ def foreign_experiment(place, variant):
     else:
         path.write_bytes(hashlib.sha256(b"").digest() * 1000)
     return place.work / "experiment"
+
+
+@hostile("masses of events")
+def sparse_events(place, _):
+    """Make an event list of 200 GB, nearly all of which is a hole: to hash it would take many minutes."""
+    path = place.write("big.fits", (place.harmless / "events.fits").read_bytes())
+    with path.open("r+b") as stream:
+        stream.truncate(200 << 30)
+    return path

@@ -195,3 +195,28 @@ VARIABLE = struct.pack(">III4sII", 11, 1, 1, b"v\0\0\0", 1, 0) + struct.pack(">I
 )
 def netcdf_classic(place, content):
     return place.write("classic.nc", content)
+
+
+@hostile("domain")
+def many_components(place, _):
+    """Describe the training clusters by 100,000 components, which take few kB."""
+    path = place.work / "experiment" / "domain.nc"
+    with netCDF4.Dataset(place.harmless / "domain.nc") as one, netCDF4.Dataset(path, "w") as file:
+        file.setncatts({name: one.getncattr(name) for name in one.ncattrs()})
+        for name, dimension in one.dimensions.items():
+            file.createDimension(name, 100_000 if name == "component" else len(dimension))
+        for name, variable in one.variables.items():
+            made = file.createVariable(name, variable.dtype, variable.dimensions, zlib=variable.dtype != str)
+            again = 100_000 if "component" in variable.dimensions else 1
+            made[:] = np.repeat(variable[:1], again, axis=0) if again > 1 else variable[:]
+    return path
+
+
+@hostile("pack")
+def one_long_text(place, _):
+    """Name the networks by texts of which one is long: in an array, all would take as much room."""
+    path = place.work / "experiment" / "ensemble.nc"
+    with netCDF4.Dataset(path, "w") as file:
+        file.createDimension("member", 20_000)
+        file.createVariable("member", str, ("member",))[:] = np.array(["x" * 100_000] + [""] * 19_999, dtype=object)
+    return path.parent

@@ -148,3 +148,11 @@ def many_tensors(header, _):
 )
 def weights(place, make):
     return place.write("00.safetensors", make(*parts(place.harmless / "00.safetensors")))
+
+
+@hostile("calibration")
+def negative_width(place, _):
+    """Write conformal intervals whose lower end lies above the upper one; no file of ours has them."""
+    content = json.loads((place.harmless / "calibration.json").read_text())
+    content["conformal"]["levels"]["68"]["half_width"] = -1.5
+    return place.write("calibration.json", json.dumps(content))

@@ -30,6 +30,8 @@ PREPROCESSING = {"half_width_arcsec": 192.0, "pixel_arcsec": 24.0, "transform": 
 IMAGES = {"box_pixels": 300, "pixel_arcsec": 4.0, "base_rebin": 6, "centre": "detected", "det_like_min": 0.0}
 IMAGES |= {"ext_like_min": 0.0, "bands": {"start_ev": 200, "width_ev": 1075, "number": 2}}
 RECIPE = {"epochs": 3, "learning_rate": 1e-3, "symmetric_prediction": False, "loss": "likelihood"}
+RECIPE |= {"optimizer": "adam", "schedule": "cosine", "weight_decay": 0.0, "gradient_clip": 0.0, "batch_size": 8}
+RECIPE |= {"augmentation": "symmetries", "average_decay": 0.0, "keep": "last"}
 COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}
 
 

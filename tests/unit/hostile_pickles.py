@@ -84,3 +84,11 @@ def pickled_arrays(place, variant):
             "record": [np.zeros(3, [("a", "f8")])] * 3,
         }[variant]
     return place.write("images.pickle", pickle.dumps({"cluster": ids, "gsm_3dImgs": images}, protocol=4))
+
+
+@hostile("published_images")
+def encoded_again(place, _):
+    """Encode one text of 4,000 characters 900,000 times, as pickles of Python 2 do with the content of arrays."""
+    encode, text = b"\x8c\x07_codecs\x8c\x06encode\x93\x94", b"X" + struct.pack("<I", 4000) + b"a" * 4000
+    again = b"h\x01h\x02R" * 900_000
+    return place.write("x.pkl", pickled(b"]\x94(", encode, b"0", text, b"\x8c\x06latin1\x86\x94", b"0", again, b"e"))

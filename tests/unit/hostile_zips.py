@@ -203,3 +203,14 @@ def packed_file(place, name):
         members(place)["domain.nc"],
     ]
     return archive(place.work / "packed.zip", members(place) | {name: others[place.rng.integers(len(others))]})
+
+
+@hostile("ensemble", variants=("list", "entry"))
+def zip_wrong_utf8(place, variant):
+    """Write a name that isn't the UTF-8 that its flag says."""
+    raw = bytearray((place.harmless / "ensemble.zip").read_bytes())
+    flags, name = (8, 46) if variant == "list" else (6, 30)
+    start = raw.index(b"PK\x01\x02") if variant == "list" else 0
+    raw[start + flags + 1] |= 8
+    raw[start + name] = 0xFF
+    return place.write("packed.zip", bytes(raw))

@@ -121,6 +121,15 @@ FOUND = (
     ),
     *("check-config-configuration[long circle]", "verify-deep_folders", "verify-pipe[mine/provenance.json]"),
     *("training-netcdf_values[shape]", "netcdf-netcdf_attributes[scale_factor]"),
+    *("table-slow_text[blanks of CDS]", "table-slow_text[unit of CDS]", "table-slow_text[digits]"),
+    *("table-slow_text[blanks in unit]", "table-slow_text[sizes]", "table-slow_packed[signs]"),
+    *(
+        "domain-many_components",
+        "pack-one_long_text",
+        "ensemble-zip_wrong_utf8[list]",
+        "published_images-encoded_again",
+    ),
+    *("calibration-negative_width", "masses of events-sparse_events"),
 )
 
 
@@ -128,6 +137,18 @@ FOUND = (
 def test_what_was_found_is_mended(found, harmless, readers, right, tmp_path):
     (mutation,) = [one for one in MUTATIONS if f"{one.reader}-{one.name}" == found]
     check(Case(0, mutation), tmp_path, harmless, readers, right)
+
+
+@pytest.mark.parametrize(
+    ("reader", "name"),
+    [
+        ("masses by ensemble", "ensemble.zip"),
+        ("masses of events", "events.fits"),
+        ("masses of clusters", "clusters.csv"),
+    ],
+)
+def test_harmless_files_give_masses(reader, name, right):
+    assert right(reader, name) == right("masses by ensemble", "experiment")
 
 
 #: turns any failure into an InputError, as readers do

@@ -5,6 +5,7 @@ import io
 import re
 import unicodedata
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
@@ -22,7 +23,8 @@ from clustermass.errors import InputError
 from clustermass.io.files import reason
 from clustermass.io.fits import UNREADABLE, opened_fits, table_of, unpacked
 from clustermass.io.log import LOGGER, printable
-from clustermass.io.text_tables import check_lines, check_unit, check_votable, read_whole
+from clustermass.io.room import check_memory
+from clustermass.io.text_tables import cds_columns, check_lines, check_unit, check_votable, read_whole
 from clustermass.io.yaml_headers import ecsv_header
 
 _UNREADABLE = (
@@ -48,13 +50,13 @@ _GIVE = "Give the table as FITS, VOTable, ECSV or CSV."
 _SEPARATORS = ",;\t|"
 #: line breaks; `splitlines` would also divide at other control characters, which a cell may hold
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
-#: line that describes a column in a table of the CDS: its bytes and its format
-_CDS_COLUMN = re.compile(r"\s*(\d+\s*-)?\s*\d+\s+[AEFI]\d")
 _IDENTIFIER = re.compile(r".*(id|name)|id[_-]?src", re.IGNORECASE)
 #: names, in lower case, of columns of Galactic longitude and latitude, and of any column of right ascension
 _GALACTIC = (("glon", "glat"), ("_glon", "_glat"), ("lii", "bii"))
 _RIGHT_ASCENSION = re.compile(r"_?ra(_corr|_icrs|deg|j2000)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+#: most characters of ASCII for one outside it; the similar ones of some ligatures would be a hundred
+_LONGEST_PLAIN = 12
 #: characters outside ASCII -> similar ones in ASCII; accents are removed by Unicode's own rules
 _LIKENESS = str.maketrans(
     {**dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d", "-"), "\u2032": "'", "\u2019": "'"}
@@ -168,6 +170,8 @@ def _read_text(path: Path, begin: bytes) -> Table:
     text = _decoded(_unpacked(path))
     if "\0" in text[:4096]:
         raise InputError(f"{path}: no table in a known format. {_GIVE}")
+    if not text.isascii():
+        check_memory(len(text) * max(len(_plain_sign(sign)) for sign in {*text}), path)
     lines, kind = _LINE_BREAK.split(plain_text(text)), "text"
     limits.LINE.check(max(map(len, lines)), path)
     try:
@@ -182,10 +186,12 @@ def _read_text(path: Path, begin: bytes) -> Table:
                 return ascii_tables.read(lines, format="ecsv", guess=False)
             if any("Byte-by-byte Description" in line for line in lines[:1000]):
                 kind = "CDS"
-                check_lines(lines, sum(map(bool, map(_CDS_COLUMN.match, lines))), "", path)
+                check_lines(lines, cds_columns(lines, path), "", path)
                 return ascii_tables.read(lines, format="cds", guess=False)
             if lines and lines[0].startswith(("\\", "|")):
                 kind = "IPAC"
+                for unit in (part for line in lines if line.startswith("|") for part in line.split("|")):
+                    check_unit(unit, path)
                 check_lines(lines, 1, "", path)
                 return ascii_tables.read(lines, format="ipac", guess=False)
             return _read_cells(path, lines)
@@ -268,7 +274,7 @@ def _cells(line: str, separator: str) -> list[str]:
 
 def _numbers(cells: list[str]) -> bool:
     """Whether any of the cells is a number; a line of column names holds none."""
-    return any(re.fullmatch(r"\s*[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?\s*", cell) for cell in cells)
+    return any(re.fullmatch(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*", cell) for cell in cells)
 
 
 def _with_points(table: Table, path: Path) -> Table:
@@ -344,9 +350,13 @@ def _text(cell: object) -> str:
 
 def plain_text(text: str) -> str:
     """Return a text in ASCII: a minus sign becomes "-", accents are left out, other characters are escaped."""
-    if text.isascii():
-        return text
-    parts = unicodedata.normalize("NFKD", text.translate(_LIKENESS)).translate(_LIKENESS)
-    return (
-        "".join(sign for sign in parts if not unicodedata.combining(sign)).encode("ascii", "backslashreplace").decode()
-    )
+    return text.translate({ord(sign): _plain_sign(sign) for sign in {*text} if not sign.isascii()})
+
+
+@cache
+def _plain_sign(sign: str) -> str:
+    """Return a character outside ASCII as similar characters of ASCII, or as its escaped code."""
+    parts = unicodedata.normalize("NFKD", sign.translate(_LIKENESS)).translate(_LIKENESS)
+    kept = "".join(part for part in parts if not unicodedata.combining(part))
+    plain, code = (one.encode("ascii", "backslashreplace").decode() for one in (kept, sign))
+    return plain if len(plain) <= _LONGEST_PLAIN else code

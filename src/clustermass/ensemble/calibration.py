@@ -138,8 +138,9 @@ def read_calibration(path: Path) -> Calibration:
         widths = np.array([levels[str(level)]["half_width"] for level in LEVELS], dtype=float).tolist()  # None is NaN
         scale, floor, number = float(chosen["scale"]), float(chosen["floor_dex"]), int(content["n_val"])
         possible = 0 < scale < inf and 0 <= floor < inf and 0 <= number <= limits.CLUSTERS.most
+        possible &= not any(width < 0 or width == inf for width in widths)
         if not (possible and chosen["form"] in ("none", *FORMS)):
-            raise ValueError("form, scale, floor_dex or n_val has no possible value")
+            raise ValueError("form, scale, floor_dex, n_val or a half_width has no possible value")
         return Calibration(chosen["form"], Recalibration(scale, floor), dict(zip(LEVELS, widths, strict=True)), number)
 
 

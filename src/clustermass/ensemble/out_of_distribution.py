@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import mannwhitneyu, multivariate_normal
 
+from clustermass import limits
 from clustermass.arrays import FloatArray
 from clustermass.dataset.training_data import INVERSES
 from clustermass.ensemble.ood_quantities import QUANTITIES, measure
@@ -175,6 +176,7 @@ def read_ood_model(path: Path) -> OodModel:
             "experiment, or run the workflow again, which makes it from ensemble.nc in a minute."
         )
     table = read_netcdf(path, ("quantity", *DIMENSIONS))
+    limits.COMPONENTS.check(table.sizes.get("component", 0), path)
     with reading(path, "model of the training clusters"):
         names, transform = tuple(table["quantity"].values.astype(str).tolist()), str(table.attrs.get("transform"))
         sizes = {"covariate": len(COVARIATES), "term": len(TERMS), "knot": KNOTS.size, "other_quantity": len(names)}

@@ -151,7 +151,9 @@ def unpack(path: Path, folder: Path) -> dict[str, str]:
                     shutil.copyfileobj(source, copy)
                 if file_sha256(target) != sha:
                     raise InputError(f"{path}: {name} in it isn't what was packed (another SHA-256). {_COPY_AGAIN}")
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except InputError:
+        raise
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
         raise InputError(f"{path}: not a readable zip file ({error}). {_COPY_AGAIN}") from error
     return stated
 

@@ -153,7 +153,7 @@ class _Reader(pickle._Unpickler):
 
     def __init__(self, stream: BinaryIO, size: int, each: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
         super().__init__(_Source(stream, size), encoding="latin1")
-        self.memo, self._left, self._each = _Memo(), size, each
+        self.memo, self._left, self._left_encoded, self._each = _Memo(), size, 2 * size, each
 
     def find_class(self, module: str, name: str) -> Any:
         """Return our own function for one of the names with which NumPy 1 and 2 pickle arrays; refuse all others."""
@@ -163,7 +163,7 @@ class _Reader(pickle._Unpickler):
             "numpy.core.numeric._frombuffer": self._array,
             "numpy.ndarray": _ndarray,
             "numpy.dtype": _DType,
-            "_codecs.encode": _as_bytes,
+            "_codecs.encode": self._encoded,
             "builtins.bytes": lambda: b"",
         }
         modern = f"{module}.{name}".replace("numpy._core.", "numpy.core.").replace("__builtin__.", "builtins.")
@@ -188,6 +188,13 @@ class _Reader(pickle._Unpickler):
 
     def _scalar(self, dtype: _DType, raw: bytes | str) -> Any:
         return self._numbers(_as_bytes(raw)[: dtype.value.itemsize], dtype)[0].item()
+
+    def _encoded(self, raw: bytes | str, encoding: str = "latin1") -> bytes:
+        data = _as_bytes(raw, encoding)
+        self._left_encoded -= len(data)  # a short text can be encoded again and again
+        if self._left_encoded < 0:
+            raise MemoryError("its texts hold more bytes than the file")
+        return data
 
     def _numbers(self, data: bytes, dtype: _DType) -> NDArray[Any]:
         self._left -= len(data)

@@ -24,8 +24,10 @@ DEFLATE, FILTERS = 1, (1, 2, 3)
 NC_STRING = 12
 #: attributes because of which values become float64 when they are read
 SCALING = (b"scale_factor", b"add_offset", b"_FillValue", b"missing_value")
-#: most bytes that deflate packs into one; bytes of a chunk that is too small for harm; bytes of an empty Python text
-MOST_DEFLATED, SMALL, TEXT_BYTES = 1032, 1_000_000, 100
+#: most bytes that deflate packs into one; bytes of a chunk that is too small for harm
+MOST_DEFLATED, SMALL = 1032, 1_000_000
+#: bytes of an empty Python text, and of a character in two copies of an array
+TEXT_BYTES, CHARACTER_BYTES = 100, 8
 
 EACH_LINK = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.c_int64, ctypes.c_char_p, ctypes.POINTER(ctypes.c_int), ctypes.c_void_p
@@ -159,7 +161,8 @@ def memory(library: Library, path: bytes, sizes: dict[bytes, tuple[int, int]]) -
         if kind.value == NC_STRING:
             texts = (ctypes.c_char_p * values)()
             library.netcdf("nc_get_var_string", file, variable, texts)
-            total += sum(TEXT_BYTES + len(text or b"") for text in texts)
+            # NumPy gives each text of an array the room of the longest, and the array is copied once
+            total += values * (TEXT_BYTES + CHARACTER_BYTES * max((len(text or b"") for text in texts), default=0))
         else:
             scaled = any(library.has_attribute(file.value, variable, one) for one in SCALING)
             total += values * (8 if scaled else width)

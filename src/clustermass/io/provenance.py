@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import clustermass
+from clustermass.errors import InputError
 
 #: blocks of a simulated sky's configuration that shape its photons, and those that shape its catalogue
 PHOTON_BLOCKS = ("field", "exposure", "absorption", "psf", "clusters", "agn", "background")
 CATALOGUE_BLOCKS = ("field", "psf", "redshifts", "detection")
+#: smaller files are read even if they have holes; the unit of a file's size on the disk
+_LARGE_BYTES, _BLOCK_BYTES = 10**9, 512
 PACKAGE = Path(clustermass.__file__).parent
 
 
@@ -75,7 +78,10 @@ def blocks(sky: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 
 def file_sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file's bytes, read in pieces."""
+    """Return the SHA-256 of a file's bytes; InputError for a large file that is nearly all holes."""
+    found = Path(path).stat()
+    if found.st_size > _LARGE_BYTES and _BLOCK_BYTES * found.st_blocks < found.st_size / 1000:
+        raise InputError(f"{path}: states {found.st_size} bytes, but hardly any are on the disk. It isn't read.")
     with Path(path).open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

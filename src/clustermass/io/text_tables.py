@@ -20,14 +20,19 @@ _PIECE_BYTES = 1 << 24
 _BYTE, _LINE, _CELL = 5, 100, 60
 #: bytes of a character in a table, and of a number
 _CHARACTER, _NUMBER = 4, 16
-#: a power of five digits or more in a unit, in any notation
-_POWER = re.compile(r"(\*\*|\^|10\s*(?=[(+-]))[(\s]*[+-]?\s*\d{5}")
+#: power in a unit that has five digits or more, in any way of writing
+_POWER = re.compile(r"(\*\*|\^|10\s*(?=[(+-]))[(\s]*([+-]\s*)?\d{5}")
+#: line that describes a column in a table of the CDS: its bytes, its format and its unit
+_CDS_COLUMN = re.compile(r"\s*(?:\d+\s*-\s*)?\d+\s+[AEFI]\d\S*\s+(\S+)")
+#: blanks at the start of a line with which astropy's reader of such tables takes minutes
+_BLANKS = " " * 100
 #: most digits of the width with which the cells of a column are shown
 _DIGITS = 3
 
 
 def check_unit(unit: object, path: Path) -> None:
-    """Raise InputError if a unit holds a power of five digits or more, which astropy would compute, as in 10**99999."""
+    """Raise InputError if a unit is long, or holds a power of five digits or more, which astropy would compute."""
+    limits.UNIT.check(len(str(unit)), path)
     if _POWER.search(str(unit)):
         raise InputError(f"{path}: the unit {str(unit)[:40]} holds an impossible power. Correct it, or leave it out.")
 
@@ -62,6 +67,20 @@ def check_lines(lines: Sequence[str], columns: int, separator: str, path: Path) 
         check_memory(len(lines) * _CHARACTER * (_widths(lines, separator) if separator else sum(longest)), path)
 
 
+def cds_columns(lines: Sequence[str], path: Path) -> int:
+    """Return the number of columns that a table of the CDS describes; InputError if the description isn't like any."""
+    begin = next(number for number, line in enumerate(lines) if "byte-by-byte description" in line.lower())
+    last = max((number for number, line in enumerate(lines) if line.startswith(("------", "======"))), default=0)
+    described = lines[begin:last]
+    limits.DESCRIPTION.check(len(described), path)
+    if any(line.startswith(_BLANKS) for line in described):
+        raise InputError(f"{path}: a line of its description begins with {len(_BLANKS)} blanks. Remove them.")
+    columns = [found for found in map(_CDS_COLUMN.match, described) if found]
+    for found in columns:
+        check_unit(found[1], path)
+    return len(columns)
+
+
 def _widths(lines: Sequence[str], separator: str) -> int:
     """Return the sum of the widths of the widest cells of all columns."""
     widths: list[int] = []
@@ -92,8 +111,9 @@ class _Sizes:
             check_unit(attributes.get("unit", ""), self._path)
             self._fields += 1
             limits.COLUMNS.check(self._fields, self._path)
-            stated = attributes.get("arraysize", "")
-            if re.search(r"(^|x)\s*0+\s*x", stated):  # astropy reads zero bytes as many times as the file states
+            stated = attributes.get("arraysize", "").strip()
+            limits.ARRAY.check(len(stated), self._path)
+            if re.search(r"(^|x)\s*0+\s*x", stated):  # astropy would read nothing, as often as the file asks for
                 raise InputError(f"{self._path}: a column has arraysize {stated[:40]}, arrays of nothing.")
             size = math.prod(map(int, re.findall(r"\d{1,18}", stated)))
             self._row += size * (_CHARACTER if "char" in attributes.get("datatype", "").lower() else _NUMBER)

@@ -32,8 +32,6 @@ RESULTS, CONFIG, RUN_RECORD = "results", "config.yaml", "provenance.json"
 #: folders whose files are no products: logs, costs of jobs, unfinished trainings
 _ASIDE = ("logs", "benchmarks", "checkpoints")
 _STANDARD = ("step", "source", "config_hash", "parameters", "input_sha256")
-#: smaller files are read even if they have holes; the unit of a file's size on the disk
-_LARGE_BYTES, _BLOCK_BYTES = 10**9, 512
 #: beginning of an entry of HISTORY that this package wrote; a card without it continues the previous entry
 _ENTRY = re.compile(r"([a-z][a-z0-9_]*) = ")
 _HISTORY_WIDTH = slice(8, 80)
@@ -228,7 +226,7 @@ class Files:
     def __init__(self, root: Path, folders: Sequence[Path] = ()) -> None:
         self.root = root
         self._folders = (root.parent, Path.cwd(), *folders)
-        self.sha256 = functools.cache(_sha256)
+        self.sha256 = functools.cache(file_sha256)
         self.record = functools.cache(read_record)
 
     @classmethod
@@ -327,14 +325,6 @@ def _is_file(path: Path) -> bool:
         return path.is_file() and path.resolve().parts[:2] not in (("/", "proc"), ("/", "sys"), ("/", "dev"))
     except OSError:  # the name is too long
         return False
-
-
-def _sha256(path: Path) -> str:
-    """Return a file's SHA-256; InputError for a large file that is nearly all holes, whose reading would take days."""
-    found = path.stat()
-    if found.st_size > _LARGE_BYTES and _BLOCK_BYTES * found.st_blocks < found.st_size / 1000:
-        raise InputError(f"{path}: states {found.st_size} bytes, but hardly any are on the disk. It isn't read.")
-    return file_sha256(path)
 
 
 def read_config(path: Path) -> dict[str, Any]:
