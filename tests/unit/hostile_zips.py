@@ -3,6 +3,7 @@
 import hashlib
 import json
 import struct
+import warnings
 import zipfile
 
 import netCDF4
@@ -64,7 +65,8 @@ def entry(place, name, raw, **attributes):
         information.compress_type = made.compression
         for key, value in attributes.items():
             setattr(information, key, value)
-        made.writestr(information, raw)
+        with warnings.catch_warnings(action="ignore"):  # of a name that is there twice
+            made.writestr(information, raw)
     return path
 
 
