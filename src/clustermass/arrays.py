@@ -1,4 +1,4 @@
-"""Array types, tables of arrays, random generators, unit vectors, and bisection of many functions at once."""
+"""Array types, tables of arrays, random generators, unit vectors, pairs of near positions, bisection of functions."""
 
 import zlib
 from collections.abc import Callable
@@ -69,3 +69,21 @@ def unit_vectors(longitude: FloatArray, latitude: FloatArray) -> FloatArray:
     lon, lat = np.radians(longitude), np.radians(latitude)
     cosine = np.cos(lat)
     return np.stack([cosine * np.cos(lon), cosine * np.sin(lon), np.sin(lat)], axis=-1)
+
+
+def neighbours(
+    ra: FloatArray, dec: FloatArray, other_ra: FloatArray, other_dec: FloatArray, radius_arcsec: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return all pairs (i, j) of a position i and an other position j (deg) within a radius, as two index arrays.
+
+    The pairs are sorted by i, and those of one i by j.
+    """
+    from scipy.spatial import KDTree  # most users of this module don't need it
+
+    if len(ra) == 0 or len(other_ra) == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    chord = 2.0 * np.sin(np.radians(radius_arcsec / 3600.0) / 2.0)
+    here, there = (KDTree(unit_vectors(*at)) for at in ((ra, dec), (other_ra, other_dec)))
+    near_each = here.query_ball_tree(there, chord)
+    first = np.repeat(np.arange(len(ra)), [len(near) for near in near_each])
+    return first, np.fromiter((j for near in near_each for j in sorted(near)), np.int64, len(first))

@@ -13,7 +13,7 @@ import numpy as np
 
 CASES = int(os.environ.get("CLUSTERMASS_HOSTILE_CASES", "150"))
 SEED = int(os.environ.get("CLUSTERMASS_FUZZ_SEED", "0"))
-#: stands in files that no hostile file may lead to
+#: text of files that no hostile file may lead to
 SECRET = "THE-SECRET-OF-ANOTHER-FILE"
 #: names and texts that hurt a terminal, a shell, a page or a log, or that lead out of a folder
 TEXTS = (

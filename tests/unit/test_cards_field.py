@@ -90,7 +90,7 @@ def test_energies_are_shown_as_colours_and_north_is_up():
     counts = np.zeros((3, 3, 50, 50), np.uint16)
     counts[0, 0, 40, 25] = counts[1, 2, 40, 25] = 200
     counts[2, :, 40, 25] = 200
-    soft, hard, neutral = pictures(counts, 12.0)
+    soft, hard, neutral = pictures(counts, 12.0, [0, 1, 2])
     assert soft.shape == (50, 50, 3)
     place = np.unravel_index(soft.sum(axis=2).argmax(), (50, 50))
     assert place == (9, 25)  # the upper part

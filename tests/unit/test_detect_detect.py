@@ -5,9 +5,9 @@ import pytest
 from detect_inputs import EXPOSURE, PARAMETERS, Scene, exposure, grid_scene, offset_arcsec, psf
 from scipy.optimize import minimize
 
+from clustermass.arrays import neighbours
 from clustermass.detect.detect import detect
 from clustermass.detect.maximum_likelihood import negative_log_q
-from clustermass.detect.stamps import neighbours
 
 
 def reference_point_fit(scene, level, east, north):

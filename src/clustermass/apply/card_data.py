@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
-from clustermass.arrays import FloatArray, unit_vectors
+from clustermass.arrays import FloatArray, neighbours
 from clustermass.catalogues.tables import find_rows, read_product
 from clustermass.images.geometry import SKY_PIXEL_ARCSEC, project
 from clustermass.io.netcdf import write_netcdf
@@ -94,14 +93,13 @@ def _neighbours(catalogues: Mapping[str, Path], columns: Columns) -> dict[str, N
         table = read_product(path, "CATALOGUE", ("ID_SRC", "RA", "DEC", *_NEIGHBOUR))
         ids, position = np.asarray(table.table["ID_SRC"], dtype=np.int64), table.positions()
         measured = {ours: table.numbers(name) for name, ours in _NEIGHBOUR.items()}
-        tree, here = cKDTree(unit_vectors(*position)), np.flatnonzero(columns["REALIZATION"] == realization)
+        here = np.flatnonzero(columns["REALIZATION"] == realization)
         centres = columns["RA"][here], columns["DEC"][here]
-        reach = np.radians(1.5 * HALF_WIDTH_ARCSEC / 3600)  # beyond the image's corners
-        near: list[list[int]] = (
-            [*np.atleast_1d(tree.query_ball_point(unit_vectors(*centres), reach))] if here.size else []
-        )
-        for row, ra, dec, rows in zip(here, *centres, near, strict=True):
-            others = np.array([one for one in rows if ids[one] != columns["ID_SRC"][row]], dtype=np.intp)
+        own, near = neighbours(*centres, *position, 1.5 * HALF_WIDTH_ARCSEC)  # beyond the image's corners
+        own, near = own[ids[near] != columns["ID_SRC"][here[own]]], near[ids[near] != columns["ID_SRC"][here[own]]]
+        starts = np.searchsorted(own, np.arange(here.size + 1))
+        for number, (row, ra, dec) in enumerate(zip(here, *centres, strict=True)):
+            others = near[starts[number] : starts[number + 1]]
             x, y = _offsets(position[0][others], position[1][others], float(ra), float(dec))
             inside = np.maximum(np.abs(x), np.abs(y)) <= HALF_WIDTH_ARCSEC
             order = np.flatnonzero(inside)[np.argsort(-np.nan_to_num(measured["near_cts"][others[inside]]))]

@@ -34,7 +34,7 @@ from clustermass.images.exposure import ExposureMap, covered_fraction
 from clustermass.images.moc import write_moc
 from clustermass.images.preprocessing import half_widths_arcsec
 from clustermass.io.log import LOGGER
-from clustermass.io.netcdf import check_finite, read_netcdf
+from clustermass.io.netcdf import check_finite, opened_netcdf, read_netcdf
 from clustermass.io.products import MASSES, MEMBERS
 from clustermass.io.provenance import provenance
 from clustermass.network.predict import TrainedNetwork
@@ -234,7 +234,9 @@ class AppliedEnsemble:
             columns["OOD_P"], self.prior,
         )  # fmt: skip
         header["ENSHASH"] = (self.trained.digest(), "hash that names the trained ensemble")
-        if version := read_netcdf(self.trained.ensemble).attrs.get("version"):
+        with opened_netcdf(self.trained.ensemble) as table:
+            version = table.attrs.get("version")
+        if version:
             header["ENSVER"] = (str(version), "version of the released ensemble")
         paths = CataloguePaths.beside(output)
         table = write_catalogue(columns, columns["CLUSTER"], header, made_by, paths)

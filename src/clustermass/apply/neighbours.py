@@ -2,9 +2,8 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
-from clustermass.arrays import FloatArray, unit_vectors
+from clustermass.arrays import FloatArray, neighbours, unit_vectors
 
 #: reach in arcsec: the networks' images of 6.4' have their corners at 4.5', and the point spread function adds the rest
 REACH_ARCSEC = 300.0
@@ -19,13 +18,13 @@ def brightest_near(
     or with unknown counts, the nearest one is taken. Both results are NaN if there is no other detection; its counts
     are NaN if they are unknown.
     """
+    own, other = neighbours(ra[rows], dec[rows], ra, dec, REACH_ARCSEC)
+    own, other = own[other != rows[own]], other[other != rows[own]]
     place = unit_vectors(ra, dec)
-    near = cKDTree(place).query_ball_point(place[rows], 2 * np.sin(np.radians(REACH_ARCSEC / 3600) / 2))
+    apart = 2 * np.arcsin(np.linalg.norm(place[other] - place[rows[own]], axis=1) / 2)
+    order = np.lexsort((apart, -np.nan_to_num(counts[other], nan=-1.0), own))
+    number, first = np.unique(own[order], return_index=True)
+    best = order[first]
     separation, of_neighbour = np.full((2, rows.size), np.nan)
-    for number, (row, found) in enumerate(zip(rows, near, strict=True)):
-        others = np.array([one for one in found if one != row], dtype=int)
-        if others.size:
-            apart = 2 * np.arcsin(np.linalg.norm(place[others] - place[row], axis=1) / 2)
-            best = np.lexsort((apart, -np.nan_to_num(counts[others], nan=-1.0)))[0]
-            separation[number], of_neighbour[number] = 3600 * np.degrees(apart[best]), counts[others[best]]
+    separation[number], of_neighbour[number] = 3600 * np.degrees(apart[best]), counts[other[best]]
     return separation, of_neighbour

@@ -46,9 +46,7 @@ def masses_over_redshift(applied: AppliedEnsemble, sky: Sky, redshift: FloatArra
         field = cut_for(applied.network, applied.trained.weights[0], sky, Path(folder), with_redshift=False)
         parts = [_curves(applied, part, field, grid, acronym) for part in field.parts]
     lowest, highest = applied.training.ranges["redshift"]
-    curves = xr.concat(
-        parts, "cluster", data_vars="minimal", coords="minimal", compat="override", join="override"
-    ).sortby("ID_SRC")
+    curves = xr.concat(parts, "cluster", data_vars="minimal", coords="minimal", compat="override", join="override")
     return curves.sortby("ID_SRC").assign_coords(trained=("z", (grid >= lowest) & (grid <= highest)))
 
 

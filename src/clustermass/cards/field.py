@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustermass.apply.card_data import cards_beside
+from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import CheckedTable
 from clustermass.ensemble.ensemble import Posterior
 from clustermass.errors import InputError
@@ -19,6 +20,8 @@ from clustermass.io.products import MASSES, MEMBERS, is_simulated
 
 _NEEDED = [one.name for one in MASSES if not one.optional]
 _DATA = ("colour_counts", "colour_bounds", "score", "seen_arcsec", "near_x")
+#: the curve of a posterior reaches this many sigma beyond the outermost of the networks' Gaussians
+_REACH = 3.3
 #: directions from North by East, in steps of 45 deg
 _DIRECTIONS = ("N", "NE", "E", "SE", "S", "SW", "W", "NW")
 
@@ -119,6 +122,14 @@ class FieldCards:
         """Return the predicted distribution of a cluster's log10 mass; None without a mass."""
         mu, sigma = (self.data[name][row] for name in MEMBERS)
         return Posterior(mu, sigma) if np.isfinite(mu).all() else None
+
+    def curve(self, row: int, points: int) -> tuple[FloatArray, FloatArray] | None:
+        """Return log10 masses that cover a cluster's posterior, and the density there, (point,); None without mass."""
+        if (posterior := self.posterior(row)) is None:
+            return None
+        reach = _REACH * posterior.sigma
+        mass = np.linspace((posterior.mu - reach).min(), (posterior.mu + reach).max(), points)
+        return mass, posterior.pdf(mass)
 
 
 def _plain(table: CheckedTable, name: str) -> NDArray[Any]:

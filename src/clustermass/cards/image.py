@@ -2,6 +2,7 @@
 
 import struct
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +22,20 @@ _PRIOR = 0.1
 _FAINTEST = 6.0
 
 
-def pictures(counts: NDArray[np.uint16], pixel_arcsec: float) -> NDArray[np.uint8]:
-    """Return colour pictures (cluster, y, x, 3) of counts (cluster, colour, y, x); North is up, West is right.
+def pictures(
+    counts: NDArray[np.uint16], pixel_arcsec: float, rows: NDArray[np.intp] | Sequence[int]
+) -> NDArray[np.uint8]:
+    """Return colour pictures (row, y, x, 3) of the `rows` of counts (cluster, colour, y, x).
 
-    Brightness is the asinh of the smoothed counts over their median, from 0 to the brightest pixel of each picture.
-    Colour is the share of each group of energies, compared with its share in all pictures.
+    North is up, West is right. Brightness is the asinh of the smoothed counts over their median, from 0 to the
+    brightest pixel of each picture. Colour is the share of each group of energies, compared with its share in all
+    clusters.
     """
     groups = counts.shape[1]
     palette = PALETTE[np.linspace(0, len(PALETTE) - 1, groups).round().astype(int)]
     sums = counts.sum(axis=(0, 2, 3), dtype=float)
     balance = sums.mean() / np.maximum(sums, 1.0)
-    return np.stack([_picture(one.astype(float), balance, palette, pixel_arcsec) for one in counts])
+    return np.stack([_picture(one.astype(float), balance, palette, pixel_arcsec) for one in counts[rows]])
 
 
 def _picture(counts: FloatArray, balance: FloatArray, palette: FloatArray, pixel_arcsec: float) -> NDArray[np.uint8]:

@@ -22,8 +22,6 @@ from clustermass.io.provenance import provenance
 WEB = Path(__file__).parent / "web"
 #: points and largest ordinate of a posterior's curve
 _POINTS, _TOP = 81, 999
-#: the curve reaches this many sigma beyond the outermost of the networks' Gaussians
-_REACH = 3.3
 #: decimals of numbers on the page, by column; others are rounded to four significant digits
 _DECIMALS = {"RA": 5, "DEC": 5, "Z": 4, "Z_ERR": 4} | {one.name: 3 for one in MASSES if one.name.startswith("LOGM500")}
 
@@ -65,7 +63,7 @@ def content(field: FieldCards) -> dict[str, Any]:
     A field of more than `MOST_CLUSTERS` clusters is shown by those with the largest DET_LIKE.
     """
     shown = np.sort(np.argsort(-np.nan_to_num(field.columns["DET_LIKE"]), kind="stable")[:MOST_CLUSTERS])
-    images = pictures(field.data["colour_counts"][shown], field.pixel_arcsec)
+    images = pictures(field.data["colour_counts"], field.pixel_arcsec, shown)
     quantities = field.data["quantity"].astype(str).tolist()
     return {
         "simulated": field.simulated,
@@ -81,12 +79,11 @@ def content(field: FieldCards) -> dict[str, Any]:
 
 
 def _cluster(field: FieldCards, row: int, image: Any) -> dict[str, Any]:
-    told = notes(field, row)
     return {
         "columns": {name: _plain(name, value) for name, value in field.row(row).items()},
         "own": own_names(field, row),
         "mass": mass_in_words(field, row),
-        "notes": [[note.warns, note.text] for note in told],
+        "notes": [[note.warns, note.text] for note in notes(field, row)],
         "seen": _plain("", field.data["seen_arcsec"][row]),
         "scores": [_plain("", round(value, 2)) for value in field.data["score"][row].astype(float).tolist()],
         "near": [
@@ -99,15 +96,13 @@ def _cluster(field: FieldCards, row: int, image: Any) -> dict[str, Any]:
 
 
 def _curve(field: FieldCards, row: int) -> dict[str, Any] | None:
-    """Return the posterior's density from `low` to `high` as whole numbers, of which the largest is `_TOP`."""
-    posterior = field.posterior(row)
-    if posterior is None:
+    """Return the posterior's density from `low` to `high` as whole numbers. The largest number is `_TOP`."""
+    curve = field.curve(row, _POINTS)
+    if curve is None:
         return None
-    reach = _REACH * posterior.sigma
-    low, high = float((posterior.mu - reach).min()), float((posterior.mu + reach).max())
-    density = posterior.pdf(np.linspace(low, high, _POINTS))
+    mass, density = curve
     values = np.rint(_TOP * density / density.max()).astype(int).tolist()
-    return {"low": round(low, 4), "high": round(high, 4), "density": values}
+    return {"low": round(float(mass[0]), 4), "high": round(float(mass[-1]), 4), "density": values}
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -21,8 +21,8 @@ from clustermass.io.provenance import provenance
 
 #: width of texts in characters, and number of clusters in the list of the strangest
 _WIDTH, _STRANGEST = 100, 5
-#: unusual quantities in a picture
-_QUANTITIES = 6
+#: unusual quantities in a picture; those beyond this many standard deviations have another colour
+_QUANTITIES, _ODD = 6, 3.0
 
 
 def text_card(field: FieldCards, row: int) -> str:
@@ -91,7 +91,7 @@ def draw_card(field: FieldCards, row: int) -> Figure:
 
 def _draw_image(axes: Axes, field: FieldCards, row: int) -> None:
     half, seen, r500 = field.half_arcsec, float(field.data["seen_arcsec"][row]), 60 * field.row(row)["R500C_ARCMIN"]
-    image = pictures(field.data["colour_counts"], field.pixel_arcsec)[row]
+    image = pictures(field.data["colour_counts"], field.pixel_arcsec, [row])[0]
     axes.imshow(image, extent=(half, -half, -half, half), interpolation="bilinear")
     for kind, marker in (("point-like", "s"), ("extended", "D")):
         near = [one for one in field.neighbours(row) if one.kind == kind]
@@ -119,17 +119,15 @@ def _draw_image(axes: Axes, field: FieldCards, row: int) -> None:
 
 
 def _draw_posterior(axes: Axes, field: FieldCards, row: int) -> None:
-    posterior, cells = field.posterior(row), field.row(row)
+    curve, cells = field.curve(row, 301), field.row(row)
     axes.set(
         xlabel=style.MASS,
         yticks=[],
-        title="no mass" if posterior is None else f"M = {mass_in_words(field, row)} × $10^{{14}}\\,M_\\odot$",
+        title="no mass" if curve is None else f"M = {mass_in_words(field, row)} × $10^{{14}}\\,M_\\odot$",
     )
-    if posterior is None:
+    if curve is None:
         return
-    reach = 3.3 * posterior.sigma
-    mass = np.linspace((posterior.mu - reach).min(), (posterior.mu + reach).max(), 301)
-    density = posterior.pdf(mass)
+    mass, density = curve
     axes.plot(mass, density, color=style.BLUE, label="predicted probability")
     inside = (mass >= cells["LOGM500_Q16"]) & (mass <= cells["LOGM500_Q84"])
     axes.fill_between(mass, density, where=inside, color=style.BLUE, alpha=0.25, lw=0, label="68 %")
@@ -147,7 +145,7 @@ def _draw_scores(axes: Axes, field: FieldCards, row: int) -> None:
     scores = field.data["score"][row].astype(float)
     known = [number for number in np.argsort(-np.abs(np.nan_to_num(scores))).tolist() if np.isfinite(scores[number])]
     known = known[:_QUANTITIES][::-1]
-    colours = [style.VERMILION if abs(scores[number]) > 3 else style.BLUE for number in known]
+    colours = [style.VERMILION if abs(scores[number]) > _ODD else style.BLUE for number in known]
     axes.barh(range(len(known)), scores[known], color=colours, height=0.6)
     labels = [textwrap.fill(QUANTITIES[str(field.data["quantity"][number])], 36) for number in known]
     axes.set_yticks(range(len(known)), labels, fontsize=6)

@@ -19,10 +19,8 @@ _RANGE = {
     "exposure_s": ("Exposure", "TRAINE", "EXPOSURE", ".0f"),
     "log10_m500c": ("Log10 mass", "TRAINM", "LOGM500", ".2f"),
 }
-#: an extended neighbour in the networks' image is told if it has more than this share of the cluster's counts
+#: a note names an extended neighbour in the networks' image if it has more than this share of the cluster's counts
 _BRIGHT = 0.3
-#: a quantity beyond this many standard deviations is told
-_ODD = 3.0
 
 
 class Note(NamedTuple):
@@ -87,13 +85,6 @@ def _bright_neighbours(field: FieldCards, row: int) -> list[str]:
                 "too high on average."
             )
     return texts
-
-
-def odd_quantities(field: FieldCards, row: int) -> list[tuple[str, float]]:
-    """Return description and normal score of the quantities beyond `_ODD` standard deviations, the largest first."""
-    names, scores = field.data["quantity"].astype(str).tolist(), field.data["score"][row].tolist()
-    odd = [(QUANTITIES[name], score) for name, score in zip(names, scores, strict=True) if abs(score) > _ODD]
-    return sorted(odd, key=lambda pair: -abs(pair[1]))
 
 
 def mass_in_words(field: FieldCards, row: int) -> str:

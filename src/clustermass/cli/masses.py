@@ -13,7 +13,6 @@ from clustermass.ensemble.released import released_ensemble
 from clustermass.errors import InputError
 from clustermass.io.files import check_present
 from clustermass.io.log import printable
-from clustermass.io.samp import lock_file
 
 #: largest exposure and largest photon energy on the command line
 LONGEST_S, HIGHEST_EV = 1e8, 10**6
@@ -28,6 +27,8 @@ def masses(output: Path, column: Sequence[str], ensemble: Path | None, samp: boo
     check_present([*field["events"], field["catalogue"], *field["exposure"], *([ensemble] if ensemble else [])])
     trained = ensemble or released_ensemble()
     if samp:
+        from clustermass.io.samp import lock_file
+
         lock_file()
     from clustermass.apply.card_data import cards_beside
     from clustermass.apply.field import masses_of_field

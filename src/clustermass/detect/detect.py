@@ -9,7 +9,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from clustermass.arrays import BoolArray, Float32Array, FloatArray, IntArray, Rows
+from clustermass.arrays import BoolArray, Float32Array, FloatArray, IntArray, Rows, neighbours
 from clustermass.detect.background import Exposure, box_likelihood, estimate_background
 from clustermass.detect.maximum_likelihood import EXTENDED_DOF, POINT_DOF, Fit, fit_stamps, negative_log_q
 from clustermass.detect.stamps import (
@@ -21,7 +21,6 @@ from clustermass.detect.stamps import (
     build_stamps,
     build_templates,
     index_events,
-    neighbours,
     offsets,
     photons_of,
     relative_ra,

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import fftfreq, irfft2, rfft2, rfftfreq
 from scipy.interpolate import CubicSpline
-from scipy.spatial import KDTree
 
-from clustermass.arrays import Float32Array, FloatArray, IdArray, IntArray, unit_vectors
+from clustermass.arrays import Float32Array, FloatArray, IdArray, IntArray
 from clustermass.errors import InputError
 
 if TYPE_CHECKING:
@@ -210,19 +209,6 @@ def photons_of(index: EventIndex, src_id: NDArray[np.integer]) -> IntArray:
     label, photons = np.unique(index.src_id, return_counts=True)
     place = np.minimum(np.searchsorted(label, src_id), max(len(label) - 1, 0))
     return np.where(label[place] == src_id, photons[place], 0) if len(label) else np.zeros(len(src_id), np.int64)
-
-
-def neighbours(
-    ra: FloatArray, dec: FloatArray, other_ra: FloatArray, other_dec: FloatArray, radius_arcsec: float
-) -> tuple[IntArray, IntArray]:
-    """Return all pairs (i, j) of a position i and an other position j (deg) within a radius, as two index arrays."""
-    if len(ra) == 0 or len(other_ra) == 0:
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    chord = 2.0 * np.sin(np.radians(radius_arcsec / 3600.0) / 2.0)
-    here, there = (KDTree(unit_vectors(*at)) for at in ((ra, dec), (other_ra, other_dec)))
-    near_each = here.query_ball_tree(there, chord)
-    first = np.repeat(np.arange(len(ra)), [len(near) for near in near_each])
-    return first, np.fromiter((j for near in near_each for j in sorted(near)), np.int64, len(first))
 
 
 def source_counts(

@@ -25,7 +25,7 @@ MIN_IN_BIN = 8
 #: that all others would look alike
 MAIN = ("network", "ridge_features", "count_rate_recalibrated", "count_rate_efeds")
 LEFT_OUT = ("prior",)
-#: distance in dex of the markers of neighbouring predictors, which stand in the middle of the bin, and its most
+#: distance in dex between the markers of two predictors in a bin; largest share of the bin that all markers take
 APART, SHARE = 0.045, 0.7
 #: colour and marker of an experiment and of the same experiment with weights
 PAIR = ((style.BLUE, "o"), (style.VERMILION, "D"))
