@@ -1,5 +1,5 @@
 # make results   sets up the environment from the lock, then makes the whole run up to the report; a second call does nothing
-# make paper     compares the results of Krippendorf et al. (2023) with ours: results/paper/paper.html; takes hours (docs/paper.md)
+# make paper     compares the results of Krippendorf et al. (2023) with ours: results/paper/paper.html; takes hours (docs/explanation/paper.md)
 # make release   trains, tests and packs the ensemble that is part of the package: src/clustermass/ensemble/released.zip; takes an hour
 # make wheel     builds the package that pip installs: dist/clustermass-*.whl
 # make validate-sky  compares the simulated sky with published numbers: results/validation
@@ -31,7 +31,7 @@ paper: environment
 
 release: environment
 	@$(BIN)/python workflow/run.py --cores $(CORES) --configfile config/release.yaml $(CONFIG) -- release
-	@echo "Made: src/clustermass/ensemble/released.zip, and docs/released_ensemble.md. Look at its numbers, then commit both."
+	@echo "Made: src/clustermass/ensemble/released.zip, and docs/reference/released_ensemble.md. Look at its numbers, then commit both."
 
 wheel: environment
 	@.uv/bin/uv build --quiet --wheel && ls dist/*.whl

@@ -1,4 +1,4 @@
-"""Write the table of docs/regenerate.md from docs/regenerate.yaml.
+"""Write the table of docs/how-to/regenerate.md from docs/regenerate.yaml.
 
 Usage (from the repository's root):  .venv/bin/python docs/regenerate.py [--check]
 """
@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 HERE = Path(__file__).parent
-PAGE = HERE / "regenerate.md"
+PAGE = HERE / "how-to" / "regenerate.md"
 START, END = "<!-- table: made by docs/regenerate.py -->\n", "<!-- end of table -->\n"
 SHOWN = ("skies", "your files", "images", "training", "evaluation", "masses", "figures")
 CORES = 2
@@ -56,7 +56,7 @@ def main() -> int:
     wanted = f"{before}{START}{lines}\n{END}{after}"
     if "--check" in sys.argv[1:]:
         if text != wanted:
-            print("docs/regenerate.md does not match docs/regenerate.yaml. Run: .venv/bin/python docs/regenerate.py")
+            print(f"{PAGE} does not match docs/regenerate.yaml. Run: .venv/bin/python docs/regenerate.py")
         return int(text != wanted)
     PAGE.write_text(wanted, encoding="utf-8")
     return 0

@@ -5,7 +5,7 @@
 >>> masses["LOGM500"].unit
 Unit("dex")
 
-docs/python.md describes everything that can be imported from here.
+docs/how-to/python.md describes everything that can be imported from here.
 """
 
 import os

@@ -15,7 +15,7 @@ class Limit(NamedTuple):
         """Raise InputError if `number`, which the file `path` has or states, is larger than this limit."""
         if number > self.most:
             raise InputError(
-                f"{path}: more than {self.most:.12g} {self.what}. Was another file meant (docs/limits.md)?"
+                f"{path}: more than {self.most:.12g} {self.what}. Was another file meant (docs/reference/limits.md)?"
             )
 
 

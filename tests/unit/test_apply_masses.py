@@ -165,7 +165,7 @@ def test_ensemble_without_training_clusters_is_refused(field):
 
 
 def test_every_column_is_documented():
-    text = (Path(__file__).parents[2] / "docs" / "catalogue.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "docs" / "reference" / "catalogue.md").read_text(encoding="utf-8")
     assert [one.name for one in MASSES if f"`{one.name}`" not in text] == []
 
 

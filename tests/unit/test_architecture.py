@@ -1,4 +1,4 @@
-"""The order of the folders in docs/architecture.md is the order of imports."""
+"""The order of the folders in docs/explanation/architecture.md is the order of imports."""
 
 import ast
 import re
@@ -30,7 +30,7 @@ def imports(path):
 
 @pytest.fixture(scope="module")
 def folders():
-    return order((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"))
+    return order((ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8"))
 
 
 def test_the_page_has_every_folder_once(folders):

@@ -1,4 +1,4 @@
-"""The examples of docs/python.md and of the docstrings run as they stand."""
+"""The examples of docs/how-to/python.md and of the docstrings run as they stand."""
 
 import doctest
 import re
@@ -12,7 +12,7 @@ from test_apply_field_parts import write_ensemble
 import clustermass
 from clustermass.ensemble import released
 
-PAGE = Path(__file__).parents[2] / "docs" / "python.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "python.md"
 MODULES = ("clustermass", *(f"clustermass.interface.{name}" for name in ("conversions", "simulated", "posterior")))
 
 

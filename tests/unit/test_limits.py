@@ -1,4 +1,4 @@
-"""docs/limits.md has a line with number and words for each limit; each limit is used."""
+"""docs/reference/limits.md has a line with number and words for each limit; each limit is used."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ LIMITS = {name: value for name, value in vars(limits).items() if isinstance(valu
 
 
 def test_the_page_states_every_limit_and_no_other():
-    page = (ROOT / "docs" / "limits.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "limits.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| ([\d,]+) \| (.*?) \| .+ \|$", page, re.MULTILINE)
     assert sorted(listed) == sorted((f"{one.most:,}", one.what) for one in LIMITS.values())
 

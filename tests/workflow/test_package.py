@@ -69,7 +69,7 @@ def test_the_wheel_has_extras_and_a_readme_without_relative_links(tmp_path):
     (tmp_path / "b").mkdir()
     readme = metadata(build(tmp_path / "b", repository="https://example.org/owner/clustermass")).get_payload()
     assert "](https://example.org/owner/clustermass/raw/HEAD/docs/figures/predictions.png)" in readme
-    assert "](https://example.org/owner/clustermass/blob/HEAD/docs/accuracy.md)" in readme
+    assert "](https://example.org/owner/clustermass/blob/HEAD/docs/explanation/accuracy.md)" in readme
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def released(finished, tmp_path_factory):
 
 @pytest.mark.long
 def test_the_datasheet_has_the_numbers_of_the_test(released):
-    page = (released / "docs" / "released_ensemble.md").read_text(encoding="utf-8")
+    page = (released / "docs" / "reference" / "released_ensemble.md").read_text(encoding="utf-8")
     results = released / "results" / "test" / "fiducial"
     test = json.loads((results / "skies/tiny_further/metrics.json").read_text())["test"]
     training = json.loads((results / "metrics.json").read_text())["n_train"]
@@ -136,7 +136,7 @@ def test_the_released_ensemble_can_be_read():
     with Ensemble.load(RELEASED) as ensemble:
         assert ensemble.weights
     assert RELEASED.stat().st_size <= 8e6
-    assert ensemble.digest() in (ROOT / "docs" / "released_ensemble.md").read_text(encoding="utf-8")
+    assert ensemble.digest() in (ROOT / "docs" / "reference" / "released_ensemble.md").read_text(encoding="utf-8")
 
 
 def test_the_configuration_of_the_release_is_valid():

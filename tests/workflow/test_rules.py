@@ -130,8 +130,9 @@ def test_the_page_is_made_when_asked_for_by_name(finished, tmp_path):
     html = (results / "paper.html").read_text()
     assert html.count('src="data:image/png;base64,') == 7  # figures 1 to 7
     assert row[5] in html
-    published = (directory / "docs" / "paper.md").read_text()
+    page = directory / "docs" / "explanation" / "paper.md"
+    published = page.read_text()
     assert row[5] in published
     links = re.findall(r"!\[\]\((.*?)\)", published)
     assert len(links) == 7
-    assert all((directory / "docs" / link).read_bytes().startswith(b"\x89PNG") for link in links)
+    assert all((page.parent / link).read_bytes().startswith(b"\x89PNG") for link in links)

@@ -182,7 +182,7 @@ use rule step as release with:
         metrics=[*metrics_of_test_skies()[BASE_EXPERIMENT].values(), f"{RELEASED}/metrics.json"][0],
     output:
         packed="src/clustermass/ensemble/released.zip",
-        datasheet="docs/released_ensemble.md",
+        datasheet="docs/reference/released_ensemble.md",
     log:
         f"results/{RUN}/logs/release.log",
     benchmark:

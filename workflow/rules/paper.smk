@@ -71,12 +71,12 @@ rule paper_page:
 
 
 use rule step as paper_docs with:
-    """Copy the page to docs/paper.md and its figures to docs/figures/paper. Runs only on request."""
+    """Copy the page to docs/explanation/paper.md and its figures to docs/figures/paper. Runs only on request."""
     input:
         page=f"results/{RUN}/paper.md",
         figures=list(paper_figures()),
     output:
-        output="docs/paper.md",
+        output="docs/explanation/paper.md",
         folder=directory("docs/figures/paper"),
     log:
         f"results/{RUN}/logs/paper_docs.log",

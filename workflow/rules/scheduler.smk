@@ -2,7 +2,7 @@
 
 Snakemake 9.27 checks for steps that can start, and repeats the check every second. Each step that ends starts one more
 such series of checks, and every series lasts until the end of the run. After hundreds of steps, the checks use a whole
-core (docs/decisions.md). Here a check is scheduled only if no other one is due before it. This is enough for Snakemake's
+core (docs/explanation/decisions.md). Here a check is scheduled only if no other one is due before it. This is enough for Snakemake's
 limit of starts per second. In versions of Snakemake with which this was not tested, nothing is replaced.
 """
 

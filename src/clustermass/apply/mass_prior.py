@@ -15,7 +15,7 @@ from clustermass.io.products import MASSES
 
 #: columns of the mass catalogue that are written only with `observed.mass_prior: flat`
 FLAT = tuple(column.name for column in MASSES if column.name.startswith("LOGM500_FLAT"))
-#: degrees of the polynomials in ln z for mean and spread of the training masses (docs/decisions.md)
+#: degrees of the polynomials in ln z for mean and spread of the training masses (docs/explanation/decisions.md)
 MEAN_DEGREE, SPREAD_DEGREE = 3, 2
 #: with fewer training clusters no distribution is fitted
 MIN_CLUSTERS = 50

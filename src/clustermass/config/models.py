@@ -156,7 +156,7 @@ class Network(TypedDict):
     catalogue_dropout: Annotated[
         Fraction, key("share of training clusters whose log_rate, log_extent and log_background are hidden")
     ]
-    layers: Annotated[list[Layer], key("the layers in order; docs/training.md explains them", min_length=1)]
+    layers: Annotated[list[Layer], key("the layers in order; docs/explanation/training.md explains them", min_length=1)]
 
 
 class Plateau(TypedDict):

@@ -167,7 +167,7 @@ def read_published_catalogue(
     if path.suffix.lower() in (".f", ".feather"):
         raise InputError(
             f"{path}: is a feather file, which isn't read here. Download the same catalogue with the ending .fits, or "
-            "convert it (docs/published.md)."
+            "convert it (docs/how-to/published.md)."
         )
     table = find_columns(read_table(path), path, {name: (name,) for name in (*_NEEDED, *_OPTIONAL)})
     columns = _columns(table, realizations)

@@ -1,1 +1,1 @@
-"""The Python interface: what `import clustermass` offers to scripts and notebooks (docs/python.md)."""
+"""The Python interface: what `import clustermass` offers to scripts and notebooks (docs/how-to/python.md)."""

@@ -71,10 +71,10 @@ def to_cosmology(
         slope log10(M' / M) = 2 log10(D_L' / D_L) - (5/3) log10(E' / E) + (4/3) log10(h' / h).
 
     Two things aren't converted: the angle of R500c, and the mass function, which draws the networks' masses towards
-    frequent masses. Only networks trained on a sky of the other cosmology include these (docs/training.md). Both
-    cosmologies are flat LCDM, given by h0_km_s_mpc and omega_m; `trained` is the cosmology of `mass`. `slope` is
-    d ln L / d ln M, by default that of the simulated sky below 1.2e14 Msun. Above, the sky's slope is about 1.4. If the
-    slope is 2.1 instead of 1.8, the shift is smaller by a seventh.
+    frequent masses. Only networks trained on a sky of the other cosmology include these
+    (docs/explanation/training.md). Both cosmologies are flat LCDM, given by h0_km_s_mpc and omega_m; `trained` is the
+    cosmology of `mass`. `slope` is d ln L / d ln M, by default that of the simulated sky below 1.2e14 Msun. Above, the
+    sky's slope is about 1.4. If the slope is 2.1 instead of 1.8, the shift is smaller by a seventh.
 
     >>> from astropy import units as u
     >>> print(f"{to_cosmology(1e14 * u.Msun, 0.3, {'h0_km_s_mpc': 70.0, 'omega_m': 0.3}):.3e}")

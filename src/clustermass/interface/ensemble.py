@@ -104,8 +104,8 @@ class Ensemble(trained.Ensemble):
         Returns
         -------
         Table or xarray.Dataset
-            A row for each cluster, with the columns of docs/catalogue.md, and the header as `meta`. With `z_grid`:
-            LOGM500, LOGM500_ERR and quantiles in dex, each (cluster, z); see
+            A row for each cluster, with the columns of docs/reference/catalogue.md, and the header as `meta`.
+            With `z_grid`: LOGM500, LOGM500_ERR and quantiles in dex, each (cluster, z); see
             `clustermass.apply.over_redshift.masses_over_redshift`.
 
         Raises

@@ -1,11 +1,11 @@
 """Blocks of a network (convolution, ReLU, 2 x 2 pooling) whose gradients are fast on a CPU.
 
 With JAX's own gradient of a convolution with respect to its kernel, an epoch in `jax.lax.scan` on a CPU takes 14 times
-as long (docs/benchmarks.md). Therefore the gradients of the loss are computed by ordinary convolutions here. The
-gradient with respect to the images is the gradient with respect to the output, convolved with the flipped kernel. The
-gradient with respect to the kernel is the convolution of the images with the gradient with respect to the output, where
-samples and channels are exchanged. ReLU and average pooling are differentiated in one step, which saves memory traffic.
-The values agree with JAX's own gradients except for rounding.
+as long (docs/explanation/benchmarks.md). Therefore the gradients of the loss are computed by ordinary convolutions
+here. The gradient with respect to the images is the gradient with respect to the output, convolved with the flipped
+kernel. The gradient with respect to the kernel is the convolution of the images with the gradient with respect to the
+output, where samples and channels are exchanged. ReLU and average pooling are differentiated in one step, which saves
+memory traffic. The values agree with JAX's own gradients except for rounding.
 """
 
 from collections.abc import Iterator

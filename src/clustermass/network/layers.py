@@ -2,11 +2,11 @@
 
 The list `network.<name>.layers` of the configuration has one entry for each layer. The first key of an entry is the
 kind of the layer. The docstring of each class states the entry of its kind with the default options. To add a kind,
-write a class like those here and enter it in `LAYERS` (docs/architecture.md names the other places). The arguments of
-the class are the shape of the layer's input (without the sample axis) and the options of the entry. A layer is called
-with its input for a batch of samples, all inputs of the network by name, and a random key (None = no dropout). The
-attribute `of_maps` says whether a layer acts on maps (True), on one vector of features per sample (False), or both
-(None).
+write a class like those here and enter it in `LAYERS` (docs/explanation/architecture.md names the other places).
+The arguments of the class are the shape of the layer's input (without the sample axis) and the options of the entry. A
+layer is called with its input for a batch of samples, all inputs of the network by name, and a random key (None = no
+dropout). The attribute `of_maps` says whether a layer acts on maps (True), on one vector of features per sample
+(False), or both (None).
 """
 
 from __future__ import annotations
