@@ -98,7 +98,7 @@ def test_what_a_tool_refuses_is_said(catalogue, tool):
 def test_without_a_tool_a_cluster_or_a_hub_one_sentence_says_so(catalogue, hub, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no tool on the SAMP hub loads tables"):
         send_catalogue(catalogue)
-    with pytest.raises(InputError, match=r"no cluster 'X J3'\. Did you mean X J"):
+    with pytest.raises(InputError, match=r"no cluster has the id or name 'X J3'\. Did you mean X J"):
         send_catalogue(catalogue, "X J3")
     lock = lock_file().read_text()
     hub.stop()

@@ -8,7 +8,7 @@ from cards_inputs import write_field
 from matplotlib.image import imread
 
 from clustermass.cards.field import FieldCards, Neighbour
-from clustermass.cards.find import find_cluster, find_masses
+from clustermass.cards.find import find_masses
 from clustermass.cards.image import pictures, png
 from clustermass.cards.show import save_card, strangest, text_card
 from clustermass.cards.words import notes
@@ -27,22 +27,22 @@ def field(tmp_path_factory):
     [("101", 0), ("01_103", 2), ("abell 1", 0), ("Abell_12", 1), ("gordo", 5), ("MY OWN", 4), ("macs", 2)],
 )
 def test_a_cluster_is_found_by_id_name_or_part_of_a_name(field, wanted, row):
-    assert find_cluster(field, wanted) == row
-    assert find_cluster(field, field.columns["NAME"][row].lower().replace(" ", "_")) == row
+    assert field.find(wanted) == row
+    assert field.find(field.columns["NAME"][row].lower().replace(" ", "_")) == row
 
 
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("abel", "a part of 2 names"),
+        ("abel", "'abel' is a part of 2 names: TEST J"),
         ("El Gardo", "no cluster .* Did you mean El Gordo"),
-        ("xyzzy", "no cluster .*lists the strangest"),
+        ("xyzzy", r"no cluster .*\. It holds TEST J.*, \.\.\."),
         ("", "no cluster"),
     ],
 )
 def test_an_unknown_or_ambiguous_name_gets_suggestions(field, wanted, message):
     with pytest.raises(InputError, match=message):
-        find_cluster(field, wanted)
+        field.find(wanted)
 
 
 def test_a_catalogue_is_found_in_folders(tmp_path):

@@ -138,11 +138,11 @@ def test_a_cluster_without_posterior_is_named(applied):
     ensemble, masses = applied
     with pytest.raises(clustermass.InputError, match=r"SIM J.*: has no mass.*z_grid"):
         ensemble.posterior(masses["NAME"][0])
-    with pytest.raises(clustermass.InputError, match=r"ensemble\.nc: "):
+    with pytest.raises(clustermass.InputError, match=r"last call of masses: no cluster .* 'nobody'\. It holds SIM"):
         ensemble.posterior("nobody")
     twice = ensemble._last[0].isel(cluster=[0, 0])
-    with pytest.raises(clustermass.InputError, match="2 clusters have this id"):
-        interface.posterior_in(twice, str(twice["ID_SRC"].values[0]))
+    with pytest.raises(clustermass.InputError, match=r"masses\.nc: 2 clusters have the id or name"):
+        interface.posterior_in(twice, str(twice["ID_SRC"].values[0]), "masses.nc")
     with pytest.raises(clustermass.InputError, match=r"quantile: 1\.0 must be between 0 and 1"):
         ensemble.posterior(masses["NAME"][np.isfinite(masses["LOGM500"])][0]).quantile(1.0)
 

@@ -4,22 +4,20 @@ from pathlib import Path
 
 import numpy as np
 
+from clustermass.apply.find import IDENTIFIERS, find_cluster
 from clustermass.arrays import unit_vectors
-from clustermass.catalogues.tables import CheckedTable, nearest, read_product
+from clustermass.catalogues.tables import CheckedTable, read_product
 from clustermass.errors import InputError
 from clustermass.io.fits import check_file
 from clustermass.io.samp import hub
-
-#: columns by which a cluster may be named
-_NAMES = ("NAME", "ID_SRC", "NAME_CAT", "ID_CAT")
 
 
 def send_catalogue(catalogue: Path, cluster: str | None = None) -> list[str]:
     """Send a mass catalogue to all tools on the hub, and let sky viewers show a cluster, or the middle of the field.
 
     Takes the .fits file of a catalogue; tools that read VOTables get the .vot file beside it. Returns a line for each
-    tool and message. InputError if the catalogue lacks the `cluster` (by NAME, ID_SRC or the user's name or id), no hub
-    is running, or no tool wants a table or a position.
+    tool and message. InputError if no cluster or several have the id, name or part of a name `cluster`, no hub is
+    running, or no tool wants a table or a position.
     """
     check_file(catalogue)
     table = read_product(catalogue, "MASSES", ("NAME", "ID_SRC", "RA", "DEC"))
@@ -52,9 +50,6 @@ def _place(table: CheckedTable, cluster: str | None) -> tuple[str, float, float]
         x, y, z = unit_vectors(ra, dec).mean(axis=0)
         middle = np.degrees([np.arctan2(y, x), np.arctan2(z, np.hypot(x, y))])
         return "the middle of the field", float(middle[0] % 360), float(middle[1])
-    for column in (name for name in _NAMES if name in table.table.colnames):
-        texts = table.texts(column)
-        if cluster in texts:
-            row = texts.index(cluster)
-            return table.texts("NAME")[row], float(ra[row]), float(dec[row])
-    raise InputError(f"{table.path}: holds no cluster {cluster!r}.{nearest(cluster, table.texts('NAME'))}")
+    columns = {name: table.texts(name) for name in IDENTIFIERS if name in table.table.colnames}
+    row = find_cluster(columns, cluster, table.path)
+    return columns["NAME"][row], float(ra[row]), float(dec[row])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustermass.apply.card_data import cards_beside
+from clustermass.apply.find import IDENTIFIERS, find_cluster
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import CheckedTable
 from clustermass.ensemble.ensemble import Posterior
@@ -95,6 +96,11 @@ class FieldCards:
     def row(self, row: int) -> dict[str, Any]:
         """Return a cluster's cells by column."""
         return {name: values[row].item() for name, values in self.columns.items()}
+
+    def find(self, cluster: str) -> int:
+        """Return the row of a cluster by id, name or part of a name; InputError if none or several are meant."""
+        texts = {name: self.columns[name].astype(str).tolist() for name in IDENTIFIERS if name in self.columns}
+        return find_cluster(texts, cluster, self.path)
 
     @property
     def simulated(self) -> bool:

@@ -14,6 +14,7 @@ def send(catalogue: Path, cluster: str | None = None) -> None:
         print(printable(line))
 
 
+_CLUSTER = "cluster to point at: ID_SRC, NAME, an id or name of your table, or a part of a name"
 SEND = Command(
     "send",
     send,
@@ -23,7 +24,10 @@ SEND = Command(
     {
         "input": {
             "catalogue": path("mass catalogue, masses.fits"),
-            "cluster": {"nargs": "?", "help": "NAME or ID_SRC of the cluster to point at, or its id in your table"},
+            "cluster": {
+                "nargs": "?",
+                "help": "cluster to point at: ID_SRC, NAME, an id or name of your table, or a part of a name",
+            },
         }
     },
 )

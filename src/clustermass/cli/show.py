@@ -15,14 +15,14 @@ def show(cluster: str | None, field: Path, output: Path | None, overwrite: bool)
         raise InputError(f"--output {output}: must end in {', '.join(KINDS)}.")
     from clustermass.apply.field import check_outputs
     from clustermass.cards.field import FieldCards
-    from clustermass.cards.find import find_cluster, find_masses
+    from clustermass.cards.find import find_masses
     from clustermass.cards.show import save_card, strangest, text_card
 
     known = FieldCards.read(find_masses(field))
     if cluster is None:
         print(printable_lines(strangest(known)))
         return
-    row = find_cluster(known, cluster)
+    row = known.find(cluster)
     picture = output or Path(str(known.columns["NAME"][row]).replace(" ", "_").replace("/", "_") + KINDS[0])
     # a picture under the cluster's own name is one that this command drew
     check_outputs([picture], overwrite or not output, [known.path])

@@ -14,6 +14,7 @@ from astropy.table import Table
 from numpy.typing import ArrayLike
 
 from clustermass.apply.field import masses_of_field, sky_of_files
+from clustermass.apply.find import rows_called
 from clustermass.apply.masses import AppliedEnsemble
 from clustermass.apply.over_redshift import masses_over_redshift
 from clustermass.ensemble import ensemble as trained
@@ -28,7 +29,8 @@ from clustermass.interface.inputs import (
     PathLike,
     as_files,
 )
-from clustermass.interface.posterior import Posterior, posterior_in, read_members
+from clustermass.interface.posterior import Posterior, names_in, posterior_in, read_members
+from clustermass.io.netcdf import read_netcdf
 
 
 @dataclass(frozen=True)
@@ -130,11 +132,13 @@ class Ensemble(trained.Ensemble):
     def posterior(self, cluster: str | int) -> Posterior:
         """Return the posterior of a cluster's log10(M500c / Msun).
 
-        `cluster` is the NAME, the ID_SRC or the user's id of a cluster in the field for which `masses` was called last
-        without `z_grid`. For a simulated cluster of the training sky, it is the id in `ensemble.nc`. InputError if
-        there is no such cluster, or it has no mass.
+        `cluster` is the id, the name or a part of the name of a cluster in the field for which `masses` was called last
+        without `z_grid`. It can also be the id in `ensemble.nc` of a simulated cluster of the training sky. InputError
+        if no cluster or several are meant, or the cluster has no mass.
         """
-        if self._last and (found := posterior_in(self._last[0], cluster)):
-            return found
+        for last in self._last:
+            simulated_ids = read_netcdf(self.ensemble)["cluster"].values.astype(str)
+            if rows_called(names_in(last), cluster) or str(cluster) not in simulated_ids:
+                return posterior_in(last, cluster, "the field of the last call of masses")
         simulated = super().posterior(str(cluster))
         return Posterior(simulated.mu, simulated.sigma, str(cluster))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from clustermass.apply.find import IDENTIFIERS, find_cluster
 from clustermass.ensemble import ensemble as trained
 from clustermass.errors import InputError
 from clustermass.interface.inputs import PathLike
@@ -17,9 +18,6 @@ from clustermass.io.products import MEMBERS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-#: variables of a mass catalogue by which a cluster can be named
-_IDENTIFIERS = ("NAME", "ID_SRC", "ID_CAT", "NAME_CAT", "cluster")
 
 
 @dataclass(frozen=True)
@@ -37,11 +35,10 @@ class Posterior(trained.Posterior):
     def read(cls, masses: PathLike, cluster: str | int) -> Posterior:
         """Return the posterior of a cluster in a mass catalogue, a file masses.nc.
 
-        `cluster` is its NAME, ID_SRC or id. InputError if there is no such cluster, or it has no mass.
+        `cluster` is its id, its name, or a part of its name. InputError if no cluster or several are meant, or it has
+        no mass.
         """
-        if (found := posterior_in(read_members(masses), cluster)) is None:
-            raise InputError(f"{masses}: holds no cluster {str(cluster)!r}.")
-        return found
+        return posterior_in(read_members(masses), cluster, masses)
 
     def plot(self, truth: float | None = None, style: PathLike | None = None) -> Figure:
         """Return a figure of the density; `truth` is a log10 mass to mark, `style` a Matplotlib style sheet."""
@@ -55,20 +52,19 @@ def read_members(masses: PathLike) -> xr.Dataset:
     return read_netcdf(Path(masses), ("NAME", "ID_SRC", *MEMBERS))
 
 
-def posterior_in(masses: xr.Dataset, cluster: str | int) -> Posterior | None:
-    """Return the posterior of a cluster in a netCDF mass catalogue; None if the catalogue holds no such cluster.
+def names_in(masses: xr.Dataset) -> dict[str, list[str]]:
+    """Return the names and ids of the clusters of a netCDF mass catalogue, by column."""
+    return {name: masses[name].values.astype(str).tolist() for name in IDENTIFIERS if name in masses.variables}
 
-    `cluster` is the cluster's value of one of `_IDENTIFIERS`. InputError if several clusters have this value, or if the
-    cluster has no mass.
+
+def posterior_in(masses: xr.Dataset, cluster: str | int, where: PathLike) -> Posterior:
+    """Return the posterior of a cluster in a netCDF mass catalogue, which messages call `where`.
+
+    InputError if no cluster or several have the id, name or part of a name `cluster`, or if the cluster has no mass.
     """
-    present = [name for name in _IDENTIFIERS if name in masses.variables]
-    rows = np.flatnonzero(np.any([masses[name].values.astype(str) == str(cluster) for name in present], axis=0))
-    if not rows.size:
-        return None
-    names = masses["NAME"].values.astype(str)[rows]
-    if rows.size > 1:
-        raise InputError(f"{cluster}: {rows.size} clusters have this id. Take a NAME: {', '.join(names[:3])}, ...")
-    mu, sigma = (masses[name].values[rows[0]].astype(float) for name in MEMBERS)
+    names = names_in(masses)
+    row = find_cluster(names, cluster, where)
+    mu, sigma = (masses[name].values[row].astype(float) for name in MEMBERS)
     if not np.isfinite(mu).all():
         raise InputError(f"{cluster}: has no mass. Its flags say why; without a redshift, call masses with z_grid.")
-    return Posterior(mu, sigma, str(names[0]))
+    return Posterior(mu, sigma, names["NAME"][row])
