@@ -171,6 +171,7 @@ def test_simulated_and_observed_are_never_mixed(tmp_path, tables):
     assert not (tmp_path / "comparison.json").exists()
 
 
+@pytest.mark.long
 def test_the_figure_is_the_same_twice_and_states_numbers_and_caution(tmp_path, tables):
     compare(field(tmp_path, tables), tables.chiu2023)
     for run in "ab":

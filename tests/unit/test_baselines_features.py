@@ -87,7 +87,7 @@ def test_within_interpolates_a_uniform_profile_exactly():
     np.testing.assert_allclose(within(profile[:1], [900.0]), np.pi * 480.0**2)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 3))
 def test_features_do_not_care_for_the_order_or_company_of_clusters(seed, first):
     counts = images(4, seed=seed)

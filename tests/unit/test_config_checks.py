@@ -167,6 +167,7 @@ def test_other_flag_masks_do_not(config, mask):
     assert [line.split()[0] for line in config_errors(config)] == ["events.flag_mask"]
 
 
+@pytest.mark.long
 @settings(max_examples=300, derandomize=True, deadline=None)
 @given(
     images=st.fixed_dictionaries(

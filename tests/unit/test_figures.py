@@ -30,6 +30,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_inputs(tmp_path_factory.mktemp("inputs"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", FIGURES)
 def test_same_bytes_twice_small_and_not_blank(name: str, inputs: Path, tmp_path: Path) -> None:
     first, again = ({kind: tmp_path / run / f"{name}.{kind}" for kind in output.KINDS} for run in "ab")

@@ -140,6 +140,7 @@ def test_ends_of_the_test_set_are_drawn_with_their_numbers(folder: Path) -> None
     assert {"detected point source", "simulated halo", "seen by the networks"} <= set(printed.split("\n"))
 
 
+@pytest.mark.long
 def test_same_bytes_twice(folder: Path, tmp_path: Path) -> None:
     for run in "ab":
         draw(folder, **{kind: tmp_path / run / f"spread.{kind}" for kind in KINDS})

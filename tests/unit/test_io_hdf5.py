@@ -150,7 +150,14 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("change", HOSTILE, ids=lambda change: change.__name__)
+def cases():
+    """Yield the cases; two of them take more than 5 s."""
+    for change in HOSTILE:
+        long = change in (with_large_chunk, with_shared_texts)
+        yield pytest.param(change, id=change.__name__, marks=[pytest.mark.long] if long else [])
+
+
+@pytest.mark.parametrize("change", list(cases()))
 def test_hostile_files_are_refused(path, change):
     change(path)
     refused(rf"x\.nc: not a readable netCDF file \(.*({HOSTILE[change]})", read_netcdf, path)

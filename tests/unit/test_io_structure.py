@@ -233,6 +233,7 @@ def test_cells_of_variable_length_that_share_one_place_are_refused(tmp_path):
     refused(r"t\.fits: .*cells of column DEC hold more bytes", read_table, path)
 
 
+@pytest.mark.long
 def test_a_packed_file_that_would_fill_the_disk_is_refused(tmp_path):
     path = tmp_path / "t.fits.gz"
     cards = [("SIMPLE", "T"), ("BITPIX", 8), ("NAXIS", 2), ("NAXIS1", 60_000), ("NAXIS2", 60_000)]
@@ -292,6 +293,7 @@ def test_a_votable_refers_to_no_other_file(tmp_path, content):
     refused(r"t\.vot: refers to another file", read_table, path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -321,6 +323,7 @@ def test_a_table_of_text_takes_no_more_memory_than_it_needs(tmp_path, content, m
         assert len(read_table(path)) == 1
 
 
+@pytest.mark.long
 def test_a_packed_table_that_would_fill_memory_is_refused(tmp_path):
     path = tmp_path / "t.csv.gz"
     with gzip.open(path, "wb", compresslevel=1) as stream:

@@ -112,6 +112,7 @@ def test_an_unknown_loss_is_named():
         fit(sky(8, 1), sky(8, 2), network_block([4], [4], [], pooling="min"), RECIPE, 1, 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in LOSSES if name != "likelihood"])
 def test_a_network_learns_by_each_loss_and_its_sigma_is_that_of_unseen_clusters(name):
     train, val, test = sky(300, 1), sky(100, 2), sky(300, 3)

@@ -90,6 +90,7 @@ def train(folder: Path, images: list[Path], split: Path, member: int = 3, **reci
     return train_batch(folder, images, split, [member], **recipe)[member]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("recipe", "pooling"),
     [({}, "average"), ({"loss": "percentage"}, "max"), ({"loss": "classification"}, "average")],

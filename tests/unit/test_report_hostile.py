@@ -126,6 +126,7 @@ def test_the_way_through_many_files_is_found_at_once(results):
     assert done.stdout.index("results/run/1_0.json") < done.stdout.index(f"results/run/{layers - 1}_0.json")
 
 
+@pytest.mark.long
 def test_a_file_of_holes_and_files_of_the_system_are_not_read(results):
     with (results / "holes.dat").open("wb") as stream:
         stream.truncate(2**43)

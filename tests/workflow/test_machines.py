@@ -36,6 +36,7 @@ def test_auto_asks_for_a_gpu_where_jax_has_its_plugin(tmp_path, plugin):
     assert gpus(tmp_path) == {"gpu=1,"}
 
 
+@pytest.mark.long
 @pytest.mark.workflow
 def test_steps_run_below_a_folder_with_a_space(tmp_path):
     folder = clone(tmp_path / "a folder" / "it's")

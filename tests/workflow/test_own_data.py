@@ -101,6 +101,7 @@ def test_files_that_are_not_there_are_named_even_if_older_results_are(finished, 
     assert "skies.mine.realizations.tile_2: data/nosuch.fits: no such file." in done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_a_cluster_outside_the_field_is_left_out(finished, tmp_path):
     catalogue = Table.read(finished / FIELD / "catalogue.fits")
     catalogue = catalogue[(catalogue["EXT_LIKE"] > 6) & np.isfinite(catalogue["Z"])][:3]

@@ -109,6 +109,7 @@ def test_every_rule_has_a_stage_a_job_and_a_hash_of_its_code(folder, table):
     assert [rule for rule, parts in defined.items() if "code" not in parts["params"] or not parts["script"]] == []
 
 
+@pytest.mark.long
 def test_every_module_changes_the_hash_of_just_the_rules_whose_scripts_import_it(repository, folder):
     assert [*module_faults(repository, folder)] == []
 
@@ -126,6 +127,7 @@ def test_every_script_is_the_cause_for_the_rules_that_it_serves_alone(repository
     assert rules(ask(repository, folder, request("plan"))[0]["anew"]) == {"report"}, "a caption"
 
 
+@pytest.mark.long
 def test_an_input_files_content_counts_and_its_time_does_not(folder):
     assert {*input_files()} == READ_BY.keys() | {"data/table.fits"}  # the last is a download's, read by no rule
     ask(ROOT, folder, request("finish"))
@@ -143,6 +145,7 @@ def test_an_input_files_content_counts_and_its_time_does_not(folder):
         (folder / name).write_text(text)
 
 
+@pytest.mark.long
 def test_what_changes_no_result_makes_nothing_anew(repository, folder, tmp_path):
     (_, again) = ask(repository, folder, request("finish"), request("plan", cores=7))
     assert again == NOTHING
@@ -167,6 +170,7 @@ def reverse(block):
     return block
 
 
+@pytest.mark.long
 def test_packages_of_a_conda_environment_make_anew_what_runs_in_it(repository, folder, tmp_path, table):
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "conda").write_text(CONDA)
@@ -262,6 +266,7 @@ def test_a_key_without_an_entry_is_reported_with_what_it_needs(repository, tmp_p
     assert "ensemble.novelty: 0 entries in docs/regenerate.yaml are about it" in fault
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "text"),
     [

@@ -80,6 +80,7 @@ def masses(finished, ensemble, output):
     clustermass("masses", *files, "--ensemble", ensemble, "--output", output)
 
 
+@pytest.mark.long
 def test_a_packed_ensemble_alone_gives_the_same_catalogue(finished, tmp_path):
     printed = clustermass("pack", finished / EXPERIMENT, tmp_path / "handed on.zip")
     masses(finished, finished / EXPERIMENT, tmp_path / "folder.fits")
