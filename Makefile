@@ -7,6 +7,7 @@
 # make test-all  sets up the environment, then runs all tests, with further whole runs and kills
 # make campaign  tests 2,400 damaged input files, ten times the number in `make test`, and 2,000 hostile ones; kills a whole run 20 times
 # make test-slurm  tests the workflow on a SLURM cluster whose only node is this machine; needs root and Debian's slurm-wlm and munge
+# make docs      builds the documentation as web pages, with executed notebooks: docs/_build/html/index.html; a broken link is an error
 # make benchmark sets up the environment, then runs benchmarks/*.py; the times go to results/benchmarks
 # Only Python >= 3.11 with venv, make and git are needed. CONFIG=config/paper_size.yaml sets the configuration, CORES=8 the number of cores.
 PYTHON ?= python3
@@ -20,7 +21,7 @@ export UV_PYTHON_DOWNLOADS := never
 # on a GPU: make paper PAPER=config/paper.yaml
 PAPER ?= config/paper.yaml config/paper_laptop.yaml
 
-.PHONY: paper release wheel rivals-environment results validate-sky test test-all test-slurm campaign benchmark environment moved check clean
+.PHONY: paper release wheel rivals-environment results validate-sky test test-all test-slurm campaign docs benchmark environment moved check clean
 .DEFAULT_GOAL := results
 
 results: environment
@@ -52,6 +53,10 @@ campaign: environment
 
 test-slurm: environment
 	@$(BIN)/python -m pytest tests/slurm
+
+docs: .venv/docs
+	@$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going -c docs -d docs/_build/doctrees . docs/_build/html
+	@echo "Open docs/_build/html/index.html in a browser."
 
 benchmark: environment
 	@$(BIN)/python benchmarks/runner.py
@@ -87,5 +92,9 @@ moved:
 	@.uv/bin/uv sync --quiet --locked --compile-bytecode --python $(PYTHON)
 	@pwd > $@
 
+# what builds the documentation isn't part of the environment, which needs it for nothing else
+.venv/docs: .venv/ready
+	@.uv/bin/uv sync --quiet --locked --compile-bytecode --group docs && touch $@
+
 clean:
-	rm -rf .venv .uv .snakemake results/skies
+	rm -rf .venv .uv .snakemake results/skies docs/_build

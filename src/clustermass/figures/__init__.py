@@ -1,11 +1,11 @@
 """Figures: each function returns a Matplotlib figure of data in memory or of the files of a run.
 
-```python
-from clustermass import figures
+::
 
-figure = figures.predictions("results/default/fiducial/predictions.nc")
-figure.savefig("predictions.pdf")
-```
+    from clustermass import figures
+
+    figure = figures.predictions("results/default/fiducial/predictions.nc")
+    figure.savefig("predictions.pdf")
 
 A notebook shows the figure if the call is the last line of a cell. All functions have the keyword `style`, the name or
 path of a Matplotlib style sheet, which is applied on top of ours.
@@ -58,3 +58,7 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}._{_MODULES.get(name, name)}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

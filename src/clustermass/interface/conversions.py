@@ -20,6 +20,8 @@ from clustermass.cosmology import efunc, luminosity_distance_cm
 from clustermass.errors import InputError
 from clustermass.simulate.sources import set_colossus
 
+__all__ = ["to_cosmology", "to_definition", "with_h"]
+
 
 def to_definition(
     mass: u.Quantity,

@@ -90,16 +90,24 @@ class Ensemble(trained.Ensemble):
             Event list or lists of one field: paths, or tables in memory. Images in the networks' bands: paths.
         catalogue
             Table with the position (ICRS) and redshift of each cluster: a path, or a table in memory.
-        exposure, exposure_s
-            Vignetting-corrected exposure map or maps in s, paths or CCDData; or one exposure in s for all clusters.
-            Without either, the exposure is each cluster's ML_EXP, or the good time of a single pointing.
-        columns, catalogue_bands
-            Names of the table's columns where they are unusual, such as ``{"Z": "z_best"}``; edges in eV of its bands.
-        acronym, mass_prior
-            First word of the column NAME; `flat` adds the columns LOGM500_FLAT*.
-        output, overwrite
+        exposure
+            Vignetting-corrected exposure map or maps in s: paths, or CCDData. Without a map and without `exposure_s`,
+            the exposure is each cluster's ML_EXP, or the good time of a single pointing.
+        exposure_s
+            One exposure in s for all clusters, where there is no map.
+        columns
+            Names of the table's columns where they are unusual, such as ``{"Z": "z_best"}``.
+        catalogue_bands
+            Edges of the table's energy bands in eV, if it has several.
+        acronym
+            First word of the column NAME.
+        mass_prior
+            `flat` adds the columns LOGM500_FLAT*.
+        output
             Catalogue to write, ending in .fits; .vot, .ecsv, .nc, .reg, .moc.fits and .cards.nc are written beside it
             (.cards.nc for up to 5000 clusters). None = no file is written.
+        overwrite
+            Whether files that are there already are replaced.
         z_grid
             Redshifts to assume for all clusters, (z,). The catalogue then needs no redshifts.
 

@@ -44,7 +44,7 @@ class SimulatedField:
 
     @cached_property
     def events(self) -> Table:
-        """Return the event list: TIME in s, RA and DEC in deg, PI in eV, TM_NR, PAT_TYP and FLAG of each photon."""
+        """Return the event list of photons, with TIME in s, RA and DEC in deg, PI in eV, TM_NR, PAT_TYP and FLAG."""
         return self._read("events")
 
     @cached_property
