@@ -31,7 +31,7 @@ nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 200
 nb_execution_show_tb = True
-smartquotes = False  # 20' is an angle
+smartquotes_action = "D"  # dashes, but no quotes: 20' is an angle
 copybutton_exclude = ".linenos, .gp, .go"
 
 # docstrings

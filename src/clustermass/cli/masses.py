@@ -102,7 +102,11 @@ MASSES = Command(
         },
         "exposure": {
             "--exposure": path(_EXPOSURE, action="append", default=[], metavar="MAP"),
-            "--exposure-s": {"type": _positive, "help": "exposure in s of all clusters, where there is no --exposure"},
+            "--exposure-s": {
+                "type": _positive,
+                "metavar": "S",
+                "help": "exposure in s of all clusters, where there is no --exposure",
+            },
         },
         "columns of the catalogue": {
             "--column": {"action": "append", "default": [], "metavar": "OURS=THEIRS", "help": _COLUMN},
