@@ -1,5 +1,6 @@
 """The directive `commands`: the reference of the command line, made from the commands themselves."""
 
+import re
 from collections.abc import Iterator
 from textwrap import indent
 
@@ -29,7 +30,8 @@ def section(command: Command) -> Iterator[str]:
     for group, arguments in command.arguments.items():
         yield from ("", f".. rubric:: {group}", "")
         for names, options in arguments.items():
-            yield from (f".. option:: {called(names, options)}", "", indent(options["help"], "   "), "")
+            text = re.sub("--[a-z-]+", r"``\g<0>``", options["help"])
+            yield from (f".. option:: {called(names, options)}", "", indent(text, "   "), "")
 
 
 def called(name: str, options: Options) -> str:
