@@ -37,6 +37,13 @@ def test_the_page_has_every_folder_once(folders):
     assert sorted(folders) == sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 
+def test_the_steps_of_the_picture_are_folders(folders):
+    picture = (ROOT / "docs" / "figures" / "pipeline.svg").read_text(encoding="utf-8")
+    steps = re.findall(r'<g class="step">.*?class="name"[^>]*>(\w+)<', picture)
+    assert len(steps) > 8
+    assert set(steps) <= set(folders)
+
+
 def test_no_folder_imports_from_a_later_one(folders):
     edges = {
         (folder, name, path.name)
