@@ -3,14 +3,18 @@
     .venv/bin/python workflow/recover.py [the same --configfile and targets]
 
 Jobs that are still running are cancelled. Files of jobs that ended after the kill are removed, because Snakemake has no
-record of how they were made: it would not make them again after a change of the configuration.
+record of how they were made: it would not make them again after a change of the configuration. Files that are older
+than Snakemake's first log in the folder stay, because they were copied there.
 """
 
 import argparse
+import math
 import re
+import shutil
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
 from leftovers import is_own_file, locks
@@ -23,6 +27,9 @@ SNAKEMAKE = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(Path(__
 #: SLURM gives a run's jobs the id of the run as name; other names in a log must not name other jobs of the user
 RUN_ID = re.compile(r"SLURM run ID: ((?:[\w.-]+_)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\s*")
 PATIENCE_S = 120
+#: name of a log of Snakemake: the time at which the run began
+LOG, STAMP = ".snakemake.log", "%Y-%m-%dT%H%M%S.%f"
+HOUR_S = 3600
 
 
 def main(arguments: list[str]) -> int:
@@ -38,14 +45,27 @@ def main(arguments: list[str]) -> int:
     except InputError as error:
         print(printable_lines(error), file=sys.stderr)
         return 1
+    if not shutil.which("squeue"):
+        print("squeue: no such command. Without SLURM, `make results` recovers by itself.", file=sys.stderr)
+        return 1
     cancelled = cancel_jobs(directory)
     for path in left:
         path.unlink(missing_ok=True)
-    removed = [path for name in unrecorded(arguments) if is_own_file(path := directory / name)]  # not temporary files
+    earliest = began(directory)
+    # temporary files aren't in the list
+    unknown = [path for name in unrecorded(arguments) if is_own_file(path := directory / name)]
+    removed = [path for path in unknown if path.stat().st_mtime >= earliest]
     for path in removed:
         path.unlink()
     print(f"{cancelled} jobs cancelled, {len(removed)} files removed. The same snakemake command goes on from here.")
     return 0
+
+
+def began(directory: Path) -> float:
+    """Return the time at which the first run in `directory` began, less an hour for clocks; infinity without a log."""
+    names = (path.name.removesuffix(LOG) for path in (directory / ".snakemake" / "log").glob(f"*{LOG}"))
+    found = (datetime.strptime(name, STAMP).timestamp() for name in names if re.fullmatch(r"[\dT.-]{24}", name))
+    return min(found, default=math.inf) - HOUR_S
 
 
 def cancel_jobs(directory: Path) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustermass.errors import InputError
+from clustermass.io.room import check_memory
 
 FloatArray: TypeAlias = NDArray[np.float64]
 Float32Array: TypeAlias = NDArray[np.float32]
@@ -17,6 +18,8 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 #: components of a realization. Each has its own random generator, so that a change of one component does not change the
 #: random numbers of the others.
 STREAMS = ("haloes", "gas", "agn", "cluster_photons", "agn_photons", "background", "events", "detection", "redshifts")
+#: bytes of memory that a pair of near positions takes while pairs are searched
+_PAIR_BYTES = 80
 #: random generator of each component, by the component's name
 Streams: TypeAlias = dict[str, np.random.Generator]
 
@@ -76,7 +79,7 @@ def neighbours(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return all pairs (i, j) of a position i and an other position j (deg) within a radius, as two index arrays.
 
-    The pairs are sorted by i, and those of one i by j.
+    The pairs are sorted by i, and those of one i by j. InputError if there are too many for the memory that is free.
     """
     from scipy.spatial import KDTree  # most users of this module don't need it
 
@@ -84,6 +87,8 @@ def neighbours(
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     chord = 2.0 * np.sin(np.radians(radius_arcsec / 3600.0) / 2.0)
     here, there = (KDTree(unit_vectors(*at)) for at in ((ra, dec), (other_ra, other_dec)))
+    pairs = float(here.count_neighbors(there, chord))
+    check_memory(pairs * _PAIR_BYTES, f"{pairs:.3g} pairs of positions within {radius_arcsec:g} arcsec")
     near_each = here.query_ball_tree(there, chord)
     first = np.repeat(np.arange(len(ra)), [len(near) for near in near_each])
     return first, np.fromiter((j for near in near_each for j in sorted(near)), np.int64, len(first))

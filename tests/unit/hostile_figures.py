@@ -62,6 +62,23 @@ def figure_text(place, text):
     return path
 
 
+@hostile(
+    "record",
+    variants={
+        "long": lambda: b"/Subject (" + b"a" * 90_000_000 + b")",
+        "open": lambda: b"/Subject (" + b"a" * 90_000_000,
+        "escapes": lambda: b"/Subject (" + b"\\a" * 45_000_000 + b")",
+        "starts": lambda: b"/Subject (" * 9_000_000,
+        "deep": lambda: b"/Subject (" + DEEP.encode() + b")",
+        "digits": lambda: b"/Subject (" + b"9" * 100_000 + b")",
+    },
+)
+def document(place, content):
+    path = filled(place) / "mine" / "figure.pdf"
+    path.write_bytes(content())
+    return path
+
+
 SECRET = "../../../canary/secret.txt"
 SVG = "<svg xmlns='http://www.w3.org/2000/svg'>{}</svg>"
 DESCRIBED = "<dc:description xmlns:dc='http://purl.org/dc/elements/1.1/'>{}</dc:description>"

@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -9,12 +10,15 @@ from astropy.table import Table
 from xarray import Dataset
 
 from clustermass import cli
-from clustermass.apply import field as _field  # noqa: F401  all that `masses` imports is imported before the forks
+from clustermass.apply import field as _field  # noqa: F401  all that commands import is imported before the forks
+from clustermass.cards import find as _find  # noqa: F401
+from clustermass.cards import page as _page  # noqa: F401
+from clustermass.cards import show as _show  # noqa: F401
 from clustermass.catalogues.formats import read_table
 from clustermass.catalogues.truth import read_truth
 from clustermass.catalogues.user_catalogue import read_catalogue
 from clustermass.config import validate as _validate  # noqa: F401
-from clustermass.config.resolve import load_config
+from clustermass.config.resolve import default_config, load_config
 from clustermass.ensemble.aggregate import read_training
 from clustermass.ensemble.calibration import read_calibration
 from clustermass.ensemble.ensemble import Ensemble
@@ -30,6 +34,8 @@ from clustermass.io.netcdf import read_netcdf
 from clustermass.network.predict import TrainedNetwork
 from clustermass.report import console as _console  # noqa: F401
 from clustermass.report import verify as _verify  # noqa: F401
+from clustermass.report.estimate import Costs
+from clustermass.report.plan import Job, described
 from clustermass.report.records import read_record
 
 COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}
@@ -88,6 +94,16 @@ def ensemble(path):
         )
 
 
+def plan(path):
+    """Describe a plan of two jobs for the results folder in `path`, as `clustermass plan` does."""
+    sky, run = Path("results/skies/embedded/01"), Path("results/default/fiducial")
+    jobs = [
+        Job("simulate_realization", (sky / "events.fits",), sky / "benchmarks" / "simulate_realization.tsv", "x"),
+        Job("train_member_00", (run / "members/00.nc",), run / "benchmarks" / "train_member_00.tsv", "x"),
+    ]
+    return [*described(jobs, default_config(), 2, Costs({}, {}), path)]
+
+
 FUNCTIONS = {
     "table": read_table,
     "catalogue": read_catalogue,
@@ -106,6 +122,7 @@ FUNCTIONS = {
     "published_catalogue": lambda path: read_published_catalogue(path, 1, "Msun", COSMOLOGY),
     "record": read_record,
     "yaml": lambda path: load_config([path]),
+    "plan": plan,
 }
 
 
@@ -124,7 +141,12 @@ def command(*arguments):
 
     def reader(path, folder):
         known = {None: str(path), "OUT": str(folder / "out" / "out.fits"), "PACKED": str(folder / "out" / "out.zip")}
-        known |= {"EVENTS": "events.fits", "CATALOGUE": "clusters.csv", "ENSEMBLE": "ensemble.zip"}
+        known |= {
+            "CARD": str(folder / "out" / "card.png"),
+            "EVENTS": "events.fits",
+            "CATALOGUE": "clusters.csv",
+            "ENSEMBLE": "ensemble.zip",
+        }
         with mock.patch.object(cli, "_failed", partial(_refused, cli._failed)):
             status = cli.main([known.get(one, one) for one in arguments])
         made = folder / "out" / "out.fits"
@@ -146,6 +168,7 @@ READERS = {name: function(read) for name, read in FUNCTIONS.items()} | {
     "summary": command("summary", None),
     "check-config": command("check-config", None, "--base", "base.yaml"),
     "pack": command("pack", None, "PACKED"),
+    "show": command("show", "1", "--field", None, "--output", "CARD"),
     "masses of events": command("masses", None, "CATALOGUE", "--ensemble", "ENSEMBLE", "--output", "OUT"),
     "masses of clusters": command("masses", "EVENTS", None, "--ensemble", "ENSEMBLE", "--output", "OUT"),
     "masses by ensemble": command("masses", "EVENTS", "CATALOGUE", "--ensemble", None, "--output", "OUT"),

@@ -88,6 +88,8 @@ MIXINS = {
     "masked": "{__class__: astropy.table.column.MaskedColumn, data: !astropy.table.SerializedColumn {name: nothing}}",
     "itself": "&a {__class__: astropy.table.column.Column, data: *a}",
     "time": "{__class__: astropy.time.core.Time, format: datetime64, scale: ut1, jd1: *column}",
+    "power": "{__class__: astropy.units.quantity.Quantity, value: *column, "
+    "unit: !astropy.units.Unit {unit: 10**999999999 m}}",
     "memory": "{__class__: astropy.table.ndarray_mixin.NdarrayMixin, data: !astropy.table.SerializedColumn {name: RA}}",
 }
 

@@ -70,6 +70,14 @@ def test_a_sample_outside_the_training_range_is_a_warning(caplog):
     assert line.startswith("outside the range of the training clusters, of 197: exposure_s 40.")
 
 
+def test_thousands_of_clusters_at_one_place_are_not_compared(caplog):
+    columns = sample(4000)
+    columns["RA"][:] = 3.0
+    with caplog.at_level("WARNING", "clustermass"):
+        assert split_clusters(columns) == []
+    assert "15976009 pairs of clusters are less than R500 apart: too many" in caplog.text
+
+
 def test_two_rows_of_one_cluster_are_named(caplog):
     columns = sample(6)
     r500 = float(r500c_mpc(14.2, 0.3, COSMOLOGY) * arcmin_per_mpc(0.3, COSMOLOGY)) / 60

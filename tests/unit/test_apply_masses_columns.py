@@ -18,6 +18,7 @@ from astropy.coordinates import SkyCoord
 from astropy.cosmology import FlatLambdaCDM
 from astropy.io import fits
 from astropy.table import Table
+from confined import refused
 
 from clustermass.apply.neighbours import REACH_ARCSEC, brightest_near
 from clustermass.io.netcdf import write_netcdf
@@ -111,6 +112,11 @@ def test_neighbours_are_those_that_brute_force_finds():
         assert separation[number] == pytest.approx(arcsec, abs=1e-4)
         assert of_neighbour[number] == -bright or np.isnan(of_neighbour[number]) == (bright == 1)
     assert 5 < np.isnan(separation).sum() < 95
+
+
+def test_more_pairs_of_neighbours_than_fit_into_memory_are_refused():
+    place = np.zeros(20_000)
+    refused("4e[+]08 pairs of positions within 300 arcsec", brightest_near, place, place, place, np.arange(20_000))
 
 
 def test_neighbours_are_detections_without_a_mass_too(field):

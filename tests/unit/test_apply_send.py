@@ -106,9 +106,10 @@ def test_without_a_tool_a_cluster_or_a_hub_one_sentence_says_so(catalogue, hub, 
     monkeypatch.setenv("SAMP_HUB", f"std-lockurl:{(tmp_path / 'a stale one').as_uri()}")
     with pytest.raises(InputError, match=r"stale one: no SAMP hub is running\. Start TOPCAT"):
         send_catalogue(catalogue)
-    (tmp_path / "a stale one").write_text("nothing")
-    with pytest.raises(InputError, match="the SAMP hub doesn't work"):
-        send_catalogue(catalogue)
+    for content in (b"nothing", b"\xff=\xff"):
+        (tmp_path / "a stale one").write_bytes(content)
+        with pytest.raises(InputError, match="the SAMP hub doesn't work"):
+            send_catalogue(catalogue)
     monkeypatch.delenv("SAMP_HUB")
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(InputError, match=r"\.samp: no such file: no SAMP hub is running"):

@@ -130,6 +130,22 @@ def test_the_command_shows_a_cluster(field, tmp_path, monkeypatch, capsys):
     assert "no mass catalogue there" in capsys.readouterr().err
 
 
+def test_a_file_of_the_user_that_has_the_name_of_a_cluster_stays(tmp_path, monkeypatch, capsys):
+    names = np.array(["holiday", "a$b", *(f"x{number}" for number in range(4))])
+    masses = write_field(tmp_path, NAME=names)
+    monkeypatch.chdir(tmp_path)
+    holiday = tmp_path / "holiday.png"
+    for own in (b"my picture", png(np.zeros((4, 4, 3), np.uint8))):
+        holiday.write_bytes(own)
+        assert main(["show", "101", "--field", str(masses)]) == 1
+        assert "holiday.png: exists already." in capsys.readouterr().err
+        assert holiday.read_bytes() == own
+    holiday.unlink()
+    for _ in range(2):  # a card is drawn again
+        assert main(["show", "101", "--field", str(masses)]) == 0
+    assert imread(holiday).shape[1] == round(7.1 * 200)
+
+
 def test_cards_of_other_clusters_are_refused(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

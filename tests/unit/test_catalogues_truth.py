@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from confined import refused
 from ingest_inputs import DEC0, RA0, ingest, simulated
 
 from clustermass.catalogues.truth import match_by_photons, match_by_position, read_truth
@@ -207,6 +208,12 @@ def test_matching_is_nearest_first_and_one_to_one():
     assert pairs["SEPARATION"].tolist() == pytest.approx([50, 10], abs=1e-3)
     assert len(match_by_position(detections, haloes, 49.0)) == 1
     assert len(match_by_position(detections, haloes, 5.0)) == 0
+
+
+def test_more_pairs_than_fit_into_memory_are_refused():
+    place = np.zeros(20_000)
+    detections, haloes = (points(name, range(20_000), place, place) for name in ("ID_SRC", "SRC_ID"))
+    refused(r"4e\+08 pairs of positions within 60 arcsec", match_by_position, detections, haloes, 60)
 
 
 def test_matching_equals_brute_force():

@@ -24,17 +24,23 @@ COMPARING = ("verify", "trace")
 
 
 @pytest.fixture(scope="module")
-def harmless(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("harmless")
-    write_originals(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def readers():
     started = Readers()
     yield started
     started.close()
+
+
+@pytest.fixture(scope="module")
+def harmless(readers, tmp_path_factory):
+    """Return a folder with all harmless files; the mass catalogue and its cards are made from the others."""
+    folder, place = tmp_path_factory.mktemp("harmless"), tmp_path_factory.mktemp("masses")
+    write_originals(folder)
+    case_folder(place, folder)
+    made = readers.read("masses of events", place / "work" / "events.fits", place, limit_s=200)
+    assert made.ended == "result", made
+    for ending in ("fits", "cards.nc"):
+        shutil.copy(place / "out" / f"out.{ending}", folder / f"masses.{ending}")
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +136,10 @@ FOUND = (
         "published_images-encoded_again",
     ),
     *("calibration-negative_width", "masses of events-sparse_events"),
+    *("record-document[long]", "record-document[escapes]", "catalogue-ecsv_serialized[power]"),
+    *("plan-plan_elsewhere[/]", "plan-plan_special[pipe]", "plan-plan_benchmark[empty]", "plan-plan_area[zero]"),
+    *("show-card_hdus[image]", "show-card_hdus[infinite]", "show-card_data[step 1e-09]", "show-card_data[quantity]"),
+    *("show-card_texts[$\\frac$]", "show-card_types[NAME]", "show-card_numbers[LOGM500_Q50 3e38]"),
 )
 
 

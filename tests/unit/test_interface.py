@@ -2,17 +2,22 @@
 
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
+from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import Table
 from test_apply_field_parts import write_ensemble
 
 import clustermass
+from clustermass.catalogues.user_catalogue import read_catalogue
 from clustermass.cli import main
 from clustermass.ensemble import released
 from clustermass.interface import ensemble as interface
+from clustermass.interface.inputs import as_files
 from clustermass.io import room
 
 
@@ -52,6 +57,27 @@ def applied(folder, field, catalogue):
 @pytest.fixture(scope="module")
 def masses(applied):
     return applied[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("NOTE", np.array([{}, None, "é", 1, 2.0, []], object), None),
+        ("Nöte", np.array(["Müller 1"] * 6), None),
+        ("WHERE", SkyCoord([1] * 6, [2] * 6, unit="deg"), None),
+        ("T", np.array(["2020-01-01"] * 6, "M8[s]"), "catalogue: FITS can't hold it"),
+        ("N" * 100, np.ones(6), "catalogue: FITS can't hold it"),
+    ],
+)
+def test_odd_columns_in_memory_are_read_or_refused_in_a_sentence(name, values, message, tmp_path):
+    table = Table({"RA": np.arange(6.0), "DEC": np.arange(6.0), name: values})
+    table.meta = {5: 1, (1,): 2, "A": float("nan"), "B": "é\n", "C" * 99: 1, "D": 10**30, "SIMULATE": True}
+    fails = nullcontext() if message is None else pytest.raises(clustermass.InputError, match=message)
+    with fails, as_files("events.fits", table) as (_, path, _):
+        assert fits.getheader(path, 1)["SIMULATE"]
+        assert read_catalogue(path, with_redshift=False)["DEC"].tolist() == table["DEC"].tolist()
+    assert 5 in table.meta  # the user's own table is as it was
+    assert table.colnames[2] == name
 
 
 def test_the_import_is_quick_and_every_name_is_found():
@@ -116,6 +142,12 @@ def test_masses_over_redshift(field, catalogue, ensemble, masses):
 def test_an_impossible_redshift_grid_is_refused(folder, ensemble, grid):
     with pytest.raises(clustermass.InputError, match="z_grid: must be redshifts above 0, at most 10"):
         ensemble.masses(folder / "events.fits", folder / "catalogue.fits", z_grid=grid)
+
+
+@pytest.mark.parametrize("acronym", ["é", "a\n", " "])
+def test_an_acronym_that_fits_cannot_hold_is_refused_at_once(folder, ensemble, acronym):
+    with pytest.raises(clustermass.InputError, match=r"acronym: is .* must be printable ASCII"):
+        ensemble.masses(folder / "events.fits", folder / "catalogue.fits", acronym=acronym)
 
 
 def test_the_posterior_of_a_cluster_is_that_of_its_row(applied):

@@ -226,6 +226,37 @@ def test_only_the_jobs_of_a_run_are_cancelled(run, tmp_path, monkeypatch):
     assert asked[1] == ["scancel", "7"]
 
 
+@pytest.fixture
+def recover(run, tmp_path, monkeypatch):
+    """Return the module workflow/recover.py, to which two files are unrecorded: the older one was copied here."""
+    recover = importlib.import_module("recover")
+    for name in ("copied.nc", "made.nc"):
+        (tmp_path / "results").mkdir(exist_ok=True)
+        (tmp_path / "results" / name).touch()
+    os.utime(tmp_path / "results" / "copied.nc", (time.time() - 24 * HOUR_S,) * 2)
+    monkeypatch.setattr(recover, "unrecorded", lambda _: ["results/copied.nc", "results/made.nc"])
+    monkeypatch.setattr(recover, "cancel_jobs", lambda _: 0)
+    monkeypatch.setattr(recover.shutil, "which", lambda name: name)
+    return recover
+
+
+def test_recovery_on_slurm_removes_what_was_made_since_the_first_run(recover, tmp_path, capsys):
+    began = time.strftime("%Y-%m-%dT%H%M%S", time.localtime(time.time() - HOUR_S))
+    (tmp_path / ".snakemake" / "log" / f"{began}.123456.snakemake.log").touch()
+    assert recover.main([]) == 0
+    assert "0 jobs cancelled, 1 files removed" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["copied.nc"]
+
+
+def test_recovery_on_slurm_removes_nothing_where_snakemake_never_ran(recover, tmp_path, monkeypatch, capsys):
+    assert recover.main([]) == 0
+    assert "0 jobs cancelled, 0 files removed" in capsys.readouterr().out
+    monkeypatch.setattr(recover.shutil, "which", lambda _: None)
+    assert recover.main([]) == 1
+    assert "squeue: no such command." in capsys.readouterr().err
+    assert len(list((tmp_path / "results").iterdir())) == 2
+
+
 @pytest.mark.parametrize("module", ["run", "recover"])
 def test_no_package_is_imported_from_the_current_folder(tmp_path, module):
     for name in ("numpy", "yaml"):

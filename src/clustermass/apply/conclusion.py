@@ -24,6 +24,8 @@ _OUTSIDE_SHARE = 0.1
 _SAME_REDSHIFT = 0.01
 #: number of clusters whose neighbours are searched at once
 _AT_ONCE = 10_000
+#: no more pairs are compared
+_MOST_PAIRS = 10**7
 #: largest number of clusters that one line of the log names
 _NAMED = 10
 #: a cause is likely if it can explain more than this share of the flagged clusters
@@ -102,7 +104,8 @@ def split_clusters(columns: Mapping[str, NDArray[Any]]) -> list[tuple[int, int]]
     """Return the pairs of rows that may be one cluster.
 
     Their redshifts are equal within `_SAME_REDSHIFT` times 1 + z or within three standard errors, and their distance on
-    the sky is below the larger of the two R500. Only rows with masses are compared.
+    the sky is below the larger of the two R500. Only rows with masses are compared. If too many are near each other, a
+    warning is logged, and no pair is returned.
     """
     rows = np.flatnonzero(np.isfinite(columns["LOGM500"]))
     if rows.size < 2:
@@ -110,11 +113,16 @@ def split_clusters(columns: Mapping[str, NDArray[Any]]) -> list[tuple[int, int]]
     z, error = (columns[name][rows].astype(float) for name in ("Z", "Z_ERR"))
     radius = np.radians(columns["R500C_ARCMIN"][rows] / 60)
     place = unit_vectors(columns["RA"][rows], columns["DEC"][rows])
-    tree = cKDTree(place)
+    tree, reach = cKDTree(place), 2 * np.sin(radius / 2)
+    if (number := tree.query_ball_point(place, reach, return_length=True).sum()) > _MOST_PAIRS:
+        LOGGER.warning(
+            "%d pairs of clusters are less than R500 apart: too many to look for clusters split in two", number
+        )
+        return []
     pairs: set[tuple[int, int]] = set()
     for start in range(0, rows.size, _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
-        near = tree.query_ball_point(place[some], 2 * np.sin(radius[some] / 2))
+        near = tree.query_ball_point(place[some], reach[some])
         one = start + np.repeat(np.arange(near.size), [*map(len, near)])
         other = np.concatenate([*near]).astype(int)
         apart = 2 * np.arcsin(np.linalg.norm(place[one] - place[other], axis=1) / 2)

@@ -86,6 +86,8 @@ def masses_of_field(
     mass_prior
         `training`, or `flat` to add the columns LOGM500_FLAT* (see `clustermass.apply.mass_prior`).
     """
+    if not (acronym.strip() and acronym.isascii() and acronym.isprintable()):
+        raise InputError(f"acronym: is {acronym!r}, but must be printable ASCII, as FITS wants it.")
     inputs = [*events, catalogue, *exposure]
     check_present([*inputs, ensemble])
     for path in filter(Path.is_dir, inputs):

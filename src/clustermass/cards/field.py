@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
+from clustermass import limits
 from clustermass.apply.card_data import cards_beside
 from clustermass.apply.find import IDENTIFIERS, find_cluster
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import CheckedTable
 from clustermass.ensemble.ensemble import Posterior
+from clustermass.ensemble.ood_quantities import QUANTITIES
 from clustermass.errors import InputError
-from clustermass.io.fits import opened_fits, table_of
+from clustermass.io.files import reading
+from clustermass.io.fits import image_of, opened_fits, table_of
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import MASSES, MEMBERS, is_simulated
 
 _NEEDED = [one.name for one in MASSES if not one.optional]
-_DATA = ("colour_counts", "colour_bounds", "score", "seen_arcsec", "near_x")
+#: variables of the cards' data, with their dimensions
+_DATA = {
+    "x": ("x",),
+    "y": ("y",),
+    "quantity": ("quantity",),
+    "colour_counts": ("cluster", "colour", "y", "x"),
+    "colour_bounds": ("colour", "edge"),
+    "score": ("cluster", "quantity"),
+    "seen_arcsec": ("cluster",),
+    **dict.fromkeys(("near_x", "near_y", "near_cts", "near_ext_like"), ("cluster", "neighbour")),
+}
+#: kinds of NumPy's types that the columns of `MASSES` have, by the letter of their format
+_KINDS = {"A": "SU", "D": "f", "E": "f", "I": "iu", "J": "iu"}
+#: smallest and largest side of a pixel in arcsec, and largest log10 of a mass, that are accepted
+_PIXEL_ARCSEC, _LARGEST_LOG = (0.1, 600.0), 100.0
 #: the curve of a posterior reaches this many sigma beyond the outermost of the networks' Gaussians
 _REACH = 3.3
 #: directions from North by East, in steps of 45 deg
@@ -76,14 +95,15 @@ class FieldCards:
         with opened_fits(masses) as hdus:
             table, header = CheckedTable(table_of(hdus[1], masses), masses), dict(hdus[1].header)
             names = {hdu.name for hdu in hdus}
-            members = {name: np.asarray(hdus[name].data, dtype=float) for name in MEMBERS if name in names}
+            members = {name: image_of(hdus[name], masses, float, 16) for name in MEMBERS if name in names}
         if missing := [name for name in (*_NEEDED, *MEMBERS) if name not in (*table.table.colnames, *members)]:
             raise InputError(f"{masses}: lacks the column(s) {', '.join(missing)}. Make the catalogue anew.")
         cards = cards or cards_beside(masses)
         if not cards.is_file():
             raise InputError(f"{cards}: no such file. It holds the images: make the mass catalogue anew.")
-        read = read_netcdf(cards, _DATA)
-        columns = {name: _plain(table, name) for name in table.table.colnames}
+        read = _read_cards(cards)
+        columns = _columns(table)
+        _check_members(members, len(table), masses)
         ids = [f"{one}_{number}" for one, number in zip(columns["REALIZATION"], columns["ID_SRC"], strict=True)]
         if ids != read["cluster"].values.astype(str).tolist():
             raise InputError(f"{cards}: holds other clusters than {masses}. Make both anew.")
@@ -121,7 +141,7 @@ class FieldCards:
         """Return the other detections in a cluster's image, the nearest first."""
         names = ("near_x", "near_y", "near_cts", "near_ext_like")
         columns = np.stack([self.data[name][row] for name in names], axis=1).astype(float)
-        found = [Neighbour(*values) for values in columns.tolist() if np.isfinite(values[0])]
+        found = [Neighbour(*values) for values in columns.tolist() if np.isfinite(values[:2]).all()]
         return sorted(found, key=lambda one: one.separation)
 
     def posterior(self, row: int) -> Posterior | None:
@@ -136,6 +156,52 @@ class FieldCards:
         reach = _REACH * posterior.sigma
         mass = np.linspace((posterior.mu - reach).min(), (posterior.mu + reach).max(), points)
         return mass, posterior.pdf(mass)
+
+
+def _read_cards(path: Path) -> xr.Dataset:
+    """Return the cards' data; InputError unless their variables are as `write_cards` makes them."""
+    read = read_netcdf(path, _DATA)
+    with reading(path, "data of cards"):
+        step = np.diff(read["x"].values)
+        least, most = _PIXEL_ARCSEC
+        if not (
+            all(read[name].dims == dimensions for name, dimensions in _DATA.items())
+            and all(read[name].dtype.kind in "iuf" for name in _DATA if name != "quantity")
+            and read["colour_counts"].dtype.kind == "u"
+            and {*read["quantity"].values.astype(str).tolist()} <= {*QUANTITIES}
+            and step.size
+            and ((step >= least) & (step <= most)).all()
+            and read.sizes["colour"]
+            and read.sizes["edge"] == len(("low", "high"))
+        ):
+            raise ValueError("its variables aren't those of cards")
+    for side in ("x", "y"):
+        limits.SIDE.check(read.sizes[side], path)
+    return read
+
+
+def _columns(table: CheckedTable) -> dict[str, NDArray[Any]]:
+    """Return the columns of a mass catalogue as `_plain` returns them; InputError for a wrong type or mass."""
+    formats = {one.name: one.format for one in MASSES if one.name in table.table.colnames}
+    cells = {name: table.table[name] for name in formats}
+    wrong = [name for name, one in cells.items() if one.ndim != 1 or one.dtype.kind not in _KINDS[formats[name]]]
+    columns = {} if wrong else {name: _plain(table, name) for name in table.table.colnames}
+    wrong += [
+        name
+        for name, values in columns.items()
+        if name.startswith("LOGM500") and name in formats and (np.abs(values) > _LARGEST_LOG).any()
+    ]
+    if wrong:
+        raise InputError(f"{table.path}: {', '.join(wrong)}: not as in a mass catalogue. Make the catalogue anew.")
+    return columns
+
+
+def _check_members(members: Mapping[str, FloatArray], rows: int, path: Path) -> None:
+    """Raise InputError unless `MEMBERS` have a mean and a positive sigma of each network in each row with a mass."""
+    mu, sigma = (members[name] for name in MEMBERS)
+    same = mu.shape == sigma.shape and mu.ndim == 2 and mu.shape[0] == rows and mu.shape[1] > 0
+    if not (same and (np.isnan(mu) | ((np.abs(mu) < _LARGEST_LOG) & (sigma > 0) & (sigma < _LARGEST_LOG))).all()):
+        raise InputError(f"{path}: {' and '.join(MEMBERS)} aren't those of a mass catalogue. Make the catalogue anew.")
 
 
 def _plain(table: CheckedTable, name: str) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 import json
 import textwrap
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,13 @@ from clustermass.cards.field import FieldCards
 from clustermass.cards.image import pictures
 from clustermass.cards.words import mass_in_words, notes, own_names
 from clustermass.ensemble.ood_quantities import QUANTITIES
+from clustermass.errors import InputError
 from clustermass.figures import output, style
 from clustermass.io.provenance import provenance
+from clustermass.report.records import read_record
 
+#: step in the provenance of a card
+_STEP = "show"
 #: width of texts in characters, and number of clusters in the list of the strangest
 _WIDTH, _STRANGEST = 100, 5
 #: unusual quantities in a picture; those beyond this many standard deviations have another colour
@@ -84,8 +89,9 @@ def draw_card(field: FieldCards, row: int) -> Figure:
     kind = "simulated cluster " if field.simulated else ""
     title = " · ".join([f"{kind}{cells['NAME']}", *own_names(field, row), _redshift(cells["Z"])])
     texts = [textwrap.fill(f"{'▲' if note.warns else '●'} {note.text}", 135) for note in notes(field, row)]
-    figure.suptitle(title.replace("$", r"\$"), x=0.01, ha="left")  # a name of the user's table isn't a formula
-    figure.supxlabel("\n".join(texts), fontsize=7, x=0.01, ha="left")
+    # texts of tables are no formulas
+    figure.suptitle(title.replace("$", r"\$"), x=0.01, ha="left")
+    figure.supxlabel("\n".join(texts).replace("$", r"\$"), fontsize=7, x=0.01, ha="left")
     return figure
 
 
@@ -154,9 +160,17 @@ def _draw_scores(axes: Axes, field: FieldCards, row: int) -> None:
     axes.minorticks_off()
 
 
+def is_card(path: Path) -> bool:
+    """Return whether a file is a picture that `save_card` wrote."""
+    with suppress(InputError):
+        record = read_record(path)
+        return record is not None and record.step == _STEP
+    return False
+
+
 def save_card(field: FieldCards, row: int, path: Path, dpi: int) -> None:
     """Write the figure of a cluster as `path`, whose ending names the format: .png, .svg or .pdf."""
     with context(style.LOOK, after_reset=True):
         settings = {"cluster": str(field.columns["NAME"][row]), "dpi": dpi}
-        description = json.dumps(provenance("show", settings, [field.path]), sort_keys=True)
+        description = json.dumps(provenance(_STEP, settings, [field.path]), sort_keys=True)
         output.save(draw_card(field, row), {path.suffix[1:]: path}, dpi, description)

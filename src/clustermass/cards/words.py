@@ -68,7 +68,9 @@ def _out_of_range(field: FieldCards, row: int) -> list[str]:
             what, key, column, form = _RANGE[name]
             value = f" {cells[column]:{form}}" if column in field.columns else ""
             ends = [field.header.get(f"{key}{end}") for end in ("LO", "HI")]
-            known = f", {ends[0]:{form}} to {ends[1]:{form}}," if None not in ends else ""
+            known = (
+                f", {ends[0]:{form}} to {ends[1]:{form}}," if all(isinstance(end, float | int) for end in ends) else ""
+            )
             texts.append(f"{what}{value} outside the range of the training clusters{known} (FLAG_RANGE, {bit}): "
                          "the mass is extrapolated.")  # fmt: skip
     return texts

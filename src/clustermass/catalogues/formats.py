@@ -89,6 +89,14 @@ def read_table(path: Path) -> Table:
         table = _read_text(path, begin)
     if len(table) == 0:
         raise InputError(f"{path}: the table has no rows. Give a table with at least one.")
+    return plain_table(table, path)
+
+
+def plain_table(table: Table, path: Path) -> Table:
+    """Return a table with plain columns and ASCII texts, and with RA and DEC, as `read_table` describes it.
+
+    `path` is the table's name for messages.
+    """
     return _in_ascii(_with_ra_dec(_without_mixins(table, path), path))
 
 

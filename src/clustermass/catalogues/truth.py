@@ -10,7 +10,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from clustermass.arrays import FloatArray, unit_vectors
+from clustermass.arrays import FloatArray, neighbours, unit_vectors
 from clustermass.catalogues.formats import read_table
 from clustermass.catalogues.surveys import MAX_REDSHIFT
 from clustermass.catalogues.tables import CheckedTable, Renamed, find_columns
@@ -174,21 +174,20 @@ def match_by_position(detections: Table, truth: Table, radius_arcsec: float) -> 
 
     A detection must lie within `radius_arcsec` of the halo. Takes and returns tables as `match_by_photons` does;
     brightness is from `FLUX`, `L500`, `LOG10_M500C` and `Z` of `truth`, where it has them. Each detection and each halo
-    occurs at most once; PURITY is NaN.
+    occurs at most once; PURITY is NaN. InputError as by `neighbours`.
     """
     here, there = _directions(detections), _directions(truth)
-    near = cKDTree(here).query_ball_tree(cKDTree(there), _chord(radius_arcsec))
-    pairs = np.array([(row, halo) for row, haloes in enumerate(near) for halo in haloes], dtype=int).reshape(-1, 2)
-    lengths = np.linalg.norm(here[pairs[:, 0]] - there[pairs[:, 1]], axis=1)
+    row, halo = neighbours(*_positions(detections), *_positions(truth), radius_arcsec)
+    lengths = np.linalg.norm(here[row] - there[halo], axis=1)
     # ids break ties, so that the order of the tables doesn't matter
-    id_src, src_id = np.asarray(detections["ID_SRC"])[pairs[:, 0]], np.asarray(truth["SRC_ID"])[pairs[:, 1]]
+    id_src, src_id = np.asarray(detections["ID_SRC"])[row], np.asarray(truth["SRC_ID"])[halo]
     taken: dict[int, _Match] = {}
     used: set[int] = set()
-    for pair in np.lexsort((src_id, id_src, lengths, -_brightness(truth)[pairs[:, 1]])).tolist():
-        detection, halo = int(id_src[pair]), int(src_id[pair])
-        if detection not in taken and halo not in used:
-            taken[detection] = (detection, halo, _arcsec(lengths[pair]), np.nan)
-            used.add(halo)
+    for pair in np.lexsort((src_id, id_src, lengths, -_brightness(truth)[halo])).tolist():
+        detection, source = int(id_src[pair]), int(src_id[pair])
+        if detection not in taken and source not in used:
+            taken[detection] = (detection, source, _arcsec(lengths[pair]), np.nan)
+            used.add(source)
     how = f"by position within {radius_arcsec:g} arcsec; PURITY is unknown"
     return _matches(taken.values(), detections, truth, how)
 
@@ -205,7 +204,11 @@ def _brightness(truth: Table) -> FloatArray:
 
 
 def _directions(table: Table) -> FloatArray:
-    return unit_vectors(np.asarray(table["RA"], dtype=float), np.asarray(table["DEC"], dtype=float))
+    return unit_vectors(*_positions(table))
+
+
+def _positions(table: Table) -> tuple[FloatArray, FloatArray]:
+    return np.asarray(table["RA"], dtype=float), np.asarray(table["DEC"], dtype=float)
 
 
 def _chord(arcsec: float) -> float:

@@ -16,16 +16,17 @@ def show(cluster: str | None, field: Path, output: Path | None, overwrite: bool)
     from clustermass.apply.field import check_outputs
     from clustermass.cards.field import FieldCards
     from clustermass.cards.find import find_masses
-    from clustermass.cards.show import save_card, strangest, text_card
+    from clustermass.cards.show import is_card, save_card, strangest, text_card
 
     known = FieldCards.read(find_masses(field))
     if cluster is None:
         print(printable_lines(strangest(known)))
         return
     row = known.find(cluster)
-    picture = output or Path(str(known.columns["NAME"][row]).replace(" ", "_").replace("/", "_") + KINDS[0])
-    # a picture under the cluster's own name is one that this command drew
-    check_outputs([picture], overwrite or not output, [known.path])
+    name = printable(known.columns["NAME"][row]).replace(" ", "_").replace("/", "_")
+    picture = output or Path(name + KINDS[0])
+    # a card under the cluster's own name is drawn again; any other file of that name stays
+    check_outputs([picture], overwrite or (not output and is_card(picture)), [known.path])
     print(printable_lines(text_card(known, row)))
     save_card(known, row, picture, dpi=200)
     print(printable(f"Written: {picture}"))

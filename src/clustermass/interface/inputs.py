@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,9 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import Table
 
+from clustermass.catalogues.formats import plain_table
 from clustermass.errors import InputError
+from clustermass.io.files import reason
 from clustermass.io.fits import write_fits
 
 PathLike: TypeAlias = str | os.PathLike[str]
@@ -21,6 +24,8 @@ PathLike: TypeAlias = str | os.PathLike[str]
 Catalogue: TypeAlias = PathLike | Table
 Events: TypeAlias = Catalogue | Sequence[Catalogue]
 Exposure: TypeAlias = PathLike | CCDData | Sequence[PathLike | CCDData] | None
+#: whole numbers of a header are smaller
+_LARGEST = 2.0**63
 
 
 class FieldOptions(TypedDict, total=False):
@@ -73,14 +78,28 @@ def _on_disk(source: object, path: Path, kind: type[Table | CCDData]) -> Path:
     what = path.name.partition(" ")[0]
     if not isinstance(source, kind):
         raise InputError(f"{what}: is a {type(source).__name__}. Give a path or a {kind.__name__} of astropy.")
-    if isinstance(source, CCDData):
-        write_fits(source.to_hdu(), path)
-    else:
-        plain = Table(source, copy=False)
-        # cards such as SIMULATE and CREATOR; longer keywords and other values don't fit into a header
-        short = {key: value for key, value in source.meta.items() if len(key) <= 8}
-        plain.meta = {key: value for key, value in short.items() if isinstance(value, str | int | float)}
-        hdu = fits.table_to_hdu(plain)
-        hdu.name = what.upper()
-        write_fits(fits.HDUList([fits.PrimaryHDU(), hdu]), path)
+    try:
+        hdus = source.to_hdu() if isinstance(source, CCDData) else _table_hdus(source, path)
+        write_fits(hdus, path)
+    except (TypeError, ValueError, KeyError, AttributeError, AssertionError) as error:
+        why = f"FITS can't hold it: {reason(error)}"
+        raise InputError(f"{what}: {why}. Give plain numbers and texts, or a path.") from error
     return path
+
+
+def _table_hdus(table: Table, path: Path) -> fits.HDUList:
+    """Return a table in memory as the HDUs of a file; its metadata become cards where they fit into a header."""
+    plain = plain_table(Table(table, copy=False), path)
+    plain.meta = {key: value for key, value in table.meta.items() if _fits_in(key, value)}
+    hdu = fits.table_to_hdu(plain)
+    hdu.name = path.name.partition(" ")[0].upper()
+    return fits.HDUList([fits.PrimaryHDU(), hdu])
+
+
+def _fits_in(key: object, value: object) -> bool:
+    """Return whether a FITS card can hold an entry of a table's metadata, such as SIMULATE or CREATOR."""
+    if isinstance(value, str):
+        good = value.isascii() and value.isprintable()
+    else:
+        good = isinstance(value, int | float) and abs(value) < _LARGEST
+    return good and isinstance(key, str) and bool(re.fullmatch(r"[A-Z0-9_-]{1,8}", key, re.ASCII | re.IGNORECASE))

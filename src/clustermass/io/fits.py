@@ -119,8 +119,10 @@ def image_of(hdu: Any, path: Path, dtype: DTypeLike, pixel_bytes: int) -> NDArra
 
     InputError if memory lacks the room for `pixel_bytes` bytes for each pixel, which the caller needs. Also if a
     compressed tile of an fpack image is larger than `limits.TILE`, because it could unpack to more bytes than the
-    header states.
+    header states. OSError if the HDU holds no image.
     """
+    if not hdu.is_image:
+        raise OSError(f"HDU {hdu.name} is no image")
     check_memory(math.prod(hdu.shape) * pixel_bytes, path)
     if isinstance(hdu, fits.CompImageHDU):
         table = hdu._bintable
@@ -133,9 +135,11 @@ def image_of(hdu: Any, path: Path, dtype: DTypeLike, pixel_bytes: int) -> NDArra
 def table_of(hdu: Any, path: Path) -> Table:
     """Return the table in an HDU of the file `path`, as astropy reads it.
 
-    OSError if cells of variable length state more bytes than the file holds; InputError if the memory lacks the room,
-    or if the header describes columns in unsafe YAML.
+    OSError if the HDU holds no table, or cells of variable length state more bytes than the file holds. InputError if
+    the memory lacks the room, or if the header describes columns in unsafe YAML.
     """
+    if not isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
+        raise OSError(f"HDU {hdu.name} is no table")
     check_comments(hdu.header, path)
     cells = sum(_cell_bytes(column) for column in hdu.columns)
     check_memory(2 * (hdu.header["NAXIS2"] * cells + hdu.header.get("PCOUNT", 0)), path)

@@ -44,7 +44,8 @@ class Hub:
 def hub() -> Iterator[Hub]:
     """Connect to the running hub; InputError if there is none, or it fails."""
     lock = lock_file()
-    cards = dict(line.split("=", 1) for line in lock.read_text().splitlines() if line[:1] != "#" and "=" in line)
+    lines = lock.read_text(errors="replace").splitlines()
+    cards = dict(line.split("=", 1) for line in lines if line[:1] != "#" and "=" in line)
     try:
         with ServerProxy(cards["samp.hub.xmlrpc.url"]) as proxy:
             server: Any = proxy.samp.hub
@@ -56,7 +57,7 @@ def hub() -> Iterator[Hub]:
                 server.unregister(key)
     except ConnectionRefusedError as error:  # a hub that ended without removing its file
         raise InputError(f"{lock}: {_NO_HUB}") from error
-    except (Error, KeyError, TypeError, ValueError) as error:
+    except (Error, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{lock}: the SAMP hub doesn't work ({error}). Restart TOPCAT, Aladin or DS9.") from error
 
 

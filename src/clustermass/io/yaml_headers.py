@@ -43,7 +43,6 @@ def ecsv_header(lines: Sequence[str], path: Path) -> dict[str, Any]:
     header = _checked(list(EcsvHeader().process_lines(lines)), path)
     columns = header.get("datatype")
     for column in columns if isinstance(columns, list) else ():
-        check_unit(column.get("unit", "") if isinstance(column, dict) else "", path)
         for key in {"datatype", "subtype"} & {*column}:
             if not isinstance(column, dict) or not _TYPES.fullmatch(str(column[key])):
                 raise InputError(f"{path}: the {key} of a column is no type of ECSV. Give the table as CSV.")
@@ -68,23 +67,27 @@ def _checked(lines: Sequence[str], path: Path) -> dict[str, Any]:
         if (node := yaml.compose(text, Loader=yaml.SafeLoader)) is None:
             return {}
         limits.YAML_VALUES.check(number_of_values(node, path), path)
-        content = _content(node)
+        content = _content(node, path)
     except (yaml.YAMLError, TypeError, AttributeError, RecursionError) as error:
         why = "too many levels" if isinstance(error, RecursionError) else " ".join(str(error).split())
         raise InputError(f"{path}: unsafe or damaged YAML in its header ({why}). Give the table as CSV.") from error
     return content if isinstance(content, dict) else {}
 
 
-def _content(node: yaml.Node) -> Any:
-    """Return a YAML node as dictionaries, lists and texts; yaml.YAMLError for a tag or an argument that isn't safe."""
+def _content(node: yaml.Node, path: Path) -> Any:
+    """Return a YAML node as dictionaries, lists and texts.
+
+    yaml.YAMLError for a tag or an argument that isn't safe, and InputError for such a unit.
+    """
     if node.tag not in _TAGS:
         raise yaml.YAMLError(f"the tag {node.tag[:60]} isn't allowed")
     if isinstance(node, yaml.ScalarNode):
         return str(node.value)
     if isinstance(node, yaml.SequenceNode):
-        values = [_content(part) for part in node.value]
+        values = [_content(part, path) for part in node.value]
         return {key: one for value in values for key, one in value.items()} if "omap" in node.tag else values
-    content = {str(_content(key)): _content(value) for key, value in node.value}
+    content = {str(_content(key, path)): _content(value, path) for key, value in node.value}
+    check_unit(content.get("unit", ""), path)
     made = content.get("__class__")
     if made is not None and (not _CLASSES.fullmatch(str(made)) or _UNSAFE & {*content}):
         raise yaml.YAMLError(f"a column of the class {str(made)[:60]}, or its arguments, aren't allowed")

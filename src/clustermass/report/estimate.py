@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from clustermass.config.resolve import realization_names, resolve_experiment, resolve_sky, side_pixels
-from clustermass.report.summary import benchmark_files, folders_of, read_benchmark, step_namer
+from clustermass.report.summary import benchmark_files, files_below, folders_of, read_benchmark, step_namer
 
 if TYPE_CHECKING:
     from clustermass.config.models import Config
@@ -54,11 +54,11 @@ class Costs(NamedTuple):
         The names of files are relative to the folder `results`. `config` is the configuration of the run.
         """
         step_of, by_step, by_kind = step_namer(config), defaultdict(list), defaultdict(list)
-        for path, value in _paths(seconds):
-            by_step[step_of(path)].append(Measured(work_of(path, config), value))
-        for path, value in _paths(sizes):
+        for path, measured in _measured(seconds, config):
+            by_step[step_of(path)].append(measured)
+        for path, measured in _measured(sizes, config):
             for kind in kinds(path):
-                by_kind[kind].append(Measured(work_of(path, config), value))
+                by_kind[kind].append(measured)
         return cls(by_step, by_kind)
 
 
@@ -69,16 +69,23 @@ def cpu_seconds(benchmark: Path) -> float:
     return measured or float(row["s"])
 
 
-def _paths(values: Mapping[str, float]) -> list[tuple[Path, float]]:
-    return [(Path(name), value) for name, value in values.items()]
+def _measured(values: Mapping[str, float], config: Config) -> Iterator[tuple[Path, Measured]]:
+    """Yield paths with what was measured; values and amounts of work that aren't possible are left out."""
+    for path, value in ((Path(name), value) for name, value in values.items()):
+        work = work_of(path, config)
+        if 0 < work < math.inf and 0 <= value < math.inf:
+            yield path, Measured(work, value)
 
 
 def measured_costs(config: Config, results: Path) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the arguments `seconds` and `sizes` of `Costs.of` for a finished run in the folder `results`."""
+    """Return the arguments `seconds` and `sizes` of `Costs.of` for a finished run in the folder `results`.
+
+    InputError if a benchmark file can't be read, or as by `folders_of` and `files_below`.
+    """
     folders = folders_of(config, results)
     seconds = {path: cpu_seconds(path) for path in benchmark_files(folders)}
-    files = [path for folder in folders for path in sorted(folder.rglob("*")) if path.is_file()]
-    sizes = {path: float(path.stat().st_size) for path in files if not any(map(_ASIDE.fullmatch, path.parts))}
+    files = [path for path in files_below(folders) if not any(map(_ASIDE.fullmatch, path.parts))]
+    sizes = {path: float(path.stat().st_size) for path in files}
     return _named(seconds, results), _named(sizes, results)
 
 

@@ -36,6 +36,8 @@ _REASONS = {
 _PARAMS = re.compile(r"Params have changed.* before: (.*) now: (.*?) *(?:;|$)")
 #: a param that is a hash: of the code, or of the configuration as a whole
 _HASH = re.compile(r"'[0-9a-f]{16,64}'")
+#: errors in the use of a configuration or of files that aren't as this version writes them
+_DAMAGED = (InputError, OSError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError)
 #: blocks that shape the files of a sky in results/skies, besides the block of the sky itself
 _OF_SKIES = ("cosmology", "events", "images", "image_sets", "preprocessing")
 
@@ -77,9 +79,16 @@ def described(jobs: Sequence[Job], config: Config, cores: int, measured: Costs, 
         yield "Nothing would run: all results are there and up to date."
         return
     own_first = sorted(runs, key=lambda name: name != run)
-    costs = [Costs.of(runs[name], *measured_costs(runs[name], results)) for name in own_first]
+    costs = [found for name in own_first for found in _costs(runs[name], results)]
     yield from _steps(jobs, config, [*costs, measured], cores, base)
     yield from _shared_skies(jobs, config, {name: one for name, one in runs.items() if name != run}, base)
+
+
+def _costs(config: Config, results: Path) -> list[Costs]:
+    """Return the costs of a finished run; none if they can't be read, because the run is damaged or somebody else's."""
+    with suppress(*_DAMAGED):
+        return [Costs.of(config, *measured_costs(config, results))]
+    return []
 
 
 def finished_runs(results: Path) -> dict[str, Config]:
@@ -87,9 +96,9 @@ def finished_runs(results: Path) -> dict[str, Config]:
     runs = {}
     found = [path for path in results.glob(f"*/{CONFIG}") if path.is_file()]
     for path in sorted(found, key=lambda path: -path.stat().st_mtime):
-        with suppress(InputError, KeyError, TypeError, AttributeError):  # from another version, or of somebody else
+        with suppress(*_DAMAGED):  # from another version, or of somebody else
             config = cast("Config", read_yaml(path))
-            folders_of(config, results)
+            _of_skies(config, _skies(config))
             runs[path.parent.name] = config
     return runs
 

@@ -180,8 +180,9 @@ def _from_svg(path: Path) -> Record | None:
 
 def _from_pdf(path: Path) -> Record | None:
     limits.PDF_BYTES.check(path.stat().st_size, path)
-    # the figures' own PDFs hold the text as it is, with a backslash before brackets and backslashes
-    stated = re.search(rb"/Subject \(((?:[^\\()]|\\.)*)\)", path.read_bytes(), re.DOTALL)
+    # the figures' own PDFs hold the text as it is, with a backslash before brackets and backslashes; ++ and *+ need no
+    # memory, because they keep no way back
+    stated = re.search(rb"/Subject \(((?:[^\\()]++|\\.)*+)\)", path.read_bytes(), re.DOTALL)
     return _record(json.loads(re.sub(rb"\\(.)", rb"\1", stated[1], flags=re.DOTALL))) if stated else None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import itertools
 import platform
 import re
 import subprocess
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import yaml
 
 import clustermass
+from clustermass import limits
+from clustermass.errors import InputError
 from clustermass.io.files import read_json, reading, write_json
 from clustermass.io.log import printable
 from clustermass.io.provenance import file_sha256, provenance
@@ -30,6 +33,8 @@ PACKAGES = (
     *("numpy", "scipy", "astropy", "xarray", "netCDF4", "jax", "jaxlib", "flax", "optax", "safetensors"),
     *("scikit-learn", "matplotlib", "snakemake"),
 )
+#: a benchmark file is shorter
+_BENCHMARK_CHARACTERS = 10_000
 LOCK = Path(__file__).parents[2] / "uv.lock"  #: pins all packages of the environment of `make environment`
 
 
@@ -185,7 +190,17 @@ def costs_by_step(folders: Iterable[Path], config: Config) -> list[StepCosts]:
 
 def benchmark_files(folders: Iterable[Path]) -> list[Path]:
     """Return Snakemake's benchmark files below `folders`: ``benchmarks[_<image set>]/<step>[_<label>].tsv``."""
-    return [path for folder in folders for path in sorted(folder.rglob("benchmarks*/*.tsv"))]
+    return [path for path in files_below(folders) if path.match("benchmarks*/*.tsv")]
+
+
+def files_below(folders: Iterable[Path]) -> list[Path]:
+    """Return all files below `folders`, sorted in each; InputError if a folder holds more than `limits` allows."""
+    found = []
+    for folder in folders:
+        paths = [*itertools.islice(folder.rglob("*"), limits.FILES.most + 1)]
+        limits.FILES.check(len(paths), folder)
+        found += sorted(path for path in paths if path.is_file())
+    return found
 
 
 def step_namer(config: Config) -> Callable[[Path], str]:
@@ -200,9 +215,12 @@ def step_namer(config: Config) -> Callable[[Path], str]:
 
 
 def read_benchmark(path: Path) -> dict[str, str]:
-    """Return the row of a benchmark file of Snakemake, by column."""
-    with path.open(newline="", encoding="utf-8") as stream:
-        return next(csv.DictReader(stream, delimiter="\t"))
+    """Return the row of a benchmark file of Snakemake, by column; InputError if it has none, or lacks the column s."""
+    with reading(path, "benchmark"), path.open(newline="", encoding="utf-8") as stream:
+        rows = csv.DictReader(stream.read(_BENCHMARK_CHARACTERS).splitlines(), delimiter="\t")
+        row = next(iter(rows), {})
+        float(row["s"])
+        return row
 
 
 def _costs(step: str, jobs: list[dict[str, str]]) -> StepCosts:
@@ -224,10 +242,15 @@ def _costs(step: str, jobs: list[dict[str, str]]) -> StepCosts:
 
 
 def folders_of(config: Config, results: Path) -> list[Path]:
-    """Return the folder of a run's results and the folders of the skies that it uses."""
+    """Return the folder of a run's results and the folders of the skies that it uses.
+
+    InputError if the name of the run or of a sky, which may be somebody else's, isn't that of a folder in `results`.
+    """
     used = {*config["observed"]["fields"]}
     for experiment in filter(None, config["experiments"].values()):
         used |= {*experiment.get("test_skies", ()), *([experiment["sky"]] if "sky" in experiment else [])}
+    if strange := [name for name in (config["run"], *used) if not re.fullmatch(r"[\w-]+", name)]:
+        raise InputError(f"{results}: {strange[0]!r} is no name of a run or a sky.")
     return [results / config["run"], *(results / "skies" / sky for sky in sorted(used))]
 
 
