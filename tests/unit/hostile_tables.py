@@ -167,6 +167,16 @@ LAUGHS = "<!DOCTYPE x [<!ENTITY a 'ha'>" + "".join(
             "info": "<INFO name='a' value='b'>&a;</INFO>",
         },
         "attribute": {"doctype": LAUGHS + "]>", "info": "<INFO name='step' value='&j;'/>"},
+        "arrays in binary": {
+            "field": 'arraysize="1000000"',
+            "data": "<BINARY2><STREAM encoding='base64'>AAAAAAAAAAAA</STREAM></BINARY2>",
+        },
+        "deep model": {
+            "info": "<RESOURCE type='meta'><VODML xmlns='http://www.ivoa.net/xml/mivot'>"
+            + "<INSTANCE>" * 20_000
+            + "</INSTANCE>" * 20_000
+            + "</VODML></RESOURCE>"
+        },
         "resources": {"before": "<RESOURCE>" * 3000, "after": "</RESOURCE>" * 3000},
         "groups": {"info": "<GROUP>" * 3000 + "</GROUP>" * 3000},
         "columns": {"info": "<TABLE>" + '<FIELD name="a" datatype="int"/>' * 50000 + "</TABLE>"},

@@ -137,6 +137,7 @@ FOUND = (
     ),
     *("calibration-negative_width", "masses of events-sparse_events"),
     *("record-document[long]", "record-document[escapes]", "catalogue-ecsv_serialized[power]"),
+    *("table-votable[arrays in binary]", "table-votable[deep model]"),
     *("plan-plan_elsewhere[/]", "plan-plan_special[pipe]", "plan-plan_benchmark[empty]", "plan-plan_area[zero]"),
     *("show-card_hdus[image]", "show-card_hdus[infinite]", "show-card_data[step 1e-09]", "show-card_data[quantity]"),
     *("show-card_texts[$\\frac$]", "show-card_types[NAME]", "show-card_numbers[LOGM500_Q50 3e38]"),

@@ -310,7 +310,8 @@ def _without_mixins(table: Table, path: Path) -> Table:
         cells = table[name]
         if isinstance(cells, SkyCoord):
             free = not {"ra", "dec"} & {one.lower() for one in table.colnames}
-            for part, angle in (("RA", cells.icrs.ra), ("DEC", cells.icrs.dec)):
+            place = cells.icrs.spherical
+            for part, angle in (("RA", place.lon), ("DEC", place.lat)):
                 plain[part if free and part not in plain.colnames else f"{name}_{part}"] = Column(angle.deg, unit="deg")
             LOGGER.info("%s: RA and DEC are the ICRS position of column %s (%s)", path, name, cells.frame.name)
         elif isinstance(cells, Quantity):

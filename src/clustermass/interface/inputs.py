@@ -81,7 +81,7 @@ def _on_disk(source: object, path: Path, kind: type[Table | CCDData]) -> Path:
     try:
         hdus = source.to_hdu() if isinstance(source, CCDData) else _table_hdus(source, path)
         write_fits(hdus, path)
-    except (TypeError, ValueError, KeyError, AttributeError, AssertionError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, AssertionError, fits.VerifyError) as error:
         why = f"FITS can't hold it: {reason(error)}"
         raise InputError(f"{what}: {why}. Give plain numbers and texts, or a path.") from error
     return path

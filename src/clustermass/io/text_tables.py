@@ -26,6 +26,8 @@ _POWER = re.compile(r"(\*\*|\^|10\s*(?=[(+-]))[(\s]*([+-]\s*)?\d{5}")
 _CDS_COLUMN = re.compile(r"\s*(?:\d+\s*-\s*)?\d+\s+[AEFI]\d\S*\s+(\S+)")
 #: blanks at the start of a line with which astropy's reader of such tables takes minutes
 _BLANKS = " " * 100
+#: astropy takes memory for so many rows of a binary VOTable before it reads the first
+_FIRST_ROWS = 512
 #: most digits of the width with which the cells of a column are shown
 _DIGITS = 3
 
@@ -94,10 +96,16 @@ class _Sizes:
 
     def __init__(self, path: Path) -> None:
         self._path, self._row, self._stated, self._needed, self._left = path, 0, 0, 0, memory_left()
-        self._fields = 0
+        self._fields = self._level = 0
+
+    def end(self, _: str) -> None:
+        """Count the end of an element."""
+        self._level -= 1
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
         """Count an element; InputError if it refers to another file, or states more than memory has room for."""
+        self._level += 1
+        limits.LEVELS.check(self._level, self._path)
         if name == "TD":
             return
         element = name.rpartition(":")[2]
@@ -120,6 +128,8 @@ class _Sizes:
             self._add(self._row)
         elif element == "DATA":
             self._add(self._stated * self._row)
+        elif element in ("BINARY", "BINARY2"):
+            self._add(_FIRST_ROWS * self._row)
         elif element == "TR":
             self._add(self._row)
 
@@ -134,11 +144,13 @@ def _whole(text: str) -> int:
 
 
 def check_votable(content: bytes, path: Path) -> None:
-    """Raise InputError if a VOTable refers to other files, or states tables that memory has no room for.
+    """Raise InputError if a VOTable can't be read safely.
 
+    It may refer to other files, state tables that memory has no room for, or have elements that are nested too deeply.
     Faults of its XML are left to astropy.
     """
     parser = expat.ParserCreate()
-    parser.StartElementHandler = _Sizes(path).start
+    sizes = _Sizes(path)
+    parser.StartElementHandler, parser.EndElementHandler = sizes.start, sizes.end
     with suppress(expat.ExpatError, LookupError):
         parser.Parse(content, True)

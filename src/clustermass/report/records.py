@@ -183,7 +183,11 @@ def _from_pdf(path: Path) -> Record | None:
     # the figures' own PDFs hold the text as it is, with a backslash before brackets and backslashes; ++ and *+ need no
     # memory, because they keep no way back
     stated = re.search(rb"/Subject \(((?:[^\\()]++|\\.)*+)\)", path.read_bytes(), re.DOTALL)
-    return _record(json.loads(re.sub(rb"\\(.)", rb"\1", stated[1], flags=re.DOTALL))) if stated else None
+    if not stated:
+        return None
+    # JSON holds no NUL, which stands for a backslash here
+    plain = stated[1].replace(rb"\\", b"\0").replace(b"\\", b"").replace(b"\0", b"\\")
+    return _record(json.loads(plain))
 
 
 def _from_weights(path: Path) -> Record | None:
