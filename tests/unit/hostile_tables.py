@@ -88,8 +88,6 @@ MIXINS = {
     "masked": "{__class__: astropy.table.column.MaskedColumn, data: !astropy.table.SerializedColumn {name: nothing}}",
     "itself": "&a {__class__: astropy.table.column.Column, data: *a}",
     "time": "{__class__: astropy.time.core.Time, format: datetime64, scale: ut1, jd1: *column}",
-    "power": "{__class__: astropy.units.quantity.Quantity, value: *column, "
-    "unit: !astropy.units.Unit {unit: 10**999999999 m}}",
     "memory": "{__class__: astropy.table.ndarray_mixin.NdarrayMixin, data: !astropy.table.SerializedColumn {name: RA}}",
 }
 
@@ -167,16 +165,6 @@ LAUGHS = "<!DOCTYPE x [<!ENTITY a 'ha'>" + "".join(
             "info": "<INFO name='a' value='b'>&a;</INFO>",
         },
         "attribute": {"doctype": LAUGHS + "]>", "info": "<INFO name='step' value='&j;'/>"},
-        "arrays in binary": {
-            "field": 'arraysize="1000000"',
-            "data": "<BINARY2><STREAM encoding='base64'>AAAAAAAAAAAA</STREAM></BINARY2>",
-        },
-        "deep model": {
-            "info": "<RESOURCE type='meta'><VODML xmlns='http://www.ivoa.net/xml/mivot'>"
-            + "<INSTANCE>" * 20_000
-            + "</INSTANCE>" * 20_000
-            + "</VODML></RESOURCE>"
-        },
         "resources": {"before": "<RESOURCE>" * 3000, "after": "</RESOURCE>" * 3000},
         "groups": {"info": "<GROUP>" * 3000 + "</GROUP>" * 3000},
         "columns": {"info": "<TABLE>" + '<FIELD name="a" datatype="int"/>' * 50000 + "</TABLE>"},

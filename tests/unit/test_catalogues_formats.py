@@ -13,7 +13,8 @@ from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.table import QTable, Table
 
-from clustermass.catalogues.formats import plain_text, read_table
+from clustermass.catalogues.formats import read_table
+from clustermass.catalogues.plain import plain_text
 from clustermass.catalogues.user_catalogue import read_catalogue
 from clustermass.errors import InputError
 

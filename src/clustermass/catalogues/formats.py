@@ -3,26 +3,24 @@
 import csv
 import io
 import re
-import unicodedata
 import warnings
-from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
 
 import numpy as np
-from astropy.coordinates import SkyCoord
 from astropy.io import ascii as ascii_tables
 from astropy.io import fits, votable
-from astropy.table import Column, MaskedColumn, Table
-from astropy.units import Quantity, Unit
+from astropy.table import MaskedColumn, Table
+from astropy.units import Unit
 from astropy.utils.exceptions import AstropyWarning
 
 from clustermass import limits
+from clustermass.catalogues.plain import decoded, plain_sign, plain_table, plain_text
 from clustermass.errors import InputError
 from clustermass.io.files import reason
 from clustermass.io.fits import UNREADABLE, opened_fits, table_of, unpacked
-from clustermass.io.log import LOGGER, printable
+from clustermass.io.log import LOGGER
 from clustermass.io.room import check_memory
 from clustermass.io.text_tables import cds_columns, check_lines, check_unit, check_votable, read_whole
 from clustermass.io.yaml_headers import ecsv_header
@@ -51,17 +49,7 @@ _SEPARATORS = ",;\t|"
 #: line breaks; `splitlines` would also divide at other control characters, which a cell may hold
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _IDENTIFIER = re.compile(r".*(id|name)|id[_-]?src", re.IGNORECASE)
-#: names, in lower case, of columns of Galactic longitude and latitude, and of any column of right ascension
-_GALACTIC = (("glon", "glat"), ("_glon", "_glat"), ("lii", "bii"))
-_RIGHT_ASCENSION = re.compile(r"_?ra(_corr|_icrs|deg|j2000)?")
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
-#: most characters of ASCII for one outside it; the similar ones of some ligatures would be a hundred
-_LONGEST_PLAIN = 12
-#: characters outside ASCII -> similar ones in ASCII; accents are removed by Unicode's own rules
-_LIKENESS = str.maketrans(
-    {**dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d", "-"), "\u2032": "'", "\u2019": "'"}
-    | {"\u2033": '"', "\u201d": '"', "\u00b0": "d", "\u00df": "ss", "\ufeff": ""}
-)
 
 
 def read_table(path: Path) -> Table:
@@ -90,14 +78,6 @@ def read_table(path: Path) -> Table:
     if len(table) == 0:
         raise InputError(f"{path}: the table has no rows. Give a table with at least one.")
     return plain_table(table, path)
-
-
-def plain_table(table: Table, path: Path) -> Table:
-    """Return a table with plain columns and ASCII texts, and with RA and DEC, as `read_table` describes it.
-
-    `path` is the table's name for messages.
-    """
-    return _in_ascii(_with_ra_dec(_without_mixins(table, path), path))
 
 
 def _unpacked(path: Path, size: int | None = None) -> bytes:
@@ -175,11 +155,11 @@ def _read_text(path: Path, begin: bytes) -> Table:
         raise InputError(f"{path}: is {other}. {_GIVE}")
     if begin.lstrip()[:15].lower().startswith((b"<!doctype html", b"<html")):
         raise InputError(f"{path}: a web page, no table. Download the table itself.")
-    text = _decoded(_unpacked(path))
+    text = decoded(_unpacked(path))
     if "\0" in text[:4096]:
         raise InputError(f"{path}: no table in a known format. {_GIVE}")
     if not text.isascii():
-        check_memory(len(text) * max(len(_plain_sign(sign)) for sign in {*text}), path)
+        check_memory(len(text) * max(len(plain_sign(sign)) for sign in {*text}), path)
     lines, kind = _LINE_BREAK.split(plain_text(text)), "text"
     limits.LINE.check(max(map(len, lines)), path)
     try:
@@ -210,16 +190,6 @@ def _read_text(path: Path, begin: bytes) -> Table:
             f"{path}: not a readable {kind} table ({reason(error)}). If cells hold the separator (a name with blanks), "
             "quote them."
         ) from error
-
-
-def _decoded(raw: bytes) -> str:
-    """Return bytes as text: UTF-16 if they begin with its byte order mark, else UTF-8 if valid, else Windows-1252."""
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return raw.decode("utf-16", "replace")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return raw.decode("cp1252", "replace")
 
 
 def _read_cells(path: Path, lines: list[str]) -> Table:
@@ -301,71 +271,3 @@ def _with_points(table: Table, path: Path) -> Table:
     if changed:
         LOGGER.warning("%s: commas in %s are taken for decimal points", path, ", ".join(changed))
     return table
-
-
-def _without_mixins(table: Table, path: Path) -> Table:
-    """Return the table with sky coordinates replaced by RA and DEC (ICRS, deg), and `Quantity` by plain columns."""
-    plain = Table(meta=table.meta)
-    for name in table.colnames:
-        cells = table[name]
-        if isinstance(cells, SkyCoord):
-            free = not {"ra", "dec"} & {one.lower() for one in table.colnames}
-            place = cells.icrs.spherical
-            for part, angle in (("RA", place.lon), ("DEC", place.lat)):
-                plain[part if free and part not in plain.colnames else f"{name}_{part}"] = Column(angle.deg, unit="deg")
-            LOGGER.info("%s: RA and DEC are the ICRS position of column %s (%s)", path, name, cells.frame.name)
-        elif isinstance(cells, Quantity):
-            plain[name] = Column(np.asarray(cells.value), unit=cells.unit)
-        elif isinstance(cells, Column):
-            plain[name] = cells
-    return plain
-
-
-def _with_ra_dec(table: Table, path: Path) -> Table:
-    """Return the table with RA and DEC (ICRS, deg) added if its only position is Galactic longitude and latitude."""
-    names = {name.lower(): name for name in table.colnames}
-    here = next((axes for axes in _GALACTIC if names.keys() >= {*axes}), None)
-    if here is None or any(map(_RIGHT_ASCENSION.fullmatch, names)):
-        return table
-    columns = [table[names[axis]] for axis in here]
-    if any(np.ma.asarray(column).dtype.kind not in "iuf" for column in columns):
-        return table
-    degrees = [np.ma.filled(np.ma.asarray(column).astype(np.float64), np.nan) for column in columns]
-    for values, column, limit in zip(degrees, columns, (360.0, 90.0), strict=True):
-        values *= column.unit.to("deg") if column.unit and column.unit.physical_type == "angle" else 1.0
-        values[~(np.abs(values) <= limit)] = np.nan  # reported as no position when RA and DEC are read
-    place = SkyCoord(*degrees, unit="deg", frame="galactic").icrs
-    table["RA"], table["DEC"] = place.ra.deg, place.dec.deg
-    LOGGER.info("%s: RA and DEC are the ICRS position of %s and %s", path, *(column.name for column in columns))
-    return table
-
-
-def _in_ascii(table: Table) -> Table:
-    for name in list(table.colnames):
-        cells = np.ma.asarray(table[name])
-        if cells.dtype.kind in "SUO" and cells.ndim == 1:
-            texts = [_text(cell) for cell in np.asarray(np.ma.getdata(cells)).tolist()]
-            if not all(text.isascii() and text.isprintable() for text in texts):
-                plain = np.array([printable(plain_text(text)) for text in texts], dtype=str)
-                table[name] = MaskedColumn(plain, mask=np.ma.getmaskarray(cells), unit=table[name].unit)
-        if not (name.isascii() and name.isprintable()):
-            table.rename_column(name, printable(plain_text(name)))
-    return table
-
-
-def _text(cell: object) -> str:
-    return _decoded(cell) if isinstance(cell, bytes) else str(cell)
-
-
-def plain_text(text: str) -> str:
-    """Return a text in ASCII: a minus sign becomes "-", accents are left out, other characters are escaped."""
-    return text.translate({ord(sign): _plain_sign(sign) for sign in {*text} if not sign.isascii()})
-
-
-@cache
-def _plain_sign(sign: str) -> str:
-    """Return a character outside ASCII as similar characters of ASCII, or as its escaped code."""
-    parts = unicodedata.normalize("NFKD", sign.translate(_LIKENESS)).translate(_LIKENESS)
-    kept = "".join(part for part in parts if not unicodedata.combining(part))
-    plain, code = (one.encode("ascii", "backslashreplace").decode() for one in (kept, sign))
-    return plain if len(plain) <= _LONGEST_PLAIN else code

@@ -12,7 +12,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.formats import plain_text
+from clustermass.catalogues.plain import plain_text
 from clustermass.catalogues.units import angle, in_our_units
 from clustermass.errors import InputError
 from clustermass.io.fits import opened_fits, table_of

@@ -14,7 +14,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import Table
 
-from clustermass.catalogues.formats import plain_table
+from clustermass.catalogues.plain import plain_table
 from clustermass.errors import InputError
 from clustermass.io.files import reason
 from clustermass.io.fits import write_fits

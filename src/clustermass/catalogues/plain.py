@@ -1,0 +1,123 @@
+"""Tables with plain columns: sky coordinates become RA and DEC, and names and texts become ASCII."""
+
+import re
+import unicodedata
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.coordinates import SkyCoord
+from astropy.table import Column, MaskedColumn, Table
+from astropy.units import Quantity
+
+from clustermass.errors import InputError
+from clustermass.io.files import reason
+from clustermass.io.fits import UNREADABLE
+from clustermass.io.log import LOGGER, printable
+
+#: names, in lower case, of columns of Galactic longitude and latitude, and of any column of right ascension
+_GALACTIC = (("glon", "glat"), ("_glon", "_glat"), ("lii", "bii"))
+_RIGHT_ASCENSION = re.compile(r"_?ra(_corr|_icrs|deg|j2000)?")
+#: most characters of ASCII for one outside it; the similar ones of some ligatures would be a hundred
+_LONGEST_PLAIN = 12
+#: characters outside ASCII -> similar ones in ASCII; accents are removed by Unicode's own rules
+_LIKENESS = str.maketrans(
+    {**dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d", "-"), "\u2032": "'", "\u2019": "'"}
+    | {"\u2033": '"', "\u201d": '"', "\u00b0": "d", "\u00df": "ss", "\ufeff": ""}
+)
+
+
+def plain_table(table: Table, path: Path) -> Table:
+    """Return a table with plain columns and ASCII texts, and with RA and DEC, as `read_table` describes it.
+
+    `path` is the table's name for messages.
+    """
+    return _in_ascii(_with_ra_dec(_without_mixins(table, path), path))
+
+
+def _without_mixins(table: Table, path: Path) -> Table:
+    """Return the table with sky coordinates replaced by RA and DEC (ICRS, deg), and `Quantity` by plain columns."""
+    plain = Table(meta=table.meta)
+    for name in table.colnames:
+        cells = table[name]
+        if isinstance(cells, SkyCoord):
+            free = not {"ra", "dec"} & {one.lower() for one in table.colnames}
+            place = _icrs(cells, f"{path}: column {name}")
+            for part, angle in (("RA", place.lon), ("DEC", place.lat)):
+                plain[part if free and part not in plain.colnames else f"{name}_{part}"] = Column(angle.deg, unit="deg")
+            LOGGER.info("%s: RA and DEC are the ICRS position of column %s (%s)", path, name, cells.frame.name)
+        elif isinstance(cells, Quantity):
+            plain[name] = Column(np.asarray(cells.value), unit=cells.unit)
+        elif isinstance(cells, Column):
+            plain[name] = cells
+    return plain
+
+
+def _icrs(cells: SkyCoord, what: str) -> Any:
+    """Return the ICRS longitude and latitude of sky coordinates; InputError if their frame lacks what that takes."""
+    try:
+        return cells.icrs.spherical
+    except UNREADABLE as error:
+        why = f"its frame {cells.frame.name} can't be converted to ICRS ({reason(error)})"
+        raise InputError(f"{what}: {why}. Give RA and DEC in ICRS.") from error
+
+
+def _with_ra_dec(table: Table, path: Path) -> Table:
+    """Return the table with RA and DEC (ICRS, deg) added if its only position is Galactic longitude and latitude."""
+    names = {name.lower(): name for name in table.colnames}
+    here = next((axes for axes in _GALACTIC if names.keys() >= {*axes}), None)
+    if here is None or any(map(_RIGHT_ASCENSION.fullmatch, names)):
+        return table
+    columns = [table[names[axis]] for axis in here]
+    if any(np.ma.asarray(column).dtype.kind not in "iuf" for column in columns):
+        return table
+    degrees = [np.ma.filled(np.ma.asarray(column).astype(np.float64), np.nan) for column in columns]
+    for values, column, limit in zip(degrees, columns, (360.0, 90.0), strict=True):
+        values *= column.unit.to("deg") if column.unit and column.unit.physical_type == "angle" else 1.0
+        values[~(np.abs(values) <= limit)] = np.nan  # reported as no position when RA and DEC are read
+    place = SkyCoord(*degrees, unit="deg", frame="galactic").icrs
+    table["RA"], table["DEC"] = place.ra.deg, place.dec.deg
+    LOGGER.info("%s: RA and DEC are the ICRS position of %s and %s", path, *(column.name for column in columns))
+    return table
+
+
+def _in_ascii(table: Table) -> Table:
+    for name in list(table.colnames):
+        cells = np.ma.asarray(table[name])
+        if cells.dtype.kind in "SUO" and cells.ndim == 1:
+            texts = [_text(cell) for cell in np.asarray(np.ma.getdata(cells)).tolist()]
+            if not all(text.isascii() and text.isprintable() for text in texts):
+                plain = np.array([printable(plain_text(text)) for text in texts], dtype=str)
+                table[name] = MaskedColumn(plain, mask=np.ma.getmaskarray(cells), unit=table[name].unit)
+        if not (name.isascii() and name.isprintable()):
+            table.rename_column(name, printable(plain_text(name)))
+    return table
+
+
+def _text(cell: object) -> str:
+    return decoded(cell) if isinstance(cell, bytes) else str(cell)
+
+
+def plain_text(text: str) -> str:
+    """Return a text in ASCII: a minus sign becomes "-", accents are left out, other characters are escaped."""
+    return text.translate({ord(sign): plain_sign(sign) for sign in {*text} if not sign.isascii()})
+
+
+@cache
+def plain_sign(sign: str) -> str:
+    """Return a character outside ASCII as similar characters of ASCII, or as its escaped code."""
+    parts = unicodedata.normalize("NFKD", sign.translate(_LIKENESS)).translate(_LIKENESS)
+    kept = "".join(part for part in parts if not unicodedata.combining(part))
+    plain, code = (one.encode("ascii", "backslashreplace").decode() for one in (kept, sign))
+    return plain if len(plain) <= _LONGEST_PLAIN else code
+
+
+def decoded(raw: bytes) -> str:
+    """Return bytes as text: UTF-16 if they begin with its byte order mark, else UTF-8 if valid, else Windows-1252."""
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return raw.decode("utf-16", "replace")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
