@@ -86,10 +86,10 @@ def good_rows(columns):
 
 
 def neighbour_rows(columns):
-    """Return number, bias and scatter of clusters by the brightness of the neighbour, and by the truth about it."""
+    """Return number, bias and scatter of clusters by the brightness of the neighbour, detected or true."""
     ratio = np.nan_to_num(columns["NEIGHBOUR_CTS"]) / columns["ML_CTS"]
-    rows = {"no other halo as bright near (truth)": columns["ISOLATED"] == 1}
-    rows["another halo as bright near (truth)"] = columns["ISOLATED"] == 0
+    rows = {"isolated, by the counts of true haloes": columns["ISOLATED"] == 1}
+    rows["with a bright neighbour, by the counts of true haloes"] = columns["ISOLATED"] == 0
     rows[f"no detection within {REACH_ARCSEC:g} arcsec"] = np.isnan(columns["NEIGHBOUR_SEP"])
     for low, high in pairwise(RATIOS):
         chosen = (ratio >= low) & (ratio < high) & np.isfinite(columns["NEIGHBOUR_SEP"])

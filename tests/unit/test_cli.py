@@ -194,4 +194,4 @@ def test_without_a_released_ensemble_one_sentence_says_how_to_get_one(tmp_path, 
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "no released ensemble" in error
-    assert "--ensemble" in error and "make release" in error
+    assert "name one by --ensemble" in error and "make release" in error

@@ -119,6 +119,9 @@ def test_without_a_path_the_released_ensemble_is_loaded(folder, monkeypatch):
     clustermass.Ensemble.load(folder).save(folder / "released.zip")
     monkeypatch.setattr(released, "RELEASED", folder / "released.zip")
     assert clustermass.Ensemble.load().digest() == clustermass.Ensemble.load(folder).digest()
+    monkeypatch.setattr(released, "RELEASED", folder / "nothing.zip")
+    with pytest.raises(clustermass.InputError, match=r"no released ensemble: give Ensemble\.load a path \(results"):
+        clustermass.Ensemble.load()
 
 
 def test_masses_over_redshift(field, catalogue, ensemble, masses):

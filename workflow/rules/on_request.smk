@@ -190,7 +190,7 @@ use rule step as release with:
     conda:
         "../../envs/train.yaml"
     params:
-        **step("ensemble.release.release"),
+        **step("report.release.release"),
         settings={
             "version": RUN,
             "sky": EXPERIMENTS[BASE_EXPERIMENT]["sky"],

@@ -23,7 +23,7 @@ TITLE = "Galaxy cluster masses"
 #: end of a figure's path -> what it shows, for the start page
 START = {
     "/figures/predictions.png": "Predicted against true masses of the test clusters",
-    "/figures/baselines.png": "Scatter and bias of the networks beside other estimates, on the same clusters",
+    "/figures/baselines.png": "Scatter of masses by the networks and by other methods, for the same test clusters",
     "/masses.png": "Masses of an observed field",
 }
 

@@ -25,7 +25,7 @@ def masses(output: Path, column: Sequence[str], ensemble: Path | None, samp: boo
         raise InputError(f"--output {output}: must end in .fits; .vot, .ecsv, .nc and others are written beside it.")
     # checked before the imports, which take seconds
     check_present([*field["events"], field["catalogue"], *field["exposure"], *([ensemble] if ensemble else [])])
-    trained = ensemble or released_ensemble()
+    trained = ensemble or released_ensemble("name one by --ensemble")
     if samp:
         from clustermass.io.samp import lock_file
 

@@ -8,11 +8,14 @@ from clustermass.errors import InputError
 RELEASED = Path(__file__).with_name("released.zip")
 
 
-def released_ensemble() -> Path:
-    """Return the packed file of the released ensemble; InputError if this copy of clustermass has none."""
+def released_ensemble(remedy: str) -> Path:
+    """Return the packed file of the released ensemble.
+
+    InputError if this copy of clustermass has none; its message gives the `remedy`: how to name another ensemble.
+    """
     if not RELEASED.is_file():
         raise InputError(
-            "this copy of clustermass has no released ensemble: name one by --ensemble (results/<run>/<experiment>, or "
-            "a file of `clustermass pack`), or train it by `make release` in the repository, which takes an hour."
+            f"this copy of clustermass has no released ensemble: {remedy} (results/<run>/<experiment>, or a file of "
+            "`clustermass pack`), or train it by `make release` in the repository, which takes an hour."
         )
     return RELEASED

@@ -49,7 +49,7 @@ class Ensemble(trained.Ensemble):
 
         InputError if there is no ensemble, it is damaged, or this copy of clustermass has no released ensemble.
         """
-        return super().load(released_ensemble() if path is None else Path(path))
+        return super().load(released_ensemble("give Ensemble.load a path") if path is None else Path(path))
 
     @overload
     def masses(

@@ -5,10 +5,10 @@ import pytest
 import xarray as xr
 
 from clustermass.apply.mass_prior import read_mass_prior
-from clustermass.ensemble import release as releasing
 from clustermass.ensemble.aggregate import read_cosmology, read_training
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf, write_netcdf
+from clustermass.report import release as releasing
 
 COSMOLOGY = {"h0_km_s_mpc": 70.0, "omega_m": 0.3}
 
