@@ -80,11 +80,13 @@ def _redshift(value: float) -> str:
 
 def draw_card(field: FieldCards, row: int) -> Figure:
     """Return a figure of a cluster: its image, the probability of its mass, its unusual quantities, and its flags."""
-    figure = output.new_figure(style.TWO_COLUMNS_IN, 4.4)
-    grid = figure.add_gridspec(2, 2, width_ratios=(1, 1))
-    _draw_image(figure.add_subplot(grid[:, 0]), field, row)
-    _draw_posterior(figure.add_subplot(grid[0, 1]), field, row)
-    _draw_scores(figure.add_subplot(grid[1, 1]), field, row)
+    figure = output.new_figure(style.TWO_COLUMNS_IN, 4.7)
+    # parts with a layout of their own: the long labels of one take no room of the others
+    ((left, right),) = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 1.05))
+    (upper,), (lower,) = right.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.15))
+    _draw_image(left.add_subplot(), field, row)
+    _draw_posterior(upper.add_subplot(), field, row)
+    _draw_scores(lower.add_subplot(), field, row)
     cells = field.row(row)
     kind = "simulated cluster " if field.simulated else ""
     title = " · ".join([f"{kind}{cells['NAME']}", *own_names(field, row), _redshift(cells["Z"])])
@@ -119,9 +121,9 @@ def _draw_image(axes: Axes, field: FieldCards, row: int) -> None:
         f"{colour} {low:.2f}–{high:.2f}"
         for colour, (low, high) in zip(("orange", "white", "blue"), bands, strict=False)
     )
-    axes.set_title(f"{names} keV", fontsize=7)
-    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.17), "ncols": 2, "fontsize": 6.5}
-    axes.legend(frameon=True, facecolor="#333333", labelcolor="w", **place)
+    axes.set_title(f"{names} keV", fontsize=7.5)
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 2, "columnspacing": 1.0}
+    axes.legend(frameon=True, facecolor="k", edgecolor="k", framealpha=1, labelcolor="w", **place)
 
 
 def _draw_posterior(axes: Axes, field: FieldCards, row: int) -> None:
@@ -129,7 +131,7 @@ def _draw_posterior(axes: Axes, field: FieldCards, row: int) -> None:
     axes.set(
         xlabel=style.MASS,
         yticks=[],
-        title="no mass" if curve is None else f"M = {mass_in_words(field, row)} × $10^{{14}}\\,M_\\odot$",
+        title="no mass" if curve is None else f"$M_{{500c}}$ = {mass_in_words(field, row)} × $10^{{14}}\\,M_\\odot$",
     )
     if curve is None:
         return
@@ -137,14 +139,14 @@ def _draw_posterior(axes: Axes, field: FieldCards, row: int) -> None:
     axes.plot(mass, density, color=style.BLUE, label="predicted probability")
     inside = (mass >= cells["LOGM500_Q16"]) & (mass <= cells["LOGM500_Q84"])
     axes.fill_between(mass, density, where=inside, color=style.BLUE, alpha=0.25, lw=0, label="68 %")
-    axes.axvline(cells["LOGM500_Q50"], color=style.BLUE, lw=0.8, ls=":", label="median")
+    axes.vlines(cells["LOGM500_Q50"], 0, density.max(), color=style.BLUE, lw=0.8, ls=":", label="median")
     if np.isfinite(cells["LOGM500_REF"]):
         error = np.nan_to_num(cells["LOGM500_REF_ERR"])
         axes.errorbar(
             cells["LOGM500_REF"], 0.1 * density.max(), xerr=error, fmt="o", color=style.VERMILION, label="published"
         )
-    axes.set_ylim(0, 1.45 * density.max())
-    axes.legend(loc="upper left", ncols=2, fontsize=6.5)
+    axes.set_ylim(0, 1.25 * density.max())
+    axes.legend(loc="upper left")
 
 
 def _draw_scores(axes: Axes, field: FieldCards, row: int) -> None:
@@ -153,10 +155,15 @@ def _draw_scores(axes: Axes, field: FieldCards, row: int) -> None:
     known = known[:_QUANTITIES][::-1]
     colours = [style.VERMILION if abs(scores[number]) > _ODD else style.BLUE for number in known]
     axes.barh(range(len(known)), scores[known], color=colours, height=0.6)
-    labels = [textwrap.fill(QUANTITIES[str(field.data["quantity"][number])], 36) for number in known]
-    axes.set_yticks(range(len(known)), labels, fontsize=6)
+    labels = [textwrap.fill(QUANTITIES[str(field.data["quantity"][number])], 32) for number in known]
+    axes.set_yticks(range(len(known)), labels)
+    axes.tick_params(axis="y", length=0)
     axes.axvline(0, color=style.BLACK, lw=0.6)
-    axes.set(xlim=(-5, 5), xlabel="distance from training clusters [σ]")
+    for end in (-_ODD, _ODD):
+        axes.axvline(end, color=style.GREY, lw=0.6, ls=":")
+    widest = max(5, 1.05 * np.abs(scores[known]).max(initial=0))
+    axes.set_xlim(-widest, widest)
+    axes.set_xlabel("distance from training clusters [σ]", loc="right")
     axes.minorticks_off()
 
 
