@@ -18,10 +18,10 @@ from scipy.stats import beta
 from clustermass.arrays import generator
 from clustermass.dataset.sample import load_sample
 from clustermass.dataset.training_data import measurements_of
-from clustermass.ensemble.calibration import fraction
 from clustermass.ensemble.ensemble import Ensemble
 from clustermass.ensemble.ood_quantities import CORE_ARCSEC, quantities_of
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, read_ood_model, sample_p
+from clustermass.ensemble.scores import fraction
 from clustermass.io.files import write_json
 from clustermass.io.provenance import file_sha256
 

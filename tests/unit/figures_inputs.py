@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from clustermass import figures
 from clustermass.baselines.scaling_relations import count_rate_relation
-from clustermass.ensemble.calibration import Calibration, Recalibration, calibration_scores
+from clustermass.ensemble.calibration import Calibration, Recalibration
+from clustermass.ensemble.scores import calibration_scores
 from clustermass.evaluate.evaluate import BINS, calibrated_predictions
 from clustermass.evaluate.metrics import by_bin
 from clustermass.io.files import write_json

@@ -22,10 +22,10 @@ from clustermass.ensemble.calibration import (
     folds,
     half_widths,
     left_out_loss,
-    negative_log_likelihood,
     paired_gain,
     read_calibration,
 )
+from clustermass.ensemble.scores import negative_log_likelihood
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 

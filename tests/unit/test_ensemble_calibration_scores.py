@@ -5,7 +5,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from clustermass.ensemble.calibration import calibration_scores, crps_gaussian, fraction, pit, pit_scores
+from clustermass.ensemble.scores import calibration_scores, crps_gaussian, fraction, pit, pit_scores
 from clustermass.evaluate.metrics import by_bin
 
 

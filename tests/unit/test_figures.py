@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from astropy.table import Table
-from figures_inputs import BASELINES, FIGURES, RELATION, draw, laid_out, make_inputs, texts
+from figures_inputs import FIGURES, RELATION, draw, laid_out, make_inputs, texts
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from scipy import stats
@@ -17,10 +17,8 @@ from clustermass import figures
 from clustermass.baselines.scaling_relations import count_rate_relation
 from clustermass.errors import InputError
 from clustermass.figures import output, style
-from clustermass.figures._bias import binned, expected_bias, mass_bins, places, residuals_of_test_set
 from clustermass.figures._observed import read_masses
 from clustermass.figures._predictions import binomial_band, conformal, conformal_error, coverage
-from clustermass.figures._sample import brightest_cluster, pixels_of, read_haloes
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.provenance import provenance
 
@@ -125,110 +123,6 @@ def test_predictions_prints_sample_size_and_scatter(inputs: Path, tmp_path: Path
 
 def test_percent_of_the_paper() -> None:
     assert style.percent(0.188) == pytest.approx(43.3, abs=0.05)  # design: 0.188 dex = 43 %
-
-
-def test_brightest_test_cluster_is_exposed_labelled_and_in_the_test_set(inputs: Path) -> None:
-    chosen = brightest_cluster(sorted(inputs.glob("images_*.nc"), reverse=True), inputs / "split.nc")
-    with xr.open_dataset(inputs / "split.nc") as table:
-        split = dict(zip(table["cluster"].values.tolist(), table["split"].values.tolist(), strict=True))
-    usable = {}
-    for path in inputs.glob("images_*.nc"):
-        with xr.open_dataset(path) as data:
-            for i, name in enumerate(data["cluster"].values.tolist()):
-                if split[name] == "test" and data["covered_fraction"].values[i] > 0.99:
-                    usable[name] = data["ml_cts"].values[i]
-    assert chosen["cluster"].item() == max(usable, key=lambda name: usable[name])
-
-
-def test_coarse_counts_keep_every_photon_in_its_place() -> None:
-    counts = np.zeros((1, 100, 100), dtype=np.uint16)
-    counts[0, 7, 98] = 3  # 4th coarse row from the South, last coarse column to the West
-    counts[0, 6, 99] = 2
-    x = 12.0 * (np.arange(100) - 49.5)
-    cluster = xr.Dataset({"counts": (("band", "y", "x"), counts)}, {"x": x, "y": x})
-    coarse, half_width = pixels_of(cluster, 2)
-    assert half_width == 600.0
-    assert coarse.shape == (1, 50, 50)
-    assert coarse[0, 3, 49] == 5
-    assert coarse.sum() == 5
-
-
-def test_west_is_drawn_to_the_right(tmp_path: Path) -> None:
-    make_inputs(tmp_path, n_detection=6)
-    for path in tmp_path.glob("images_*.nc"):
-        data = xr.load_dataset(path)
-        data["counts"].values[:] = 0
-        data["counts"].values[:, :, 90:, 80:90] = 7  # North-West: large y, large x
-        write_netcdf(data, path, "test", provenance("test", {}))
-    figure = draw("energy_bands", tmp_path)
-    images = [image for axes in figure.axes for image in axes.get_images()]
-    assert len(images) == 10
-    assert images[0].get_extent() == [-600, 600, -600, 600]
-    assert images[0].origin == "lower"
-    assert np.asarray(images[0].get_array())[45:, 40:45].min() == 28.0
-
-
-def test_energy_bands_titles_are_the_band_edges(inputs: Path) -> None:
-    printed = texts(draw("energy_bands", inputs))
-    titles = [text for text in printed if text.endswith("keV")]
-    assert titles == [f"{0.25 + 0.205 * k:.3f}–{0.25 + 0.205 * (k + 1):.3f} keV" for k in range(10)]
-
-
-def test_haloes_of_all_realizations_are_counted(inputs: Path) -> None:
-    z, mass = read_haloes(sorted(inputs.glob("truth_*.fits")))
-    assert z.shape == mass.shape == (12_000,)
-
-
-def test_mass_bins_hold_everything_and_none_is_thin() -> None:
-    rng = np.random.default_rng(3)
-    for n in (1, 7, 30, 400):
-        mass = np.append(13 + rng.exponential(0.4, n), 15.0)
-        edges = mass_bins(mass)
-        number = np.histogram(mass, edges)[0]
-        assert number.sum() == n + 1
-        assert (np.diff(edges) > 0).all()
-        assert len(number) == 1 or number.min() >= 8
-        np.testing.assert_allclose(edges / 0.25, np.round(edges / 0.25))
-
-
-def test_expected_bias_is_that_of_drawn_truths() -> None:
-    """Many clusters of a Gaussian mass function: also the closed form, -shrinkage times the distance from the mean."""
-    rng = np.random.default_rng(60)
-    mu, sigma = rng.normal(14.1, 0.2, 200_000), np.full(200_000, 0.15)
-    truth = mu + sigma * rng.normal(size=mu.size)
-    edges = np.array([13.0, 13.8, 14.0, 14.1, 14.6, 15.3])
-    found = expected_bias(mu, sigma, edges)
-    shrinkage = 0.15**2 / (0.15**2 + 0.2**2)
-    for low, high, value in zip(edges[:-1], edges[1:], found, strict=True):
-        inside = (truth >= low) & (truth < high)
-        assert value == pytest.approx(np.mean(mu[inside] - truth[inside]), abs=0.003)
-        assert value == pytest.approx(-shrinkage * (truth[inside].mean() - 14.1), abs=0.003)
-    # two clusters far from each other, by hand: the upper half of the first alone lies in the bin
-    by_hand = expected_bias(np.array([14.0, 20.0]), np.array([0.1, 0.1]), np.array([14.0, 16.0]))
-    assert by_hand == pytest.approx([-0.1 * np.sqrt(2 / np.pi)])
-
-
-def test_binned_statistics_by_hand() -> None:
-    mass = np.array([13.1, 13.2, 13.24, 13.3])
-    residual = np.array([0.1, 0.2, 0.6, -0.4])
-    mean, error, scatter, scatter_error = binned(mass, residual, np.array([13.0, 13.25, 13.5]))
-    np.testing.assert_allclose(mean, [0.3, -0.4])
-    np.testing.assert_allclose(scatter[0], np.sqrt((0.04 + 0.01 + 0.09) / 2))
-    np.testing.assert_allclose(error[0], scatter[0] / np.sqrt(3))
-    np.testing.assert_allclose(scatter_error[0], scatter[0] / 2)
-    assert np.isnan(scatter[1])
-
-
-def test_residuals_are_matched_by_id_not_by_row(inputs: Path, tmp_path: Path) -> None:
-    _, expected, _ = residuals_of_test_set(inputs / "predictions.nc", inputs / "baselines.nc")
-    turned = xr.load_dataset(inputs / "baselines.nc").isel(cluster=slice(None, None, -1))
-    write_netcdf(turned, tmp_path / "baselines.nc", "test", provenance("test", {}))
-    _, found, _ = residuals_of_test_set(inputs / "predictions.nc", tmp_path / "baselines.nc")
-    for name in ("network", "ridge_features"):
-        np.testing.assert_array_equal(found[name], expected[name])
-    write_netcdf(turned.isel(cluster=slice(9, None)), tmp_path / "baselines.nc", "test", provenance("test", {}))
-    with pytest.raises(InputError, match=r"lacks 9 test cluster\(s\)"):
-        residuals_of_test_set(inputs / "predictions.nc", tmp_path / "baselines.nc")
 
 
 def test_coverage_of_a_gaussian_is_nominal_and_inside_the_band() -> None:
@@ -337,33 +231,6 @@ def test_baselines_stand_in_two_groups_and_each_is_sorted(inputs: Path) -> None:
     for axes, number in ((scatter, 9), (ratio, 8)):
         assert sum(" ± " in text.get_text() for text in axes.texts) == number
     assert "0.143 ± 0.006" in {text.get_text() for text in scatter.texts}
-
-
-def test_markers_of_a_bin_stand_in_its_middle_however_wide_it_is() -> None:
-    edges = np.array([13.0, 13.25, 14.5])
-    for names in (["a"], ["a", "b", "c", "d"], [*"abcdefghi"]):
-        found = places(edges, names)
-        assert found.shape == (len(names), 2)
-        np.testing.assert_allclose(found.mean(axis=0), [13.125, 13.875])
-        assert np.ptp(found, axis=0).max() < 0.18
-        np.testing.assert_allclose(np.diff(found, axis=1), 0.75)
-
-
-def test_bias_shows_four_predictors_and_its_supplement_the_others(inputs: Path) -> None:
-    few, more = (
-        {c.get_label() for axes in draw(name, inputs).axes for c in axes.containers}
-        for name in ("bias", "bias_supplement")
-    )
-    assert len(few) == 4
-    assert few & more == {"network ensemble"}
-    assert few | more == {style.predictor(name).label for name in ("network", *BASELINES) if name != "prior"}
-
-
-def test_energy_bands_show_the_box_that_the_networks_see(inputs: Path) -> None:
-    figure = draw("energy_bands", inputs)
-    boxes = [patch for axes in figure.axes for patch in axes.patches]
-    assert [box.get_bbox().extents.tolist() for box in boxes] == 10 * [[-192, -192, 192, 192]]
-    assert "dashed: the 6.4' box that the networks see" in figure.get_suptitle()
 
 
 def test_one_network_has_no_median(inputs: Path) -> None:

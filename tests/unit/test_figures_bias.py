@@ -1,64 +1,91 @@
-"""The figure of weighted training masses: its numbers, and only the same clusters side by side."""
+"""The figure of bias and scatter in bins of mass: statistics by hand, and the same clusters for each predictor."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
-from figures_inputs import laid_out, texts
+from figures_inputs import BASELINES, draw, make_inputs
 
 from clustermass.errors import InputError
-from clustermass.figures import weighting
+from clustermass.figures import style
+from clustermass.figures._bias import binned, expected_bias, mass_bins, places, residuals_of_test_set
 from clustermass.io.netcdf import write_netcdf
-
-ROWS = [{"experiment": "fiducial", "weighting": "none"}, {"experiment": "even", "weighting": "uniform_mass"}]
-
-
-def predictions(path: Path, slope: float, sigma: float, first: int = 0) -> Path:
-    """Write 200 test clusters, and others of no concern, whose residuals are exactly `slope` times mass - 14."""
-    n = 300
-    mass = np.linspace(13.2, 14.8, n)
-    columns = {
-        "split": np.repeat(["train", "test"], [100, 200]),
-        "log10_m500c": mass,
-        "mu": mass + slope * (mass - 14),
-        "sigma_calibrated": np.where(np.arange(n) < 100, 9.0, sigma),
-    }
-    ids = [f"01_{first + i}" for i in range(n)]
-    table = xr.Dataset({name: ("cluster", values) for name, values in columns.items()}, {"cluster": ids})
-    write_netcdf(table, path, "test", {"source": "test"})
-    return path
+from clustermass.io.provenance import provenance
 
 
-def draw(folder: Path, paths: list[Path]) -> tuple[Path, Path]:
-    weighting(paths, ROWS, svg=folder / "weighting.svg", pdf=folder / "weighting.pdf")
-    return folder / "weighting.svg", folder / "weighting.pdf"
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_inputs(tmp_path_factory.mktemp("inputs"))
 
 
-@pytest.fixture
-def pair(tmp_path: Path) -> list[Path]:
-    return [predictions(tmp_path / "plain.nc", -0.3, 0.14), predictions(tmp_path / "even.nc", -0.1, 0.19)]
+def test_mass_bins_hold_everything_and_none_is_thin() -> None:
+    rng = np.random.default_rng(3)
+    for n in (1, 7, 30, 400):
+        mass = np.append(13 + rng.exponential(0.4, n), 15.0)
+        edges = mass_bins(mass)
+        number = np.histogram(mass, edges)[0]
+        assert number.sum() == n + 1
+        assert (np.diff(edges) > 0).all()
+        assert len(number) == 1 or number.min() >= 8
+        np.testing.assert_allclose(edges / 0.25, np.round(edges / 0.25))
 
 
-def test_numbers_of_both_are_printed_and_drawn(pair: list[Path]) -> None:
-    printed = texts(laid_out(weighting(pair, ROWS)))
-    mass = np.linspace(13.2, 14.8, 300)[100:]
-    for slope, sigma in ((-0.3, 0.14), (-0.1, 0.19)):
-        residual = slope * (mass - 14)
-        assert f"bias {residual.mean():+.3f}, scatter {residual.std():.3f}".replace("-", "−") in printed
-        assert f"mean {sigma:.3f}" in printed
-    assert "Training with and without weights, the same 200 test clusters" in printed
-    assert {"fiducial (weighting: none)", "even (weighting: uniform mass)"} <= set(printed)
+def test_expected_bias_is_that_of_drawn_truths() -> None:
+    """Many clusters of a Gaussian mass function: also the closed form, -shrinkage times the distance from the mean."""
+    rng = np.random.default_rng(60)
+    mu, sigma = rng.normal(14.1, 0.2, 200_000), np.full(200_000, 0.15)
+    truth = mu + sigma * rng.normal(size=mu.size)
+    edges = np.array([13.0, 13.8, 14.0, 14.1, 14.6, 15.3])
+    found = expected_bias(mu, sigma, edges)
+    shrinkage = 0.15**2 / (0.15**2 + 0.2**2)
+    for low, high, value in zip(edges[:-1], edges[1:], found, strict=True):
+        inside = (truth >= low) & (truth < high)
+        assert value == pytest.approx(np.mean(mu[inside] - truth[inside]), abs=0.003)
+        assert value == pytest.approx(-shrinkage * (truth[inside].mean() - 14.1), abs=0.003)
+    # two clusters far from each other, by hand: the upper half of the first alone lies in the bin
+    by_hand = expected_bias(np.array([14.0, 20.0]), np.array([0.1, 0.1]), np.array([14.0, 16.0]))
+    assert by_hand == pytest.approx([-0.1 * np.sqrt(2 / np.pi)])
 
 
-def test_same_bytes_twice(pair: list[Path], tmp_path: Path) -> None:
-    first, second = draw(tmp_path / "a", pair), draw(tmp_path / "b", pair)
-    assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
+def test_binned_statistics_by_hand() -> None:
+    mass = np.array([13.1, 13.2, 13.24, 13.3])
+    residual = np.array([0.1, 0.2, 0.6, -0.4])
+    mean, error, scatter, scatter_error = binned(mass, residual, np.array([13.0, 13.25, 13.5]))
+    np.testing.assert_allclose(mean, [0.3, -0.4])
+    np.testing.assert_allclose(scatter[0], np.sqrt((0.04 + 0.01 + 0.09) / 2))
+    np.testing.assert_allclose(error[0], scatter[0] / np.sqrt(3))
+    np.testing.assert_allclose(scatter_error[0], scatter[0] / 2)
+    assert np.isnan(scatter[1])
 
 
-def test_other_test_clusters_are_refused(pair: list[Path], tmp_path: Path) -> None:
-    other = predictions(tmp_path / "other.nc", -0.1, 0.19, first=1)
-    with pytest.raises(InputError, match=r"other\.nc: holds other test clusters"):
-        draw(tmp_path, [pair[0], other])
-    with pytest.raises(InputError, match="no pair"):
-        weighting([], [])
+def test_residuals_are_matched_by_id_not_by_row(inputs: Path, tmp_path: Path) -> None:
+    _, expected, _ = residuals_of_test_set(inputs / "predictions.nc", inputs / "baselines.nc")
+    turned = xr.load_dataset(inputs / "baselines.nc").isel(cluster=slice(None, None, -1))
+    write_netcdf(turned, tmp_path / "baselines.nc", "test", provenance("test", {}))
+    _, found, _ = residuals_of_test_set(inputs / "predictions.nc", tmp_path / "baselines.nc")
+    for name in ("network", "ridge_features"):
+        np.testing.assert_array_equal(found[name], expected[name])
+    write_netcdf(turned.isel(cluster=slice(9, None)), tmp_path / "baselines.nc", "test", provenance("test", {}))
+    with pytest.raises(InputError, match=r"lacks 9 test cluster\(s\)"):
+        residuals_of_test_set(inputs / "predictions.nc", tmp_path / "baselines.nc")
+
+
+def test_markers_of_a_bin_stand_in_its_middle_however_wide_it_is() -> None:
+    edges = np.array([13.0, 13.25, 14.5])
+    for names in (["a"], ["a", "b", "c", "d"], [*"abcdefghi"]):
+        found = places(edges, names)
+        assert found.shape == (len(names), 2)
+        np.testing.assert_allclose(found.mean(axis=0), [13.125, 13.875])
+        assert np.ptp(found, axis=0).max() < 0.18
+        np.testing.assert_allclose(np.diff(found, axis=1), 0.75)
+
+
+def test_bias_shows_four_predictors_and_its_supplement_the_others(inputs: Path) -> None:
+    few, more = (
+        {c.get_label() for axes in draw(name, inputs).axes for c in axes.containers}
+        for name in ("bias", "bias_supplement")
+    )
+    assert len(few) == 4
+    assert few & more == {"network ensemble"}
+    assert few | more == {style.predictor(name).label for name in ("network", *BASELINES) if name != "prior"}

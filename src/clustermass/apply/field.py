@@ -14,7 +14,7 @@ from astropy.table import Table
 from clustermass.apply.card_data import MOST_CLUSTERS, card_images, cards_beside
 from clustermass.apply.catalogue import CataloguePaths, Columns
 from clustermass.apply.masses import AppliedEnsemble
-from clustermass.config import models, sky_models
+from clustermass.config import models, network_models, sky_models
 from clustermass.config.bands import in_kev
 from clustermass.config.validate import check_block
 from clustermass.ensemble.aggregate import read_cosmology
@@ -127,8 +127,8 @@ def check_settings(network: TrainedNetwork, path: Path) -> None:
     blocks: tuple[tuple[str, Any, Any], ...] = (
         ("cutting.images", network.cutting.get("images"), models.Images),
         ("cutting.events", events, models.Events),
-        ("network", network.network, models.Network),
-        ("recipe", network.recipe, models.Recipe),
+        ("network", network.network, network_models.Network),
+        ("recipe", network.recipe, network_models.Recipe),
     )
     for name, block, kind in blocks:
         check_block(block, kind, f"{path}: {name}")

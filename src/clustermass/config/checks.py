@@ -13,7 +13,8 @@ from itertools import count
 from typing import Any, Literal, cast
 
 from clustermass.config.bands import band_edges
-from clustermass.config.models import Config, Experiment, Images, Layer, Preprocessing, Selection
+from clustermass.config.models import Config, Experiment, Images, Preprocessing, Selection
+from clustermass.config.network_models import Layer
 from clustermass.config.resolve import (
     BASE_EXPERIMENT,
     DEFAULT_IMAGES,

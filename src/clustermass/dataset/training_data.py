@@ -19,7 +19,8 @@ from clustermass.images.preprocessing import TRANSFORMS
 from clustermass.io.netcdf import json_attribute, read_netcdf
 
 if TYPE_CHECKING:
-    from clustermass.config.models import Network, Recipe, Selection
+    from clustermass.config.models import Selection
+    from clustermass.config.network_models import Network, Recipe
 
 FIT_VAL = "learnt_val"  # validation clusters inside a `train_selection`; their random numbers depend on this name
 #: quantities of a cluster, besides its redshift, from which side inputs are computed

@@ -9,16 +9,9 @@ import xarray as xr
 
 from clustermass.dataset.split import SUBSETS, read_split
 from clustermass.ensemble.aggregate import mixture_cdf, mixture_quantile
-from clustermass.ensemble.calibration import (
-    MIN_CLUSTERS,
-    Calibration,
-    Json,
-    calibration_scores,
-    fraction,
-    pit_scores,
-    read_calibration,
-)
+from clustermass.ensemble.calibration import Calibration, read_calibration
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, sample_p
+from clustermass.ensemble.scores import MIN_CLUSTERS, Json, calibration_scores, fraction, pit_scores
 from clustermass.errors import InputError
 from clustermass.evaluate.metrics import Comparison, Residuals, by_bin, compare, scores_with_sigma, sigma_ratio
 from clustermass.io.files import write_json

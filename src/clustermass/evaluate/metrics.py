@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from clustermass.arrays import FloatArray, generator
-from clustermass.ensemble.calibration import MIN_CLUSTERS, Json
+from clustermass.ensemble.scores import MIN_CLUSTERS, Json
 
 #: a scatter of one dex in percent of the mass: sigma_ln = ln(10) sigma_dex, so 0.188 dex = 43 %
 LN_PERCENT = 100 * np.log(10)

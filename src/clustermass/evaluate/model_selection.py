@@ -17,7 +17,8 @@ import xarray as xr
 from clustermass.arrays import generator
 from clustermass.dataset.split import read_split
 from clustermass.ensemble.aggregate import combine, read_members
-from clustermass.ensemble.calibration import MIN_CLUSTERS, digest_of, negative_log_likelihood, validation_clusters
+from clustermass.ensemble.calibration import digest_of, validation_clusters
+from clustermass.ensemble.scores import MIN_CLUSTERS, negative_log_likelihood
 from clustermass.errors import InputError
 from clustermass.evaluate.metrics import interval68, resampled_moments, sigma_ratio
 from clustermass.io.files import atomic, write_json
@@ -28,7 +29,8 @@ from clustermass.network.losses import loss_of_recipe
 from clustermass.network.predict import number_of_parameters
 
 if TYPE_CHECKING:
-    from clustermass.config.models import Network, Preprocessing, Recipe
+    from clustermass.config.models import Preprocessing
+    from clustermass.config.network_models import Network, Recipe
 
 
 class Settings(TypedDict):

@@ -33,7 +33,7 @@ from clustermass.network.predict import METADATA
 if TYPE_CHECKING:
     from flax import nnx
 
-    from clustermass.config.models import Recipe
+    from clustermass.config.network_models import Recipe
     from clustermass.network.epoch import Progress
 
 FORMAT = "clustermass-checkpoint-3"

@@ -18,7 +18,7 @@ from clustermass.network.losses import Loss, weighted_mean
 from clustermass.network.predict import SYMMETRIES, over_members, symmetry
 
 if TYPE_CHECKING:
-    from clustermass.config.models import Network, Recipe
+    from clustermass.config.network_models import Network, Recipe
 
 MICRO_BATCH = 20  # largest number of samples for which a CPU computes the gradient at once
 CACHE_BYTES = 1.3e6  # largest size of a chunk's maps after the first convolution; larger chunks were slower on our CPUs

@@ -24,7 +24,7 @@ from clustermass.errors import InputError
 from clustermass.network.convolution import block, max_block, same_convolution
 
 if TYPE_CHECKING:
-    from clustermass.config.models import Layer
+    from clustermass.config.network_models import Layer
 
 Shape: TypeAlias = tuple[int, ...]
 Inputs: TypeAlias = Mapping[str, jax.Array]

@@ -15,7 +15,7 @@ import numpy as np
 from clustermass.errors import InputError
 
 if TYPE_CHECKING:
-    from clustermass.config.models import Recipe
+    from clustermass.config.network_models import Recipe
 
 Array: TypeAlias = Any  # np.ndarray or jax.Array
 

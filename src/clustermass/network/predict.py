@@ -36,8 +36,9 @@ from clustermass.network.layers import Network
 from clustermass.network.losses import loss_of_recipe
 
 if TYPE_CHECKING:
-    from clustermass.config.models import Events, Images, Preprocessing, Recipe
-    from clustermass.config.models import Network as NetworkBlock
+    from clustermass.config.models import Events, Images, Preprocessing
+    from clustermass.config.network_models import Network as NetworkBlock
+    from clustermass.config.network_models import Recipe
     from clustermass.network.layers import Shape
 
 Parts: TypeAlias = tuple[nnx.GraphDef, nnx.State]  # structure and weights of a network

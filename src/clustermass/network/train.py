@@ -24,7 +24,7 @@ from clustermass.network.predict import TrainedNetwork, apply_network, chunks, d
 if TYPE_CHECKING:
     from flax import nnx
 
-    from clustermass.config.models import Network, Recipe
+    from clustermass.config.network_models import Network, Recipe
     from clustermass.dataset.training_data import Subset
 
 SCHEDULES = ("cosine", "plateau", "constant")

@@ -9,7 +9,7 @@ import xarray as xr
 from scipy.stats import chi2
 
 from clustermass.arrays import FloatArray, generator
-from clustermass.ensemble.calibration import MIN_CLUSTERS
+from clustermass.ensemble.scores import MIN_CLUSTERS
 from clustermass.errors import InputError
 from clustermass.evaluate.metrics import interval68, resampled_moments, residual_scores
 from clustermass.io.files import write_json

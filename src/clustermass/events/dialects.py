@@ -1,0 +1,117 @@
+"""Dialects of event lists: which one a table is in, and its columns under the names of `EventList`."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from clustermass.errors import InputError
+from clustermass.events.eventlist import SIXTE_FLAG
+from clustermass.events.rows import Rows
+from clustermass.io.log import LOGGER
+
+_CALIBRATED = ("TIME", "RA", "DEC", "PI", "TM_NR", "PAT_TYP", "FLAG")
+_SIXTE_EVENTS = ("TIME", "RA", "DEC", "SIGNAL", "TYPE", "NPIXELS")
+#: further columns of these lists; they are never suggested as a missing column under another name
+_OTHERS = {
+    "ENERGY", "EV_WEIGHT", "FRAME", "FRAMETIME", "PAT_INF", "PH_ID", "PHA", "PHAS", "PILEUP", "RAWX", "RAWY",
+    "RECORDTIME", "SIGNALS", "SRC_ID", "SUBX", "SUBY", "X", "Y",
+}  # fmt: skip
+#: columns of photons that tables of sources lack; a table with two of them is one of events
+OF_PHOTONS = {*_CALIBRATED, *_SIXTE_EVENTS} - {"RA", "DEC"}
+#: TFORM of a column with one number in each row
+_NUMBER = re.compile(r"1?[BIJKED]")
+
+
+def recognise(rows: Rows, creator: str, path: Path) -> str:
+    """Return the dialect of an event list, a key of `FLAG_MASKS`, from its columns first and CREATOR second.
+
+    InputError if a column is missing (a similar name is suggested), or doesn't hold one number in each row.
+    """
+    # compared as shares, so that one missing column doesn't turn a file into the other kind
+    shares = [sum(name in rows.names for name in needed) / len(needed) for needed in (_SIXTE_EVENTS, _CALIBRATED)]
+    if shares[0] > shares[1]:
+        _require(rows, _SIXTE_EVENTS, "a SIXTE", path)
+        return "sixte_events"
+    _require(rows, _CALIBRATED, "an eSASS", path)
+    if dialect := {"clustermass": "clustermass", "sixte": "sixte_calibrated"}.get(creator.strip().lower()):
+        return dialect
+    # evtool puts its own CREATOR over SIXTE's when it merges modules
+    flags = _unsigned(rows["FLAG"])
+    if not flags.size or np.any(flags != SIXTE_FLAG):
+        return "esass"
+    LOGGER.info("%s: every FLAG is 0x%08X, as SIXTE's ero_calevents writes: read as SIXTE's", path, SIXTE_FLAG)
+    return "sixte_calibrated"
+
+
+def _require(rows: Rows, needed: Sequence[str], kind: str, path: Path) -> None:
+    if missing := [name for name in needed if name not in rows.names]:
+        others = sorted(rows.names - set(needed) - _OTHERS)
+        near = difflib.get_close_matches(missing[0], others, n=1, cutoff=0.4)
+        hint = f" Rename column {near[0]} if that is it." if near else ""
+        raise InputError(
+            f"{path}: table {rows.name} looks like {kind} event list, but lacks column {', '.join(missing)} "
+            f"(columns: {', '.join(map(str, rows.columns.names))}).{hint}"
+        )
+    for name in needed:
+        if not _NUMBER.fullmatch(form := str(rows.columns[name].format)):
+            raise InputError(
+                f"{path}: column {name} of table {rows.name} has the format {form}, but must hold one number a row. "
+                "Remake the event list."
+            )
+
+
+def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:
+    """Return copies of the columns of an event list, by their names in `EventList`.
+
+    For the dialect "sixte_events", energies come from SIGNAL in keV (PI is a channel), the module comes from INSTRUME,
+    and patterns come from NPIXELS.
+    """
+    if dialect == "sixte_events":
+        with np.errstate(over="ignore", invalid="ignore"):  # it becomes infinite or NaN, which is refused later
+            energy = (np.array(rows["SIGNAL"], dtype=np.float64) * 1000.0).astype(np.float32)
+        columns: dict[str, NDArray[Any]] = {
+            "pi_ev": energy,
+            "tm_nr": np.full(len(rows), module_of(rows.header), dtype=np.uint8),
+            "pat_typ": _within(np.where(np.asarray(rows["TYPE"]) >= 0, rows["NPIXELS"], 0), np.int16),
+            "flag": np.zeros(len(rows), dtype=np.uint32),
+        }
+    else:
+        columns = {
+            "pi_ev": np.array(rows["PI"], dtype=np.float32),
+            "tm_nr": _within(rows["TM_NR"], np.uint8),
+            "pat_typ": _within(rows["PAT_TYP"], np.int16),
+            "flag": _unsigned(rows["FLAG"]),
+        }
+    for name in ("TIME", "RA", "DEC", "X", "Y") if {"X", "Y"} <= rows.names else ("TIME", "RA", "DEC"):
+        columns[name.lower()] = np.asarray(rows[name], np.float64)
+    if {"RAWX", "RAWY"} <= rows.names:
+        columns |= {name.lower(): _within(rows[name], np.int16) for name in ("RAWX", "RAWY")}
+    if "SRC_ID" in rows.names:
+        labels = np.array(rows["SRC_ID"], np.int32)
+        columns["src_id"] = labels if labels.ndim == 1 else np.ascontiguousarray(labels[:, 0])
+    return columns
+
+
+def _within(values: NDArray[Any], dtype: type[np.integer[Any]]) -> NDArray[Any]:
+    """Return whole numbers as `dtype`; a number beyond its range becomes its largest number, which no photon has."""
+    ends = np.iinfo(dtype)
+    return np.where((values >= ends.min) & (values <= ends.max), values, ends.max).astype(dtype)
+
+
+def _unsigned(flag: NDArray[Any]) -> NDArray[np.uint32]:
+    """Return FLAG, signed int32 in the files, as uint32; for a value that is no whole number, all 32 bits are set."""
+    if flag.dtype.kind == "f":
+        flag = np.where(np.abs(flag) < 2**53, flag, -1)
+    return (np.asarray(flag).astype(np.int64) & 0xFFFFFFFF).astype(np.uint32)
+
+
+def module_of(header: fits.Header) -> int:
+    """Return the telescope module that INSTRUME names (1 to 7); 0 if it names none or a merged list."""
+    match = re.fullmatch(r"TM([1-7])", str(header.get("INSTRUME", "")).strip().upper())
+    return int(match[1]) if match else 0

@@ -1,0 +1,57 @@
+"""Rows of a FITS table of events, read piece by piece."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clustermass.io.fits import unpacked
+
+
+class Rows:
+    """Rows of a FITS table, decoded from their bytes and scaled by TSCAL and TZERO; `names` are in upper case.
+
+    Tables of astropy are not used, because their circular references delay the release of memory.
+    """
+
+    def __init__(self, table: Any, raw: bytes) -> None:
+        self.name, self.header, self.columns = str(table.name), table.header, table.columns
+        self._bytes = raw
+        # a damaged file may have columns without a name
+        self._by_name = {str(column.name).upper(): column for column in self.columns}
+        self.names = set(self._by_name)
+
+    @cached_property
+    def _raw(self) -> NDArray[Any]:
+        # not before a value is wanted: the names of the columns are checked first
+        return np.frombuffer(self._bytes, dtype=self.columns.dtype.newbyteorder(">"))
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return int(self._raw.size)
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Return a column by its name in upper case, (rows, ...)."""
+        column = self._by_name[name]
+        values, scale, zero = self._raw[column.name], column.bscale or 1, column.bzero or 0
+        if scale != 1 or zero != 0:
+            values = values.astype(np.float64)
+            values *= scale
+        if zero != 0:
+            values += zero
+        return values
+
+
+def pieces_of(table: Any, path: Path, rows: int) -> Iterator[tuple[int, Rows]]:
+    """Yield the rows of `table` in pieces of `rows` rows, each with the number of its first row, counted from 0."""
+    header, offset = table.header, table.fileinfo()["datLoc"]
+    with ExitStack() as stack:
+        stream = stack.enter_context(unpacked(stack.enter_context(path.open("rb"))))
+        stream.seek(offset)
+        for start in range(0, header["NAXIS2"], rows):
+            number = min(rows, header["NAXIS2"] - start)
+            yield start, Rows(table, stream.read(number * header["NAXIS1"]))
