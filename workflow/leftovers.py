@@ -15,7 +15,17 @@ from clustermass.io.files import is_temporary
 
 #: seconds after which an unchanged temporary file counts as abandoned
 ABANDONED_S = 600
+#: most bytes of a log that are read; 100,000 steps write less
+LOG_BYTES = 100_000_000
 _LOCK = re.compile(r"\d+\.(input|output)\.lock")
+
+
+def log_text(path: Path, end: bool = False) -> str:
+    """Return the text of a log of Snakemake; of one with more than `LOG_BYTES`, its beginning or its `end`."""
+    with path.open("rb") as stream:
+        if end:
+            stream.seek(max(0, path.stat().st_size - LOG_BYTES))
+        return stream.read(LOG_BYTES).decode(errors="replace")
 
 
 def is_own_file(path: Path) -> bool:

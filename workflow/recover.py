@@ -17,7 +17,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from leftovers import is_own_file, locks
+from leftovers import is_own_file, locks, log_text
 from processes import snakemakes
 
 from clustermass.errors import InputError
@@ -71,7 +71,7 @@ def began(directory: Path) -> float:
 def cancel_jobs(directory: Path) -> int:
     """Cancel the jobs of all runs that have a log in `directory`, wait for their end, and return their number."""
     logs = [path for path in (directory / ".snakemake" / "log").glob("*.log") if path.is_file()]
-    runs = {match[1] for log in logs for match in RUN_ID.finditer(log.read_text(errors="replace"))}
+    runs = {match[1] for log in logs for match in RUN_ID.finditer(log_text(log))}
     jobs = queued(runs)
     if jobs:
         subprocess.run(["scancel", *jobs], check=True)

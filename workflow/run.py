@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from leftovers import abandoned, locks
+from leftovers import abandoned, locks, log_text
 from processes import snakemakes, stop_orphans
 
 from clustermass.config.resolve import load_config
@@ -152,7 +152,7 @@ def recover() -> None:
 def host_of_last_run() -> str | None:
     """Return the name of the machine from snakemake's newest log; None if there is none."""
     logs = sorted(path for path in (STATE / "log").glob("*.snakemake.log") if path.is_file())
-    lines = logs[-1].read_text(encoding="utf-8", errors="replace").splitlines() if logs else []
+    lines = log_text(logs[-1]).splitlines() if logs else []
     return next((words[1] for words in map(str.split, lines) if len(words) > 1 and words[0].lower() == "host:"), None)
 
 
@@ -188,7 +188,7 @@ def said_since(began: float) -> str:
     """Return the text of snakemake's logs that were written since the time `began`."""
     logs = [path for path in (STATE / "log").glob("*.snakemake.log") if path.is_file()]
     logs = [path for path in logs if path.stat().st_mtime >= began]
-    return "\n".join(path.read_text(encoding="utf-8", errors="replace") for path in logs)
+    return "\n".join(log_text(path, end=True) for path in logs)
 
 
 def config_arguments(arguments: list[str]) -> list[str]:

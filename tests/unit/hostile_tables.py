@@ -114,6 +114,8 @@ DATA = {
     "parquet of a file": '<PARQUET type="VOTable-remote-file"><STREAM href="file://{secret}"/></PARQUET>',
     "gzip of a file": '<BINARY2><STREAM encoding="gzip" href="file://{secret}"/></BINARY2>',
     "nothing": "<BINARY><STREAM encoding='base64'></STREAM></BINARY>",
+    "cut row": f"<BINARY><STREAM encoding='base64'>{'QUFB' * 14}QQ==</STREAM></BINARY>",
+    "cut row with flags": f"<BINARY2><STREAM encoding='base64'>{'QUFB' * 15}QQ==</STREAM></BINARY2>",
     "bomb": "<BINARY><STREAM encoding='gzip'>"
     + base64.b64encode(zlib.compress(b"\0" * 10**7)).decode()
     + "</STREAM></BINARY>",
@@ -165,6 +167,8 @@ LAUGHS = "<!DOCTYPE x [<!ENTITY a 'ha'>" + "".join(
             "info": "<INFO name='a' value='b'>&a;</INFO>",
         },
         "attribute": {"doctype": LAUGHS + "]>", "info": "<INFO name='step' value='&j;'/>"},
+        "too few rows": {"table": 'nrows="2"'},
+        "unknown elements": {"info": "<x/>" * 90_000},
         "resources": {"before": "<RESOURCE>" * 3000, "after": "</RESOURCE>" * 3000},
         "groups": {"info": "<GROUP>" * 3000 + "</GROUP>" * 3000},
         "columns": {"info": "<TABLE>" + '<FIELD name="a" datatype="int"/>' * 50000 + "</TABLE>"},
@@ -182,6 +186,20 @@ LAUGHS = "<!DOCTYPE x [<!ENTITY a 'ha'>" + "".join(
 )
 def votable(place, changes):
     return place.write("t.vot", VOTABLE.format(**EMPTY | changes))
+
+
+@hostile(
+    "table",
+    variants={
+        "elements": ("info", "{}", "<INFO/>", 12_000_000),
+        "rows": ("data", "<TABLEDATA>{}</TABLEDATA>", "<TR/>", 12_000_000),
+        "cells": ("data", "<TABLEDATA>{}</TABLEDATA>", "<TR><TD>133.0</TD><TD>1.0</TD><TD>0.3</TD></TR>", 4_000_000),
+    },
+)
+def crowded_votable(place, variant):
+    """Write a small element many times."""
+    part, around, element, number = variant
+    return place.write("t.vot", VOTABLE.format(**EMPTY | {part: around.format(element * number)}))
 
 
 def cells(*rows):

@@ -3,7 +3,9 @@
 import bz2
 import gzip
 import lzma
+import re
 import warnings
+from base64 import b64decode, b64encode
 from pathlib import Path
 
 import numpy as np
@@ -245,6 +247,21 @@ def test_votable(tmp_path, name, coding):
     (tmp_path / "cut.vot").write_bytes((tmp_path / name).read_bytes()[:900])
     with pytest.raises(InputError, match=r"cut\.vot: (not a readable VOTable|a VOTable without|the table has no rows)"):
         read_catalogue(tmp_path / "cut.vot")
+
+
+@pytest.mark.parametrize("coding", ["binary2", "binary"])
+@pytest.mark.parametrize("lost", [8, 5])
+def test_a_votable_cut_in_a_row_is_refused(tmp_path, coding, lost):
+    path = tmp_path / "t.vot"
+    Table(COLUMNS).write(path, format="votable", tabledata_format=coding)
+    begin, base64, end = re.split(r"(?<=base64\">)\s*([^<]+)", path.read_text())
+    cut = b64encode(b64decode(base64)[:-lost]).decode()
+    path.write_text(begin + cut + end)
+    with pytest.raises(InputError, match=r"t\.vot: its binary data end within a row"):
+        read_table(path)
+    path.write_text(begin.replace("<TABLE>", '<TABLE nrows="3">') + base64 + end)
+    with pytest.raises(InputError, match=r"t\.vot: its rows aren't as many as nrows states"):
+        read_table(path)
 
 
 @pytest.mark.parametrize("kind", ["ascii.ipac", "ascii.ecsv", "ascii.basic", "ascii.commented_header", "ascii.tab"])

@@ -90,6 +90,18 @@ def test_a_lock_that_was_set_on_another_machine_stays(run, tmp_path):
     assert lock.exists()
 
 
+def test_of_an_endless_log_only_a_part_is_read(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules["leftovers"], "LOG_BYTES", 1000)
+    (logs := tmp_path / ".snakemake" / "log").mkdir(parents=True)
+    log = logs / "2026-01-01.snakemake.log"
+    log.write_text("host: one\n")
+    os.truncate(log, 10**13)  # without content, it takes no room on the disk
+    with log.open("ab") as stream:
+        stream.write(b"No space left on device")
+    assert run.host_of_last_run() == "one"
+    assert run.said_since(0.0).strip("\0") == "No space left on device"
+
+
 def test_steps_without_a_snakemake_are_ended_and_no_others(run, python, tmp_path):
     scripts = tmp_path / ".snakemake" / "scripts"
     scripts.mkdir()

@@ -22,7 +22,8 @@ from clustermass.io.files import reason
 from clustermass.io.fits import UNREADABLE, opened_fits, table_of, unpacked
 from clustermass.io.log import LOGGER
 from clustermass.io.room import check_memory
-from clustermass.io.text_tables import cds_columns, check_lines, check_unit, check_votable, read_whole
+from clustermass.io.text_tables import cds_columns, check_lines, check_unit, read_whole
+from clustermass.io.votables import check_votable
 from clustermass.io.yaml_headers import ecsv_header
 
 _UNREADABLE = (
@@ -32,6 +33,7 @@ _UNREADABLE = (
     ascii_tables.InconsistentTableError,
     votable.exceptions.VOTableSpecError,
     ExpatError,
+    RuntimeError,  # of the reader of XML: too many elements in a row
 )
 #: first bytes of files that can't be read here -> what these files are
 _OTHERS = {
@@ -138,13 +140,18 @@ def _read_votable(path: Path) -> Table:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            warnings.simplefilter("error", votable.exceptions.W18)  # other rows of text than nrows states
             check_votable(content := _unpacked(path), path)
-            tables = list(votable.parse(io.BytesIO(content), verify="ignore").iter_tables())
+            tables = list(votable.parse(io.BytesIO(content), verify="warn").iter_tables())
             table = next((one for one in tables if len(one.array)), tables[0] if tables else None)
             if table is not None:
+                if table.nrows not in (None, len(table.array)):
+                    raise votable.exceptions.W18((table.nrows, len(table.array)))
                 return table.to_table(use_names_over_ids=True)
     except InputError:
         raise
+    except votable.exceptions.W18 as error:
+        raise InputError(f"{path}: its rows aren't as many as nrows states. Copy or download it again.") from error
     except _UNREADABLE as error:
         raise InputError(f"{path}: not a readable VOTable ({reason(error)}). Copy or download it again.") from error
     raise InputError(f"{path}: a VOTable without a table. Was it the answer to a faulty query?")

@@ -1,0 +1,123 @@
+"""Check of a VOTable before astropy reads it: its sizes, and whether its binary data end with a whole row."""
+
+import math
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from xml.parsers import expat
+
+from clustermass import limits
+from clustermass.errors import InputError
+from clustermass.io.room import check_memory, memory_left
+from clustermass.io.text_tables import CHARACTER, check_unit
+
+#: bytes of a number in memory
+_NUMBER = 16
+#: astropy takes memory for so many rows of binary data before it reads the first
+_FIRST_ROWS = 512
+#: most digits of the width with which the cells of a column are shown
+_DIGITS = 3
+#: bytes of a value in binary data, by datatype
+_BYTES = {
+    **dict.fromkeys(("boolean", "unsignedByte", "char"), 1),
+    **dict.fromkeys(("short", "unicodeChar"), 2),
+    **dict.fromkeys(("int", "float"), 4),
+    **dict.fromkeys(("long", "double", "floatComplex"), 8),
+    "doubleComplex": 16,
+}
+
+
+def check_votable(content: bytes, path: Path) -> None:
+    """Raise InputError if a VOTable can't be read safely, or its binary data end within a row.
+
+    It may refer to other files, state tables that memory has no room for, or have elements that are too many or nested
+    too deeply. The end within a row is noticed only if all rows have one length. Other faults are left to astropy.
+    """
+    parser = expat.ParserCreate()
+    sizes = _Sizes(path, parser)
+    parser.StartElementHandler, parser.EndElementHandler = sizes.start, sizes.end
+    with suppress(expat.ExpatError, LookupError):
+        parser.Parse(content, True)
+
+
+class _Sizes:
+    """The sizes of the tables of a VOTable, added up while its elements are read."""
+
+    def __init__(self, path: Path, parser: expat.XMLParserType) -> None:
+        self._path, self._parser, self._left = path, parser, memory_left()
+        #: levels of open elements, elements of all kinds, those besides rows and cells, and bytes for all tables
+        self._level, self._elements, self._others, self._needed = 0, 0, 0, 0
+        self._begin_table({})
+
+    def _begin_table(self, attributes: Mapping[str, str]) -> None:
+        #: bytes of a row in memory, rows stated, and columns of the table
+        self._row, self._stated, self._fields = 0, _whole(attributes.get("nrows", "")), 0
+        #: bytes of each column in binary data (NaN = rows differ), whether flags are before a row, and base64 digits
+        self._widths, self._flags, self._digits = list[float](), False, 0
+
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        """Count an element; InputError if it refers to another file, or states more than memory has room for."""
+        self._level += 1
+        self._elements += 1
+        limits.LEVELS.check(self._level, self._path)
+        limits.ELEMENTS.check(self._elements, self._path)
+        if name == "TD":
+            return
+        element = name.rpartition(":")[2]
+        if element == "TR":
+            self._add(self._row)
+            return
+        self._others += 1
+        limits.OTHER_ELEMENTS.check(self._others, self._path)
+        if element in ("FITS", "PARQUET") or (element == "STREAM" and "href" in attributes):
+            raise InputError(f"{self._path}: refers to another file, which isn't read. Give the table itself.")
+        if element == "TABLE":
+            self._begin_table(attributes)
+        elif element in ("FIELD", "PARAM"):
+            self._add_column(attributes, element == "FIELD")
+        elif element == "DATA":
+            self._add(self._stated * self._row)
+        elif element in ("BINARY", "BINARY2"):
+            self._flags = element == "BINARY2"
+            self._add(_FIRST_ROWS * self._row)
+        elif element == "STREAM" and attributes.get("encoding") == "base64":
+            self._parser.CharacterDataHandler = self._count_digits
+
+    def end(self, name: str) -> None:
+        """Count the end of an element; InputError if binary data end here within a row."""
+        self._level -= 1
+        if not name.endswith("STREAM"):
+            return
+        self._parser.CharacterDataHandler = None
+        row = sum(self._widths) + (math.ceil(len(self._widths) / 8) if self._flags else 0)
+        if row > 0 and (self._digits * 3 // 4) % row:
+            raise InputError(f"{self._path}: its binary data end within a row. Copy or download it again.")
+
+    def _count_digits(self, text: str) -> None:
+        self._digits += len(text) - sum(map(text.count, "= \t\r\n"))
+
+    def _add_column(self, attributes: Mapping[str, str], stored: bool) -> None:
+        if max(len(attributes.get(name, "").strip()) for name in ("width", "precision")) > _DIGITS:
+            raise InputError(f"{self._path}: the width or precision of a column has more than {_DIGITS} digits.")
+        check_unit(attributes.get("unit", ""), self._path)
+        self._fields += 1
+        limits.COLUMNS.check(self._fields, self._path)
+        stated, kind = attributes.get("arraysize", "").strip(), attributes.get("datatype", "")
+        limits.ARRAY.check(len(stated), self._path)
+        if re.search(r"(^|x)\s*0+\s*x", stated):  # astropy would read nothing, as often as the file asks for
+            raise InputError(f"{self._path}: a column has arraysize {stated[:40]}, arrays of nothing.")
+        size = math.prod(map(int, re.findall(r"\d{1,18}", stated)))
+        self._row += size * (CHARACTER if "char" in kind.lower() else _NUMBER)
+        self._add(self._row)
+        if stored:
+            self._widths.append(math.nan if "*" in stated else size * _BYTES.get(kind, math.nan))
+
+    def _add(self, number: int) -> None:
+        self._needed += number
+        if self._needed > self._left:
+            check_memory(self._needed, self._path)
+
+
+def _whole(text: str) -> int:
+    return int(text) if re.fullmatch(r"\s*\d{1,18}\s*", text) else 0
