@@ -7,7 +7,7 @@ import zlib
 from hostile_folders import filled
 from hostile_inputs import DEEP, TEXTS, hostile
 from hostile_originals import write_png
-from hostile_tables import LAUGHS
+from hostile_votables import LAUGHS
 
 
 def chunk(kind, content):

@@ -92,8 +92,7 @@ def test_a_lock_that_was_set_on_another_machine_stays(run, tmp_path):
 
 def test_of_an_endless_log_only_a_part_is_read(run, tmp_path, monkeypatch):
     monkeypatch.setattr(sys.modules["leftovers"], "LOG_BYTES", 1000)
-    (logs := tmp_path / ".snakemake" / "log").mkdir(parents=True)
-    log = logs / "2026-01-01.snakemake.log"
+    log = tmp_path / ".snakemake" / "log" / "2026-01-01.snakemake.log"
     log.write_text("host: one\n")
     os.truncate(log, 10**13)  # without content, it takes no room on the disk
     with log.open("ab") as stream:

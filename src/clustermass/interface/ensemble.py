@@ -87,7 +87,8 @@ class Ensemble(trained.Ensemble):
         Parameters
         ----------
         events
-            Event list or lists of one field: paths, or tables in memory. Images in the networks' bands: paths.
+            Event list or lists of one field: paths, or tables in memory. Images in the networks' bands: paths. A table
+            in memory has no good time intervals: give the path of a list with events outside of them.
         catalogue
             Table with the position (ICRS) and redshift of each cluster: a path, or a table in memory.
         exposure
