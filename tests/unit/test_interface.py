@@ -182,7 +182,11 @@ def test_a_cluster_without_posterior_is_named(applied):
         ensemble.posterior(masses["NAME"][np.isfinite(masses["LOGM500"])][0]).quantile(1.0)
 
 
-def test_faults_of_what_is_in_memory_are_told(field, ensemble):
+def test_faults_of_what_is_in_memory_are_told(field, ensemble, caplog):
+    caplog.set_level("INFO", logger="clustermass")
+    clustermass.images_of(field.events, field.catalogue["ID_SRC", "RA", "DEC"], exposure_s=1000.0)
+    assert any(message.startswith("catalogue in memory: ") for message in caplog.messages)
+    assert not any("clustermass-" in message for message in caplog.messages if "in memory" in message)
     with pytest.raises(clustermass.InputError, match=r"^catalogue in memory: has no column for DEC"):
         ensemble.masses(field.events, field.catalogue["RA", "Z"], field.exposure)
     with pytest.raises(clustermass.InputError, match=r"^catalogue: is a CCDData\. Give a path or a Table"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import tempfile
@@ -18,6 +19,7 @@ from clustermass.catalogues.plain import plain_table
 from clustermass.errors import InputError
 from clustermass.io.files import reason
 from clustermass.io.fits import write_fits
+from clustermass.io.log import LOGGER
 
 PathLike: TypeAlias = str | os.PathLike[str]
 #: files, or tables and exposure maps in memory
@@ -51,11 +53,17 @@ def as_files(
 ) -> Iterator[tuple[list[Path], Path, list[Path]]]:
     """Yield paths of events, catalogue and exposure maps; data in memory are written to temporary files.
 
-    InputError if something is neither a path nor a table or a map. Messages of InputErrors in the block call the
+    InputError if something is neither a path nor a table or a map. InputErrors and log messages in the block call the
     temporary files "events in memory", "catalogue in memory" and "exposure in memory".
     """
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
         place = Path(folder)
+
+        def without_folder(record: logging.LogRecord) -> bool:
+            record.msg, record.args = record.getMessage().replace(f"{folder}/", ""), ()
+            return True
+
+        LOGGER.addFilter(without_folder)
         try:
             of_catalogue = _on_disk(catalogue, place / "catalogue in memory", Table)
             lists = [_on_disk(one, path, Table) for one, path in _each(events, place / "events in memory")]
@@ -63,6 +71,8 @@ def as_files(
             yield lists, of_catalogue, maps
         except InputError as error:
             raise InputError(str(error).replace(f"{folder}/", "")) from error
+        finally:
+            LOGGER.removeFilter(without_folder)
 
 
 def _each(sources: object, path: Path) -> list[tuple[object, Path]]:
