@@ -1,1 +1,1 @@
-"""Detect sources as eSASS does, by background, box search and maximum-likelihood fits, and match them to haloes."""
+"""Detect sources as eSASS does (background, box search, maximum-likelihood fits), and match them to haloes."""

@@ -1,4 +1,4 @@
-"""The background around positions, estimated from the counts alone, and a box search for counts in excess of it."""
+"""Estimate the background around positions from the counts alone, and search boxes for an excess of counts."""
 
 from __future__ import annotations
 
@@ -29,19 +29,22 @@ STEPS = (-1.0, 0.0, 1.0)
 def estimate_background(
     index: EventIndex, ra: FloatArray, dec: FloatArray, exposure_s: Exposure, parameters: Detection
 ) -> FloatArray:
-    """Estimate the background rate around positions, counts / (arcmin^2 s), from the counts in cells of about 1 arcmin.
+    """Return the background rate around each position, (position,), in counts / (arcmin^2 s).
 
-    A cell has n counts, and w is its exposure divided by the longest exposure nearby. The background b is the expected
-    number of counts in a cell of w = 1. Cells whose counts exceed the background by clip = `background_clip_sigma`
-    standard deviations are left out, because they hold sources. Empty cells and those of w <= 0.5 are left out, because
-    they may not be covered. From all other cells b is found by iterating the maximum-likelihood estimate for a Poisson
-    distribution truncated to 1 <= n <= k, where k = floor(b + clip * sqrt(b)):
+    The rate is estimated from the counts in cells of about 1 arcmin.
+
+    A cell has n counts. Its weight w is its exposure divided by the longest exposure nearby. The background b is the
+    expected number of counts in a cell with w = 1. Cells whose counts exceed the background by clip =
+    `background_clip_sigma` standard deviations are left out, because they hold sources. Empty cells and cells with w <=
+    0.5 are left out, because they may be outside the covered sky. For all other cells, n is assumed to follow a Poisson
+    distribution truncated to 1 <= n <= k, where k = floor(b + clip * sqrt(b)). The maximum-likelihood estimate of b is
+    found by iteration:
 
         b = sum(n) / sum(w) * P(1 <= n <= k | b) / P(n <= k - 1 | b).
 
-    Sources too faint to be clipped and the wings of brighter ones remain in the background, as in maps of eSASS
-    erbackmap. `ra` (relative to the index's `ra_zero`) and `dec` are in deg, (position,). The rate is 0 where no cell
-    near the position holds counts.
+    Sources that are too faint to be clipped remain in the background, and so do the wings of brighter sources. The same
+    holds for maps of eSASS erbackmap. `ra` (relative to the index's `ra_zero`) and `dec` have the shape (position,) and
+    are in deg. The rate is 0 where no cell near the position holds counts.
     """
     if len(ra) == 0:
         return np.zeros(0)
@@ -58,7 +61,7 @@ def estimate_background(
 
 
 class _Cells:
-    """Counts and exposures of cells, in rows of constant declination, that cover the surroundings of all positions."""
+    """Counts and exposures of cells that cover the surroundings of all positions, in rows of constant declination."""
 
     def __init__(
         self, index: EventIndex, ra: FloatArray, dec: FloatArray, cell: float, steps: int, exposure_s: Exposure
@@ -83,14 +86,21 @@ class _Cells:
         self.exposure = np.asarray(exposure, dtype=np.float32).reshape(rows, columns)
 
     def window(self, ra: FloatArray, dec: FloatArray, step: IntArray) -> tuple[IntArray, IntArray]:
-        """Return rows, (position, step, 1), and columns, (position, step, step), of the cells around positions."""
+        """Return the row and column indices of the cells around each position.
+
+        The shapes are (position, step, 1) for rows and (position, step, step) for columns.
+        """
         rows = np.floor((dec - self.dec_low) / self.cell).astype(np.int64)[:, None] + step
         columns = np.floor((ra[:, None] * self.cosine[rows] - self.x_low) / self.cell).astype(np.int64)
         return rows[:, :, None], columns[:, :, None] + step
 
 
 def _truncated_rate(counts: NDArray[np.integer], exposure: NDArray[np.floating], clip: float) -> FloatArray:
-    """Return the background rate of a cell, counts / s, (position,), from counts and exposures of (position, cell)."""
+    """Return the background rate of one cell around each position, (position,), in counts / s.
+
+    `counts` and `exposure` (s) have the shape (position, cell). Cells whose counts exceed the expected ones by more
+    than `clip` standard deviations are left out.
+    """
     longest = np.maximum(exposure.max(axis=1, initial=0.0), 1e-30)[:, None]
     weight = exposure / longest
     covered = (weight > 0.5) & (counts > 0)
@@ -106,7 +116,7 @@ def _truncated_rate(counts: NDArray[np.integer], exposure: NDArray[np.floating],
 
 
 def _ratio(counts: NDArray[np.integer], weight: NDArray[np.floating], kept: BoolArray) -> FloatArray:
-    """Return sum(counts) / sum(weight) over the kept cells of each position, (position,); 0 without such cells."""
+    """Return sum(counts) / sum(weight) of each position's kept cells, (position,). It is 0 if no cell is kept."""
     total = np.einsum("ij,ij->i", weight, kept, dtype=np.float64)
     return np.einsum("ij,ij->i", counts, kept, dtype=np.float64) / np.maximum(total, 1e-30)
 
@@ -114,15 +124,19 @@ def _ratio(counts: NDArray[np.integer], weight: NDArray[np.floating], kept: Bool
 def box_likelihood(
     stamps: Stamps, level: FloatArray, neighbours: Float32Array, templates: Templates, parameters: Detection
 ) -> FloatArray:
-    """Return the largest likelihood -ln P(n, b) of the boxes near the centre of each stamp, float64, shape (stamp,).
+    """Return the largest likelihood of an excess of counts in boxes near the centre of each stamp, float64 (stamp,).
 
-    A stamp is the count image around one position, and an entry is one of its pixels with counts (`Stamps`). n are the
-    counts in a box and b the counts expected there from the background, both weighted by a kernel, as in erbox with
-    boxsize 4 and three passes. P, the regularised lower incomplete gamma function, is the probability of n or more
-    counts if b are expected. The boxes are centred on the 3 x 3 positions at which the fits start; the largest boxes
-    are cut at the stamps' radius. The likelihood is infinite where P underflows. `level` is the background in counts /
-    pixel, (stamp,). `neighbours` are the counts that other sources are expected to add to each entry. The counts of an
-    entry are multiplied by background / (background + neighbours) to remove these sources.
+    A stamp is the count image around one position, and an entry is one of its pixels with counts (`Stamps`). The boxes
+    have three sizes, as in erbox with boxsize 4 and three passes. Boxes of each size are centred on the 3 x 3 positions
+    at which the maximum-likelihood fits of `fit_stamps` start. The largest boxes are cut at the stamps' radius.
+
+    The likelihood of a box is -ln P(n, b). n is the number of counts in the box, and b is the number expected from the
+    background. Both are weighted by a kernel. P is the regularised lower incomplete gamma function, which is the
+    probability of n or more counts if b are expected. The likelihood is infinite where P underflows.
+
+    `level` is the background in counts / pixel, (stamp,). `neighbours` are the counts that other sources are expected
+    to add to each entry, (entry,). To remove these sources, the counts of an entry are multiplied by level / (level +
+    neighbours).
     """
     flat = level[stamps.owner]
     counts = stamps.counts * flat / (flat + neighbours)

@@ -1,4 +1,4 @@
-"""Detect sources in a simulated field, by vectorised fits like those of eSASS ermldet, and match them to haloes."""
+"""Detect sources in a simulated field by vectorised fits similar to eSASS ermldet, and match them to haloes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Columns: TypeAlias = dict[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Candidates(Rows):
-    """Positions at which sources are fitted, each array (candidate,)."""
+    """Positions at which sources are fitted. Each array has the shape (candidate,)."""
 
     ra: FloatArray  #: true position, deg
     dec: FloatArray
@@ -50,7 +50,7 @@ class Candidates(Rows):
 
 @dataclass
 class _Field:
-    """Input and results of all fits of a field, arrays (candidate,) except `background`."""
+    """Input and results of all fits of a field. All arrays except `background` have the shape (candidate,)."""
 
     candidates: Candidates
     index: EventIndex
@@ -67,7 +67,7 @@ class _Field:
 
 @dataclass(frozen=True)
 class _Detections(Rows):
-    """Detections, each array (detection,); right ascension in deg relative to `EventIndex.ra_zero`."""
+    """Detections. Each array has the shape (detection,); `ra` is in deg relative to `EventIndex.ra_zero`."""
 
     stamp: IntArray
     ra: FloatArray
@@ -81,9 +81,11 @@ class _Detections(Rows):
 def detect(
     events: Columns, candidates: Candidates, exposure_s: Exposure, psf: RadialProfile, parameters: Detection, seed: int
 ) -> tuple[Columns, Columns]:
-    """Detect sources near the candidates and match each detection to the halo that sent most of its photons.
+    """Return the columns of the catalogue of sources near the candidates, and those of its matches to haloes.
 
-    At each candidate a point source and beta models (beta = 2/3) are fitted to the counts n_i in the pixels i within
+    A detection is matched to the halo that sent most of its photons.
+
+    At each candidate, a point source and beta models (beta = 2/3) are fitted to the counts n_i in the pixels i within
     the cut radius. The fits minimise the C statistic (Cash 1979) of the model m = background + neighbours + source:
 
         C = 2 sum_i (m_i - n_i ln m_i),
@@ -91,35 +93,36 @@ def detect(
         EXT_LIKE = -ln Q(ext_dof / 2, (C_point - C_extended) / 2),
 
     where Q is the upper regularised incomplete gamma function. The background is estimated from the counts around the
-    candidate. The first pass fits haloes. The second pass fits AGN, and again haloes near a more likely extended
-    detection. In the second pass the model includes the extended detections that are more likely than the candidate.
-    Differences from eSASS:
+    candidate. The first pass fits haloes. The second pass fits AGN, and repeats the fits of haloes near an extended
+    detection that is more likely. In the second pass, the model includes the extended detections that are more likely
+    than the candidate. Differences from eSASS:
 
-    - Fits start at the true positions, displaced at random by start_scatter_arcsec. Sources are searched nowhere else,
-      so every detection belongs to a candidate, and none appears where there is no source.
+    - Fits start at the true positions, displaced at random by start_scatter_arcsec. Sources are not searched elsewhere.
+      Every detection therefore belongs to a candidate, and there are no detections of pure background.
     - AGN with more than component_counts_min expected counts are in the model of every candidate near them, at their
-      true positions and with the true numbers of their photons. In the second pass, extended detections are in the
-      model, too. This replaces the simultaneous fit of neighbours in ermldet, and is more accurate.
+      true positions and with the true numbers of their photons. In the second pass, extended detections are also in the
+      model. This replaces the simultaneous fit of neighbours in ermldet, and is more accurate.
     - How eSASS searches over extents and splits sources is not emulated. ext_dof is the number of parameters that an
       extended model adds, nominally one; it changes how many clusters are selected.
 
-    `events` holds ra, dec (float64 deg), pi_ev (float32 eV) and src_id (int32; halo > 0, AGN < 0, background 0), each
-    (event,). The candidates are haloes and AGN. A candidate is fitted if it has exposure, at least FEWEST_COUNTS
-    expected counts, and a `box_likelihood` of at least box_like_min. AGN that are better fitted as extended sources
-    become spurious clusters. `exposure_s` gives the vignetting-corrected exposure [s] at (ra, dec) [deg], and `psf` the
-    surface brightness [arcsec^-2] at a radius [arcsec], normalised to 1 over the sky. `parameters` is the config block
-    `detection`; `seed` determines the random displacements. InputError if the cut radius exceeds the images to be
-    fitted (`stamp_pixels`) or the PSF is not normalised.
+    `events` holds ra and dec (float64, deg), pi_ev (float32, eV) and src_id (int32; halo > 0, AGN < 0, background 0).
+    Their shape is (event,). The candidates are haloes and AGN. A candidate is fitted if it has exposure, at least
+    FEWEST_COUNTS expected counts, and a `box_likelihood` of at least box_like_min. AGN that are better fitted as
+    extended sources become spurious clusters. `exposure_s` gives the vignetting-corrected exposure [s] at (ra, dec)
+    [deg], and `psf` the surface brightness [arcsec^-2] at a radius [arcsec], normalised to 1 over the sky. `parameters`
+    is the config block `detection`. `seed` determines the random displacements. InputError if the cut radius exceeds
+    the images to be fitted (`stamp_pixels`) or the PSF is not normalised.
 
-    Returns the columns of the catalogue, (detection,): ID_SRC (int32, from 1, by decreasing DET_LIKE), RA and DEC
-    (float64, deg), and in float32 DET_LIKE, EXT_LIKE, EXT (arcsec), ML_RATE (counts/s), ML_CTS, ML_EXP (s) and ML_BKG
-    (counts/arcmin^2). A source is extended if EXT_LIKE is at least ext_like_floor and the DET_LIKE of its fit as a
-    point source is at least extent_point_like_min. All others are point sources with EXT = EXT_LIKE = 0.
+    The columns of the catalogue have the shape (detection,). They are ID_SRC (int32, from 1, in the order of decreasing
+    DET_LIKE), RA and DEC (float64, deg), and the float32 columns DET_LIKE, EXT_LIKE, EXT (arcsec), ML_RATE (counts/s),
+    ML_CTS, ML_EXP (s) and ML_BKG (counts/arcmin^2). A source is extended if EXT_LIKE is at least ext_like_floor and the
+    DET_LIKE of its fit as a point source is at least extent_point_like_min. All others are point sources with EXT =
+    EXT_LIKE = 0.
 
-    Returns also the columns of the matches, (match,): ID_SRC and SRC_ID (int32), SEPARATION (arcsec) and PURITY
-    (float32), with at most one row for each halo. A detection has no row if an AGN contributes more to it than any
-    halo, if it is only background, or if its fitted counts inside the cut radius exceed match_counts_factor times the
-    photons of the halo, plus match_counts_offset.
+    The columns of the matches have the shape (match,). They are ID_SRC and SRC_ID (int32), SEPARATION (arcsec) and
+    PURITY (float32). There is at most one row for each halo. A detection has no row if an AGN contributes more to it
+    than any halo, if it is only background, or if its fitted counts inside the cut radius exceed match_counts_factor
+    times the photons of the halo, plus match_counts_offset.
     """
     templates = build_templates(psf, parameters)
     field = _prepare(events, _worth_fitting(candidates, exposure_s), exposure_s, templates, parameters, seed)
@@ -142,7 +145,7 @@ def detect(
 
 
 def _worth_fitting(candidates: Candidates, exposure_s: Exposure) -> Candidates:
-    """Return the candidates with exposure and enough expected counts; log how many others there are."""
+    """Return the candidates with exposure and enough expected counts, and log the number of the other candidates."""
     bright = candidates.expected_counts >= FEWEST_COUNTS
     used = bright.copy()
     used[bright] = exposure_s(candidates.ra[bright], candidates.dec[bright]) > 0.0
@@ -161,7 +164,7 @@ def _prepare(
     parameters: Detection,
     seed: int,
 ) -> _Field:
-    """Return a field before its fits: the stamps of all candidates, their background and their box likelihoods."""
+    """Return a field before its fits, with stamps, background and box likelihood of each candidate."""
     angle = np.radians(candidates.ra)
     ra_zero = float(np.degrees(np.arctan2(np.sin(angle).sum(), np.cos(angle).sum())))
     index = index_events(events, ra_zero, parameters["e_min_ev"], parameters["e_max_ev"])
@@ -199,7 +202,10 @@ def _agn_background(field: _Field, parameters: Detection) -> Float32Array:
 
 
 def _fit_all(field: _Field, parameters: Detection) -> None:
-    """Fit haloes; then fit AGN, and again haloes near more likely extended detections, with these in the model."""
+    """Fit haloes in a first pass; in a second pass, fit AGN and the haloes near more likely extended detections.
+
+    In the second pass, the model includes the more likely extended detections.
+    """
     stamps, det_like, floor = field.stamps, field.det_like, parameters["det_like_floor"]
     halo, in_box = field.candidates.src_id > 0, field.box_like >= parameters["box_like_min"]
     _fit(field, np.flatnonzero(in_box & halo), parameters)
@@ -216,7 +222,7 @@ def _fit_all(field: _Field, parameters: Detection) -> None:
 
 
 def _fit(field: _Field, selected: IntArray, parameters: Detection) -> None:
-    """Fit the selected candidates, and choose for each between a point source and an extended source."""
+    """Fit the selected candidates, and choose a point source or an extended source for each of them."""
     point, extended = fit_stamps(field.stamps, field.background, selected, field.templates, parameters)
     ext_like = negative_log_q(parameters["ext_dof"], extended.delta_c - point.delta_c)
     point_like = negative_log_q(POINT_DOF, point.delta_c)
@@ -229,7 +235,7 @@ def _fit(field: _Field, selected: IntArray, parameters: Detection) -> None:
 
 
 def _positions(field: _Field, rows: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Return the fitted positions of the candidates in `rows`: relative right ascension and declination, deg."""
+    """Return relative right ascension and declination, in deg, that were fitted for the candidates in `rows`."""
     ra, dec = field.stamps.ra[rows], field.stamps.dec[rows]
     fitted_dec = dec + field.fit.y[rows] / 3600.0
     cosine = np.cos(np.radians(0.5 * (dec + fitted_dec)))
@@ -237,7 +243,10 @@ def _positions(field: _Field, rows: IntArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _detections(field: _Field, floor: float) -> _Detections:
-    """Return the candidates with DET_LIKE of at least `floor`, by decreasing DET_LIKE (ties by declination and RA)."""
+    """Return the candidates with a DET_LIKE of at least `floor`, sorted by decreasing DET_LIKE.
+
+    Candidates with the same DET_LIKE are sorted by declination and right ascension.
+    """
     rows = np.flatnonzero(field.det_like >= floor)
     ra, dec = _positions(field, rows)
     fit, det_like, ext_like = field.fit[rows], field.det_like[rows], field.ext_like[rows]
@@ -246,10 +255,10 @@ def _detections(field: _Field, floor: float) -> _Detections:
 
 
 def _unique_positions(detections: _Detections, parameters: Detection) -> BoolArray:
-    """Return which detections, sorted by decreasing likelihood, are kept: of two near ones only the more likely.
+    """Return whether each detection is kept, bool (detection,): of two near detections, only the more likely is kept.
 
-    Two detections are near if they are at most `merge_point_arcsec` apart. Two extended ones are also near if they are
-    at most `merge_extended_arcsec` apart.
+    The detections must be sorted by decreasing likelihood. Two detections are near if they are at most
+    `merge_point_arcsec` apart. Two extended detections are also near if they are at most `merge_extended_arcsec` apart.
     """
     ra, dec, extended = detections.ra, detections.dec, detections.extent > 0.0
     radii = parameters["merge_point_arcsec"], parameters["merge_extended_arcsec"]
@@ -266,14 +275,14 @@ def _unique_positions(detections: _Detections, parameters: Detection) -> BoolArr
 def _owners(field: _Field, detections: _Detections) -> tuple[IntArray, FloatArray, FloatArray]:
     """Return the owner of each detection: the simulated source from which most of its fitted counts come.
 
-    In a pixel with s expected counts of the detection and b of everything else, a photon belongs to the detection with
-    the probability s / (s + b). The sum of this probability over all photons is exactly the number of fitted counts.
-    The owner is the source whose photons (by their src_id) have the largest part of this sum. A stamp holds at most one
-    detection.
+    In a pixel, s counts are expected from the detection and b counts from everything else. A photon in this pixel
+    belongs to the detection with the probability s / (s + b). The sum of this probability over all photons is exactly
+    the number of fitted counts. The owner is the source whose photons (identified by src_id) contribute most to this
+    sum. A stamp holds at most one detection.
 
     Returns three arrays (detection,). The first holds the owner's src_id (0 = there is only background). The second
-    holds the purity: the number of the owner's photons inside the cut radius, divided by the fitted counts inside it,
-    at most 1. The third holds these fitted counts.
+    holds the purity, which is the number of the owner's photons inside the cut radius, divided by the fitted counts
+    inside the cut radius; it is at most 1. The third holds these fitted counts.
     """
     fit, stamps, templates = field.fit, field.stamps, field.templates
     number = np.full(len(stamps.ra), -1, dtype=np.int64)
@@ -305,7 +314,7 @@ def _matched_halo(
 ) -> tuple[IntArray, BoolArray]:
     """Return each detection's halo (row in `src_id`, -1 = none) and whether the detection is kept.
 
-    Of several detections of one halo, only the most likely one is kept.
+    If a halo has several detections, only the most likely one is kept.
     """
     halo = np.full(len(owner), -1, dtype=np.int64)
     order = np.argsort(src_id, kind="stable")
@@ -333,7 +342,7 @@ def _catalogue(field: _Field, detections: _Detections) -> Columns:
 def _matches(
     field: _Field, candidates: Candidates, detections: _Detections, halo: IntArray, purity: FloatArray
 ) -> Columns:
-    """Return the columns of the matches; `halo` is the row of each detection's halo in `candidates`, -1 = none."""
+    """Return the columns of the matches. `halo` is the row of each detection's halo in `candidates` (-1 = none)."""
     rows = np.flatnonzero(halo >= 0)
     true = candidates[halo[rows]]
     x, y = offsets(detections.ra[rows], detections.dec[rows], relative_ra(true.ra, field.index.ra_zero), true.dec)

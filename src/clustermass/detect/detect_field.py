@@ -38,11 +38,11 @@ def detect_sources(
     catalogue: Path,
     matches: Path | None = None,
 ) -> None:
-    """Detect the sources of a simulated field; write `catalogue` and, in `matches`, the haloes that were detected.
+    """Detect the sources of a simulated field, and write them to `catalogue` and the detected haloes to `matches`.
 
-    `events`, `exposure`, `labels` and `sources` are files of `simulate.realization.simulate_realization`. The seed,
-    `name` and `realization` determine all random numbers. InputError if the numbers of labels and events differ, or if
-    values of the config block `detection` don't fit each other.
+    `events`, `exposure`, `labels` and `sources` are files that `simulate.realization.simulate_realization` wrote. The
+    seed of the sky, `name` and `realization` determine all random numbers. InputError if the numbers of labels and
+    events differ, or if values of the config block `detection` contradict each other.
     """
     generators = random_streams(sky["seed"], name, realization)
     exposure_map = ExposureMap.read(exposure, Field.from_config(sky["field"]))
@@ -75,7 +75,7 @@ def _columns(path: Path, name: str) -> dict[str, NDArray[Any]]:
 
 
 def _photons(events: Path, labels: Path) -> dict[str, NDArray[Any]]:
-    """Read the position (deg), energy (eV) and source of each photon from an event list and its labels."""
+    """Return the position (deg), energy (eV) and source of each photon in an event list and its labels."""
     pieces = [(piece.ra, piece.dec, piece.pi_ev) for piece in stream_events(events)]
     ra, dec, pi_ev = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
     src_id = _columns(labels, "LABELS")["SRC_ID"]
@@ -87,11 +87,11 @@ def _photons(events: Path, labels: Path) -> dict[str, NDArray[Any]]:
 
 
 def redshift_columns(redshift: FloatArray, parameters: Redshifts, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
-    """Return Z, Z_ERR and Z_TYPE of detections as a follow-up survey would measure them.
+    """Return the columns Z, Z_ERR and Z_TYPE of detections as a follow-up survey would measure them.
 
     Spectroscopic redshifts are exact. Photometric redshifts have normal errors, truncated so that Z exceeds
-    `redshift_min`; their stated error is (1 + Z) times `photometric_error`. `redshift`, (detection,), is the true
-    redshift of each detection's halo, NaN without a halo.
+    `redshift_min`. Their Z_ERR is (1 + Z) times `photometric_error`. `redshift` is the true redshift of each
+    detection's halo, (detection,); it is NaN if the detection has no halo.
     """
     has_halo, width = np.isfinite(redshift), parameters["photometric_error"]
     spectroscopic = has_halo & (rng.random(len(redshift)) < parameters["spectroscopic_fraction"])

@@ -31,7 +31,7 @@ STEP_X, STEP_Y = np.tile(EDGE, 3), np.repeat(EDGE, 3)
 
 @dataclass
 class Fit(Rows):
-    """Best fits of point sources or of extended sources; each array has one value for each stamp (count image)."""
+    """Best fits of point sources or of extended sources. Each array has the shape (stamp,)."""
 
     x: FloatArray  #: offset to the West of the stamp's centre, arcsec
     y: FloatArray  #: offset to the North
@@ -42,7 +42,7 @@ class Fit(Rows):
 
     @classmethod
     def empty(cls, size: int) -> Fit:
-        """Return `size` fits with all values zero."""
+        """Return fits of `size` stamps in which all values are zero."""
         x, y, extent, counts, delta_c = np.zeros((5, size))
         return cls(x, y, np.zeros(size, np.int64), extent, counts, delta_c)
 
@@ -52,14 +52,14 @@ class Fit(Rows):
             values[rows] = getattr(other, name)
 
     def best(self) -> Fit:
-        """Return the fit with the largest delta_c for each stamp. The arrays of this object must be (stamp, trial)."""
+        """Return the fit with the largest delta_c for each stamp. The arrays must have the shape (stamp, trial)."""
         best = np.argmax(self.delta_c, axis=1)
         return self[np.arange(len(best)), best]
 
 
 @dataclass(frozen=True)
 class _Batch(Rows):
-    """The pixels of several stamps that hold counts, (stamp, entry); rows are padded with 0 counts, background 1."""
+    """The pixels with counts of several stamps, (stamp, entry). Rows are padded with 0 counts and a background of 1."""
 
     counts: Floats
     background: Floats
@@ -69,12 +69,12 @@ class _Batch(Rows):
 def fit_stamps(
     stamps: Stamps, background: Float32Array, selected: IntArray, templates: Templates, parameters: Detection
 ) -> tuple[Fit, Fit]:
-    """Fit a point source and an extended source to each stamp in `selected`; return both best fits, (selected,).
+    """Return the best point source and the best extended source for each stamp in `selected`, shape (selected,).
 
-    The search begins on a coarse grid of 3 x 3 positions and every second extent. If the fit comes near the detection
-    threshold, the search continues around this fit on finer grids of positions and with the neighbouring extents, and
-    ends at the maxima of parabolas in position and extent. `background` holds the expected counts of everything except
-    the source, > 0, for each entry of `stamps`.
+    The search begins on a coarse grid of 3 x 3 positions and every second extent. If the likelihood of the best of
+    these fits is near the detection threshold, the search continues around it on finer grids of positions and with the
+    neighbouring extents. It ends at the maxima of parabolas in position and extent. `background` holds, for each entry
+    of `stamps`, the expected counts of everything except the source; they must be > 0.
     """
     grid = _CoarseGrid(templates, parameters["shift_arcsec"])
     results = Fit.empty(len(selected)), Fit.empty(len(selected))
@@ -92,7 +92,7 @@ def fit_stamps(
 def _batches(
     stamps: Stamps, background: Float32Array, selected: IntArray, models: int
 ) -> Iterator[tuple[IntArray, _Batch]]:
-    """Yield batches of stamps and their rows in `selected`; stamps with few filled pixels come first."""
+    """Yield batches of stamps, and their rows in `selected`. Stamps with few filled pixels come first."""
     # the last row is the padding
     counts, level = np.append(stamps.counts, np.float32(0.0)), np.append(background, np.float32(1.0))
     entries = _Batch(counts, level, np.append(stamps.pixel, np.int32(0)))
@@ -122,7 +122,7 @@ class _CoarseGrid:
         self.inside = templates.sum_inside(self.model, np.hypot(self.x, self.y))
 
     def search(self, batch: _Batch) -> tuple[Fit, Fit]:
-        """Return the best point source and the best extended source of the grid for each stamp of a batch."""
+        """Return the best point source and the best extended source on the grid for each stamp of a batch."""
         template = self.image.take(batch.pixel, axis=0)
         inside = np.broadcast_to(self.inside, (len(batch), self.size))
         start = np.maximum(batch.counts.sum(axis=1, keepdims=True), np.float32(1.0))
@@ -134,7 +134,7 @@ class _CoarseGrid:
 
 
 def _refined(batch: _Batch, fit: Fit, templates: Templates, steps: Sequence[float]) -> Fit:
-    """Return better fits, by finer and finer grids of position and extent, and then by the maxima of parabolas."""
+    """Return better fits, found on finer and finer grids of position and extent and then at the maxima of parabolas."""
     none, stay = np.zeros(3), np.zeros(9, np.int64)
     for step in steps:
         fit = _evaluate(batch, fit, templates, STEP_X * step, STEP_Y * step, stay).best()
@@ -144,7 +144,10 @@ def _refined(batch: _Batch, fit: Fit, templates: Templates, steps: Sequence[floa
 
 
 def _evaluate(batch: _Batch, fit: Fit, templates: Templates, dx: FloatArray, dy: FloatArray, dmodel: IntArray) -> Fit:
-    """Return fits of the amplitude at trials `dx`, `dy` (arcsec) and `dmodel` away from `fit`, shape (stamp, trial)."""
+    """Return fits of the amplitude for trial sources that differ from `fit`, shape (stamp, trial).
+
+    The trials are displaced by `dx` and `dy` (arcsec), and the number of their model is larger by `dmodel`.
+    """
     x, y = fit.x[:, None] + dx, fit.y[:, None] + dy
     most = len(templates.core_radius) - 1
     model = np.where(fit.model[:, None] > 0, np.clip(fit.model[:, None] + dmodel, 1, most), 0)
@@ -158,7 +161,7 @@ def _evaluate(batch: _Batch, fit: Fit, templates: Templates, dx: FloatArray, dy:
 
 
 def _interpolated(batch: _Batch, fit: Fit, templates: Templates, step: float) -> Fit:
-    """Return fits at the maxima of parabolas in position and extent; the likelihood is in double precision."""
+    """Return fits at the maxima of parabolas in position and extent, with the likelihood in double precision."""
     dx, dy, dmodel = np.array([[0, -1, 1, 0, 0, 0, 0], [0, 0, 0, -1, 1, 0, 0], [0, 0, 0, 0, 0, -1, 1]])
     cross = _evaluate(batch, fit, templates, step * dx, step * dy, dmodel)
     shift_x, shift_y, shift_model = (_vertex(cross.delta_c[:, [k, 0, k + 1]]) for k in (1, 3, 5))
@@ -172,7 +175,10 @@ def _interpolated(batch: _Batch, fit: Fit, templates: Templates, step: float) ->
 
 
 def _vertex(values: FloatArray) -> FloatArray:
-    """Return where in [-1, 1] parabolas have their maxima, (stamp,), from `values` at -1, 0, 1, shape (stamp, 3)."""
+    """Return the positions in [-1, 1] of the maxima of parabolas, (stamp,).
+
+    `values` are the values of each parabola at -1, 0 and 1, (stamp, 3).
+    """
     curvature = values[:, 0] - 2.0 * values[:, 1] + values[:, 2]
     peaked = curvature < 0.0
     slope = 0.5 * (values[:, 0] - values[:, 2])
@@ -183,11 +189,11 @@ ASYMPTOTIC_FROM = 200.0  # gammaincc underflows near 700; from here five terms o
 
 
 def negative_log_q(dof: float, delta_c: Floats) -> FloatArray:
-    """Return -ln Q(dof / 2, delta_c / 2), eSASS's likelihood of a drop `delta_c` of the C statistic; float64, >= 0.
+    """Return -ln Q(dof / 2, delta_c / 2), eSASS's likelihood for a drop `delta_c` of the C statistic, float64 >= 0.
 
-    Q, the upper regularised incomplete gamma function, is the probability that chi^2 with `dof` degrees of freedom
+    Q is the upper regularised incomplete gamma function. It is the probability that chi^2 with `dof` degrees of freedom
     exceeds `delta_c`. In ermldet, `dof` is 3 for a point source and 4 for an extended one. A negative `delta_c` counts
-    as 0. The result is finite for finite values.
+    as 0. The result is finite for a finite `delta_c`.
     """
     a = dof / 2.0
     x = np.maximum(np.asarray(delta_c, dtype=np.float64) / 2.0, 0.0)
@@ -207,7 +213,9 @@ def negative_log_q(dof: float, delta_c: Floats) -> FloatArray:
 def fit_amplitude(
     counts: Floats, background: Floats, template: Floats, template_sum: Floats, start: Floats, iterations: int
 ) -> tuple[Floats, Floats]:
-    """Fit to each template T the amplitude a >= 0 that minimises C = 2 sum(m - n ln m), where m = b + a T.
+    """Return the best amplitude a >= 0 of each template T, and the drop of the C statistic from a = 0.
+
+    The amplitude minimises C = 2 sum(m - n ln m), where m = b + a T is the model.
 
     n are the counts and b is the background. Only pixels with counts enter the sum over n ln m. Pixels without counts
     may therefore be left out, or padded with zero counts and a positive background. The condition dC/da = 0 is
@@ -215,15 +223,15 @@ def fit_amplitude(
         G(a) = sum_i n_i T_i / (b_i + a T_i) = sum_i T_i.
 
     It is solved in the form 1/G(a) = 1/sum(T), because 1/G is increasing and concave in a (linear if T / b is the same
-    in all pixels). Newton's method for this form never ends a step above the solution, and converges in a few steps,
-    unlike Newton's method for dC/da. A step is
+    in all pixels). For this form, a step of Newton's method never ends above the solution, and a few steps suffice.
+    Neither is true for dC/da = 0. A step is
 
         a <- max(a + G (G / sum(T) - 1) / sum(n T^2 / (b + a T)^2), 0).
 
-    `counts` and `background`, (stamp, pixel), and `template`, (stamp, pixel, model), are those of the pixels with
-    counts. `template_sum`, (stamp, model), is the sum of each template over ALL pixels of the fit. `start` holds first
-    guesses, (stamp, 1) or (stamp, model). Returns the amplitudes and the drops C(a = 0) - C(best), both >= 0 and
-    (stamp, model).
+    `counts` (stamp, pixel), `background` (stamp, pixel) and `template` (stamp, pixel, model) contain only the pixels
+    with counts. `template_sum` (stamp, model) is the sum of each template over ALL pixels of the fit. `start` holds
+    first guesses of a, with the shape (stamp, 1) or (stamp, model). The drop of C is C(0) - C(a). Amplitudes and drops
+    are >= 0 and have the shape (stamp, model).
     """
     amplitude = np.broadcast_to(start, template_sum.shape).astype(template.dtype)
     weights = counts[:, None, :].astype(template.dtype, copy=False)

@@ -1,4 +1,4 @@
-"""Templates of point sources and beta models convolved with the PSF, and count images around many positions."""
+"""Templates of point sources and beta models, convolved with the PSF, and count images around many positions."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class Templates:
     pixel_arcsec: float
 
     def value(self, model: NDArray[np.integer], radius: NDArray[np.floating]) -> Float32Array:
-        """Return the counts in a pixel at `radius` [arcsec] from a one-count source of `model`; both are broadcast."""
+        """Return the counts that a one-count source of `model` adds to a pixel at `radius` [arcsec], broadcast."""
         width = self.profile.shape[1]
         index = np.minimum((radius * np.float32(1.0 / TABLE_STEP) + np.float32(0.5)).astype(np.int32), width - 1)
         return self.profile.ravel().take(index + np.asarray(model, dtype=np.int32) * np.int32(width))
 
     def sum_inside(self, model: NDArray[np.integer], shift: NDArray[np.floating]) -> Float32Array:
-        """Return the counts inside the cut radius of a one-count source `shift` arcsec away from the stamp's centre."""
+        """Return the counts within the cut radius of a stamp from a one-count source `shift` arcsec off its centre."""
         index = np.minimum((shift / TABLE_STEP + 0.5).astype(np.int32), self.inside.shape[1] - 1)
         return self.inside[model, index]
 
@@ -57,9 +57,10 @@ class Templates:
 def build_templates(psf: RadialProfile, parameters: Detection) -> Templates:
     """Return templates of the point source and of every extent in the config block `detection`.
 
-    A template is the source convolved with PSF and pixel. The surface brightness of an extended source of core radius
-    rc is proportional to [1 + (r / rc)^2]^(-3/2), a beta model with beta = 2/3 as in ermldet. Each source has one count
-    over the whole sky. InputError if the cut radius does not fit into the stamp or the PSF is not normalised.
+    A template is the source convolved with the PSF and with a pixel. The surface brightness of an extended source with
+    the core radius rc is proportional to [1 + (r / rc)^2]^(-3/2), a beta model with beta = 2/3 as in ermldet. Each
+    source has one count over the whole sky. InputError if the cut radius does not fit into the stamp or the PSF is not
+    normalised.
     """
     pixel, size, cut = parameters["pixel_arcsec"], parameters["stamp_pixels"], parameters["cut_radius_arcsec"]
     if size % 2 == 0 or cut > pixel * size / 2:
@@ -85,7 +86,10 @@ def build_templates(psf: RadialProfile, parameters: Detection) -> Templates:
 
 
 def _profiles(psf: RadialProfile, core: FloatArray, pixel: float) -> FloatArray:
-    """Return profiles of the sources convolved with PSF and pixel, arcsec^-2, at every TABLE_STEP, (model, radius)."""
+    """Return profiles of the sources convolved with the PSF and a pixel, (model, radius), in arcsec^-2.
+
+    The radii are multiples of TABLE_STEP.
+    """
     offset = fftfreq(GRID_SIZE, 1.0 / (GRID_SIZE * GRID_STEP))
     radius = np.hypot(offset[:, None], offset[None, :])
     blurred = psf(radius) * GRID_STEP**2
@@ -104,7 +108,7 @@ def _profiles(psf: RadialProfile, core: FloatArray, pixel: float) -> FloatArray:
 
 @dataclass(frozen=True)
 class EventIndex:
-    """Events sorted by strip of declination, and by right ascension in each strip; each array (event,)."""
+    """Events sorted by strip of declination, and by right ascension in each strip. The arrays are (event,)."""
 
     ra_zero: float  #: right ascension that `ra` counts from, deg
     dec_zero: float  #: declination of the lower edge of the first strip, deg
@@ -137,13 +141,16 @@ def relative_ra(ra: FloatArray, ra_zero: float) -> FloatArray:
 def offsets(
     ra: FloatArray, dec: FloatArray, ra_centre: FloatArray, dec_centre: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the offsets [arcsec] to the West and North of positions [deg] from centres [deg] a few arcmin away."""
+    """Return the offsets to the West and to the North, in arcsec, of positions [deg] from centres [deg].
+
+    The positions must lie within a few arcmin of the centres.
+    """
     cosine = np.cos(np.radians(0.5 * (dec + dec_centre)))
     return (ra_centre - ra) * cosine * 3600.0, (dec - dec_centre) * 3600.0
 
 
 def index_events(events: Mapping[str, NDArray], ra_zero: float, e_min_ev: float, e_max_ev: float) -> EventIndex:
-    """Return the index of events (ra, dec in deg, pi_ev, src_id) between two energies in eV, both included."""
+    """Return the index of `events` (ra, dec, pi_ev, src_id) between two energies in eV, which are included."""
     used = np.flatnonzero((events["pi_ev"] >= e_min_ev) & (events["pi_ev"] <= e_max_ev))
     ra, dec = relative_ra(events["ra"][used], ra_zero), events["dec"][used]
     dec_zero = float(dec.min()) if len(dec) else 0.0
@@ -164,9 +171,9 @@ def ranges(first: NDArray[np.integer], last: NDArray[np.integer]) -> tuple[IntAr
 def events_in_boxes(
     index: EventIndex, ra: FloatArray, dec: FloatArray, half_arcsec: float
 ) -> tuple[IntArray, IntArray]:
-    """Return all pairs of a position [deg] and an event within `half_arcsec` in RA and Dec.
+    """Return all pairs of a position [deg] and an event within `half_arcsec` of it in RA and Dec, as two arrays.
 
-    Some pairs that are farther apart are returned, too.
+    Some pairs that are farther apart are also returned.
     """
     half = half_arcsec / 3600.0
     width = half / np.cos(np.radians(np.minimum(np.abs(dec) + half, 89.0)))
@@ -181,7 +188,7 @@ def events_in_boxes(
 
 
 def build_stamps(index: EventIndex, ra: FloatArray, dec: FloatArray, templates: Templates) -> Stamps:
-    """Return the counts in the templates' pixels around positions (relative right ascension, declination, deg)."""
+    """Return the count images around positions on the templates' pixels. `ra` is relative, both are in deg."""
     pixels, size = len(templates.x), len(templates.pixel_of)
     codes, events = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for begin in range(0, len(ra), BLOCK):
@@ -205,7 +212,7 @@ def build_stamps(index: EventIndex, ra: FloatArray, dec: FloatArray, templates: 
 
 
 def photons_of(index: EventIndex, src_id: NDArray[np.integer]) -> IntArray:
-    """Return the number of photons in the detection band that each source in `src_id` sent, (source,)."""
+    """Return the number of photons in the detection band from each source in `src_id`, (source,)."""
     label, photons = np.unique(index.src_id, return_counts=True)
     place = np.minimum(np.searchsorted(label, src_id), max(len(label) - 1, 0))
     return np.where(label[place] == src_id, photons[place], 0) if len(label) else np.zeros(len(src_id), np.int64)
@@ -222,8 +229,8 @@ def source_counts(
 ) -> Float32Array:
     """Return the expected counts that sources add to each entry (pixel with counts) of `stamps`, shape (entry,).
 
-    All other arrays have the shape (pair,). A pair is a stamp (its number) and a source near it (its relative RA and
-    Dec in deg, its model and its counts).
+    All other arrays have the shape (pair,). A pair is a stamp and a source near it. `stamp` is the number of the stamp.
+    `ra` (relative, deg), `dec` (deg), `model` and `counts` belong to the source.
     """
     x, y = offsets(ra, dec, stamps.ra[stamp], stamps.dec[stamp])
     pair, entry = ranges(stamps.first[stamp], stamps.first[stamp + 1])
