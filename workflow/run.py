@@ -93,7 +93,7 @@ def opened(lock: Path) -> TextIO:
     for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):  # another user's may be locked, but not written
         try:
             number = os.open(lock, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-            return os.fdopen(number, "r" if flags == os.O_RDONLY else "r+")
+            return os.fdopen(number, "r" if flags == os.O_RDONLY else "r+", errors="replace")
         except OSError as error:
             why = error.strerror
     raise InputError(f"{lock}: can't be opened ({why}). Remove it, then the same command goes on.")

@@ -132,6 +132,11 @@ def test_the_log_is_an_output_like_the_others(inputs, experiment):
     assert (experiment / "e.log").read_text() == "e.fits"
 
 
+def test_a_link_to_itself_counts_as_no_file(tmp_path):
+    (tmp_path / "a.fits").symlink_to("a.fits")
+    application.check_outputs([tmp_path / "a.fits"], False, [tmp_path / "b.fits"])
+
+
 def test_the_ensemble_is_never_overwritten(inputs, experiment):
     with pytest.raises(InputError, match=r"ensemble\.nc: is an input, and would be overwritten"):
         masses(inputs, experiment, "ensemble.fits", overwrite=True)

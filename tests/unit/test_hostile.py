@@ -141,7 +141,12 @@ FOUND = (
     *("table-slow_text[arrays in few bytes]", "table-slow_text[deep model]"),
     *("plan-plan_elsewhere[/]", "plan-plan_special[pipe]", "plan-plan_benchmark[empty]", "plan-plan_area[zero]"),
     *("show-card_hdus[image]", "show-card_hdus[infinite]", "show-card_data[step 1e-09]", "show-card_data[quantity]"),
-    *("show-card_texts[$\\frac$]", "show-card_types[NAME]", "show-card_numbers[LOGM500_Q50 3e38]"),
+    *(
+        "show-card_texts[$\\frac$]",
+        "show-card_types[NAME]",
+        "show-card_numbers[LOGM500_Q50 3e38]",
+        "show-card_numbers[R500C_ARCMIN 3e38]",
+    ),
 )
 
 

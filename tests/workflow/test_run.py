@@ -209,8 +209,8 @@ def test_a_lock_that_is_a_link_or_another_users_is_a_sentence(run, tmp_path, mon
 
 def test_what_a_neighbour_wrote_into_the_lock_is_not_believed(run, tmp_path, capsys):
     lock = tmp_path / ".snakemake" / "clustermass.lock"
-    for content in ("1; rm -r ~ host", "\x1b[2J x", "12 a\x1b[2J\nb", "²  x"):
-        lock.write_text(content)
+    for content in ("1; rm -r ~ host", "\x1b[2J x", "12 a\x1b[2J\nb", "²  x", b"\xff\xfe"):
+        lock.write_bytes(content if isinstance(content, bytes) else content.encode())
         with lock.open("a+") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             assert run.main(["--cores", "1"]) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -197,9 +198,9 @@ def _masses(
 
 def check_outputs(paths: Sequence[Path], overwrite: bool, inputs: Sequence[Path] = ()) -> None:
     """Raise InputError if a file to write is also an input, is a folder, or exists while `overwrite` is False."""
-    used = {path.resolve() for path in inputs}
+    used = {os.path.realpath(path) for path in inputs}  # `Path.resolve` fails for a link to itself
     for path in paths:
-        if path.resolve() in used:
+        if os.path.realpath(path) in used:
             raise InputError(f"{path}: is an input, and would be overwritten. Name another output.")
         if path.is_dir():
             raise InputError(f"{path}: is a folder. Name a file in it.")

@@ -98,7 +98,9 @@ def draw_card(field: FieldCards, row: int) -> Figure:
 
 
 def _draw_image(axes: Axes, field: FieldCards, row: int) -> None:
-    half, seen, r500 = field.half_arcsec, float(field.data["seen_arcsec"][row]), 60 * field.row(row)["R500C_ARCMIN"]
+    half = field.half_arcsec
+    # Matplotlib would draw each dash of a huge circle, outside the picture, too
+    seen, r500 = np.clip([field.data["seen_arcsec"][row], 60 * field.columns["R500C_ARCMIN"][row]], -2 * half, 2 * half)
     image = pictures(field.data["colour_counts"], field.pixel_arcsec, [row])[0]
     axes.imshow(image, extent=(half, -half, -half, half), interpolation="bilinear")
     for kind, marker in (("point-like", "s"), ("extended", "D")):

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.coordinates import SkyCoord
+from astropy.coordinates import ConvertError, SkyCoord
 from astropy.table import Column, MaskedColumn, Table
-from astropy.units import Quantity
+from astropy.units import Quantity, UnitsError
 
 from clustermass.errors import InputError
 from clustermass.io.files import reason
@@ -58,7 +58,7 @@ def _icrs(cells: SkyCoord, what: str) -> Any:
     """Return the ICRS longitude and latitude of sky coordinates; InputError if their frame lacks what that takes."""
     try:
         return cells.icrs.spherical
-    except UNREADABLE as error:
+    except (*UNREADABLE, ConvertError, UnitsError) as error:
         why = f"its frame {cells.frame.name} can't be converted to ICRS ({reason(error)})"
         raise InputError(f"{what}: {why}. Give RA and DEC in ICRS.") from error
 
