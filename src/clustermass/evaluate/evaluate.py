@@ -19,7 +19,8 @@ from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import check_finite, read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
 
-#: bins of metrics.json: key, variable that is binned, edges (masses are log10(M500c / Msun), counts are ML_CTS)
+#: bins of metrics.json. Each entry holds the key, the variable that is binned, and the edges. Masses are
+#: log10(M500c / Msun), counts are ML_CTS.
 BINS = (
     ("by_mass_bin", "log10_m500c", (13.0, 13.5, 14.0, 14.5, 15.0, 15.5)),
     ("by_predicted_mass_bin", "mu", (-np.inf, 13.5, 14.0, 14.5, np.inf)),
@@ -48,23 +49,26 @@ def evaluate(
     split: Path | None = None,
     ood: Path | None = None,
 ) -> None:
-    """Compare an ensemble's predictions with the true masses and with the baselines, on the same clusters.
+    """Compare predicted with true masses, for an ensemble and the baselines; write `metrics` and `predictions`.
 
-    Reads `ensemble.nc` and `baselines.nc` of one sky, and the experiment's `calibration.json`. The bootstrap draws
-    whole groups of clusters, `resamplings` times. Groups are those of the file `split` if it is given, else those of
-    `baselines` if it has them; else each cluster is a group of its own.
+    `ensemble` and `baselines` are `ensemble.nc` and `baselines.nc` of the same clusters, and `calibration` is the
+    experiment's `calibration.json`. The bootstrap draws whole groups of clusters, `resamplings` times. The groups are
+    read from the file `split` if it is given, otherwise from `baselines`. If neither holds groups, each cluster is a
+    group of its own.
 
-    Writes `predictions` (see `calibrated_predictions`) and `metrics`. The file `metrics` holds the numbers of clusters
-    and the scores of the ensemble on the subsets `test`, `val` and `train`. Its other blocks are about the test set:
+    `calibrated_predictions` describes the file `predictions`. The file `metrics` holds the numbers of clusters and the
+    scores of the ensemble on the subsets `test`, `val` and `train`. Its other blocks are about the test set:
 
     - `high_likelihood`: scores of the clusters whose DET_LIKE and EXT_LIKE are both above 60
-    - `calibration`: see `_calibration`; `ensemble`: scores of the single members
-    - `baselines`: scores of each baseline; `ratios`: the ensemble's scatter divided by that of each baseline
-    - `baselines_left_out`: the reason for each baseline that couldn't be computed
-    - `domain`: the summary of `ood`, a file of `score_ood` for the same clusters, if it is given
+    - `calibration`: the scores that `_calibration` returns
+    - `ensemble`: scores of the single members
+    - `baselines`: scores of each baseline
+    - `ratios`: the scatter of the ensemble divided by the scatter of each baseline
+    - `baselines_left_out`: for each baseline that couldn't be computed, the reason
+    - `domain`: the result of `summarise_ood`, only if its file `ood` for these clusters is given
 
-    Scores of fewer than three clusters are null. InputError if a file is missing or damaged or lacks a variable, files
-    hold different clusters, or a prediction isn't finite.
+    Scores of fewer than three clusters are null. InputError if a file is missing, damaged or lacks a variable, if the
+    files hold different clusters, or if a prediction isn't finite.
     """
     table, others = _joined(ensemble, baselines)
     calibrated = read_calibration(calibration)
@@ -105,7 +109,7 @@ def _content(comparison: Comparison) -> Json:
 
 
 def _joined(ensemble: Path, baselines: Path) -> tuple[xr.Dataset, xr.Dataset]:
-    """Return the contents of both files, with the baselines' clusters in the order of the ensemble's."""
+    """Return the contents of both files. The clusters of `baselines` are brought into the order of `ensemble`."""
     table = read_netcdf(ensemble, (*KEPT, "member_mu", "member_sigma", "det_like", "ext_like"))
     others = read_netcdf(baselines, ("mu", "split"))
     ids, other_ids = table["cluster"].values.astype(str), others["cluster"].values.astype(str)
@@ -130,12 +134,15 @@ def _residuals(table: xr.Dataset, others: xr.Dataset, split: Path | None) -> Res
 
 
 def calibrated_predictions(table: xr.Dataset, calibration: Calibration) -> xr.Dataset:
-    """Return the calibrated predictions of the clusters in `table`, the content of an `ensemble.nc`.
+    """Return the calibrated predictions of the clusters in `table`, which is the content of an `ensemble.nc`.
 
-    Masses are log10(M500c / Msun). The result has the variables `KEPT`. `sigma_calibrated` is the recalibrated standard
-    deviation. `quantile` (probability, cluster) holds quantiles of the recalibrated mixture of the members' Gaussians,
-    and `pit` is the cumulative probability of this mixture at the true mass. `conformal_low` and `conformal_high`
-    (level in percent, cluster) are the ends of the conformal intervals, NaN if there were too few validation clusters.
+    Masses are log10(M500c / Msun). The result holds the variables `KEPT` of `table`, and these:
+
+    - `sigma_calibrated` (cluster,): the recalibrated standard deviation in dex
+    - `quantile` (probability, cluster): quantiles of the recalibrated mixture of the members' Gaussians
+    - `pit` (cluster,): the cumulative probability of this mixture at the true mass
+    - `conformal_low` and `conformal_high` (level, cluster): the ends of the conformal intervals at each level in
+      percent, NaN if there were too few validation clusters
     """
     mu, sigma = calibration.recalibration.components(table["member_mu"].values, table["member_sigma"].values)
     centre, width = table["mu"].values, table["sigma"].values
@@ -155,7 +162,7 @@ def calibrated_predictions(table: xr.Dataset, calibration: Calibration) -> xr.Da
 
 
 def _compare(table: xr.Dataset, residuals: Residuals, resamplings: int, seed: int, where: str) -> Comparison:
-    """Return scores of a subset: of all its clusters, in each bin of `BINS`, and with and without a neighbour."""
+    """Return scores of the clusters of a subset: all, those in each bin, those with and those without a neighbour."""
     comparison, sigma = compare(residuals, resamplings, seed, where), table["sigma_calibrated"].values.astype(float)
     network = comparison.network
     network |= {"n_groups": int(np.unique(residuals.group).size), **scores_with_sigma(residuals.network, sigma)}
@@ -169,7 +176,11 @@ def _compare(table: xr.Dataset, residuals: Residuals, resamplings: int, seed: in
 
 
 def _calibration(test: xr.Dataset, applied: Calibration) -> Json:
-    """Return calibration scores of recalibrated sigma (also in bins), raw sigma, mixture and conformal intervals."""
+    """Return how well the uncertainties of the test clusters are calibrated.
+
+    The scores are of the recalibrated sigma (also in the bins of `BINS`), of the raw sigma, of the recalibrated mixture
+    of the members' Gaussians, and of the conformal intervals.
+    """
     names = ("mu", "sigma", "sigma_calibrated", "log10_m500c")
     mu, raw, sigma, truth = (test[name].values.astype(float) for name in names)
     in_bins = {
@@ -187,10 +198,11 @@ def _calibration(test: xr.Dataset, applied: Calibration) -> Json:
 
 
 def conformal_coverage(predicted: xr.Dataset) -> dict[str, Json]:
-    """Return the coverage of the conformal intervals: the share of true masses inside, by level ("68", in percent).
+    """Return a dict from the level of the conformal intervals, such as "68" (percent), to their measured coverage.
 
-    Each level has `coverage`, its binomial 68 % interval `coverage_ci68`, and `mean_half_width_dex`. All three are None
-    if there are no intervals or fewer than three clusters.
+    Each entry holds `coverage`, the share of true masses inside the intervals, its binomial 68 % interval
+    `coverage_ci68`, and `mean_half_width_dex`. All three are None if there are no intervals at this level, or fewer
+    than three clusters.
     """
     truth, scores = predicted["log10_m500c"].values, dict[str, Json]()
     for level in predicted["level"].values.tolist():
@@ -212,12 +224,13 @@ def _ensemble(test: xr.Dataset) -> Json:
 
 
 def summarise_ood(scores: Path) -> Json:
-    """Return a summary of the out-of-distribution scores of test clusters, which are in a file of `score_ood`.
+    """Return a summary of out-of-distribution scores of test clusters. `score_ood` wrote the file `scores`.
 
-    It holds the nominal `false_alarm_rate`, and the numbers `n` of test clusters and `n_validation` of validation
-    clusters. `flagged` is the share of flagged clusters, and `flagged_ci68` its 68 % interval; both are None without
-    clusters. `why` holds the number of flagged clusters by their most unusual quantity. `sample_p` is the p-value of
-    the whole sample.
+    `false_alarm_rate` is the nominal one. `n` is the number of test clusters, and `n_validation` that of validation
+    clusters. `flagged` is the share of flagged test clusters, and `flagged_ci68` its 68 % interval; both are None if
+    there are no test clusters. `why` maps the name of a quantity to the number of flagged clusters in which this
+    quantity is the most unusual one. `sample_p` is the p-value of the whole sample (see
+    `out_of_distribution.sample_p`).
     """
     table = read_netcdf(scores, ("ood_p", "ood_why", "flag_ood"))
     number = int(table.attrs["n_validation"])

@@ -17,7 +17,7 @@ CENTRAL_68 = (15.865525393145708, 84.13447460685429)
 
 
 class Residuals(NamedTuple):
-    """Residuals (dex) of the network and of each baseline, and the group of each cluster; arrays are (cluster,)."""
+    """Residuals in dex of the network and of each baseline, and the groups of clusters; all arrays are (cluster,)."""
 
     network: FloatArray
     baselines: Mapping[str, FloatArray]
@@ -30,7 +30,10 @@ class Residuals(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Scores of the network and of each baseline, and the ratios of their scatters, `network_over_<baseline>`."""
+    """Scores of the network and of each baseline, and the ratios of their scatters.
+
+    The key `network_over_<baseline>` of a ratio stands for the network's scatter divided by the baseline's.
+    """
 
     network: Json
     baselines: dict[str, Json]
@@ -40,9 +43,9 @@ class Comparison(NamedTuple):
 def residual_scores(residual: FloatArray) -> Json:
     """Return the scores of residuals (cluster,) in dex.
 
-    `n` is the number of clusters, `bias_dex` the mean, and `scatter_dex` the standard deviation about the mean (with n,
-    not n - 1). `scatter_ln_percent` is the scatter in percent of the mass, and `rms_dex` the root mean square. All but
-    `n` are None for fewer than three clusters.
+    `n` is the number of clusters, `bias_dex` the mean, and `scatter_dex` the standard deviation about the mean (the
+    mean square deviation has the divisor n, not n - 1). `scatter_ln_percent` is the scatter in percent of the mass, and
+    `rms_dex` the root mean square. All scores except `n` are None for fewer than three clusters.
     """
     if residual.size < MIN_CLUSTERS:
         names = ("n", "scatter_dex", "scatter_ln_percent", "bias_dex", "rms_dex")
@@ -53,14 +56,15 @@ def residual_scores(residual: FloatArray) -> Json:
 
 
 def scores_with_sigma(residual: FloatArray, sigma: FloatArray) -> Json:
-    """Return `residual_scores` and `mean_sigma_dex`, the mean predicted sigma (None for fewer than three clusters)."""
+    """Return `residual_scores`, and the mean sigma as `mean_sigma_dex` (None for fewer than three clusters)."""
     return residual_scores(residual) | {"mean_sigma_dex": float(sigma.mean()) if sigma.size >= MIN_CLUSTERS else None}
 
 
 def by_bin(values: FloatArray, edges: Sequence[float], scores: Callable[..., Json], *columns: FloatArray) -> list[Json]:
-    """Return the scores of the clusters in each bin [low, high) of `values` (cluster,), with the bin's edges.
+    """Return a list with the edges of each bin [low, high) of `values` (cluster,), and the scores of its clusters.
 
-    The function `scores` gets the `columns`, (cluster,) each, of the clusters in a bin. Infinite edges become None.
+    For each bin, the function `scores` gets those entries of `columns` (each (cluster,)) that belong to the clusters
+    in the bin. Infinite edges become None.
     """
     rows = []
     for low, high in pairwise(edges):
@@ -73,9 +77,10 @@ def by_bin(values: FloatArray, edges: Sequence[float], scores: Callable[..., Jso
 def sigma_ratio(member_sigma: FloatArray, ensemble_sigma: FloatArray) -> dict[str, float]:
     """Return mean and standard deviations of the ratio of a member's sigma to the ensemble's sigma.
 
-    Takes the members' sigma (member, cluster) and the ensemble's (cluster,). `mean` and `std` are over all members and
-    clusters; `std_of_members` is the standard deviation of the members' mean ratios. Krippendorf et al. (2023, end of
-    section 4) state 0.951 +- 0.039, where 0.039 could be either of the two standard deviations.
+    The shape of `member_sigma` is (member, cluster), that of `ensemble_sigma` is (cluster,). `mean` and `std` are the
+    mean and the standard deviation of the ratios of all members and clusters. `std_of_members` is the standard
+    deviation of the members' mean ratios. Krippendorf et al. (2023, end of section 4) state 0.951 +- 0.039, where 0.039
+    could be either of the two standard deviations.
     """
     ratio = member_sigma / ensemble_sigma
     of_members = float(ratio.mean(axis=1).std())
@@ -83,11 +88,12 @@ def sigma_ratio(member_sigma: FloatArray, ensemble_sigma: FloatArray) -> dict[st
 
 
 def compare(residuals: Residuals, resamplings: int, seed: int, where: str) -> Comparison:
-    """Return the scores of network and baselines on the same clusters, with intervals of a paired bootstrap of groups.
+    """Return the scores of network and baselines on the same clusters, with 68 % intervals of a bootstrap of groups.
 
-    `where`, a name of these clusters, is part of the random numbers' seed. All scores get the intervals
-    `scatter_dex_ci68` and `bias_dex_ci68`; each ratio is {value, ci68}. For fewer than three clusters, scores, ratios
-    and intervals are None.
+    The bootstrap is paired: network and baselines are compared on the same draws. `where` is a name of these clusters,
+    which becomes part of the random seed. The scores of each predictor include the intervals `scatter_dex_ci68` and
+    `bias_dex_ci68`. Each ratio has the form {value, ci68}. Scores, ratios and intervals are None for fewer than three
+    clusters.
     """
     rows = [residuals.network, *residuals.baselines.values()]
     ends: list[tuple[list[float] | None, list[float] | None]] = [(None, None)] * len(rows)
@@ -114,9 +120,10 @@ def resampled_moments(
 ) -> tuple[FloatArray, FloatArray]:
     """Return mean and scatter of the residuals of every predictor in every resampling of a paired bootstrap.
 
-    Takes residuals (predictor, cluster) and the clusters' groups (cluster,). Each resampling draws n of the n groups
-    with replacement, so that clusters that share a halo or photons are drawn together. All predictors have the same
-    draws. Mean and scatter (standard deviation about the mean) are float64 (predictor, resampling), in dex.
+    The shape of `residuals` is (predictor, cluster), that of `group` is (cluster,). Each resampling draws n of the n
+    groups with replacement, so that clusters that share a halo or photons are drawn together. All predictors get the
+    same draws. Mean and scatter (the standard deviation about the mean) are in dex, float64 with shape (predictor,
+    resampling).
     """
     _, row = np.unique(np.asarray(group), return_inverse=True)
     groups = int(row.max()) + 1
@@ -136,13 +143,17 @@ def resampled_moments(
 
 
 def interval68(values: FloatArray) -> list[float] | None:
-    """Return the ends of the interval that holds the central 68.27 % of the finite `values`; None if none is finite."""
+    """Return the ends of the interval with the central 68.27 % of the finite `values`; None if no value is finite."""
     finite = values[np.isfinite(values)]
     return [float(edge) for edge in np.percentile(finite, CENTRAL_68)] if finite.size else None
 
 
 def paired_ratios(scatter: FloatArray, names: Sequence[str]) -> dict[str, list[float] | None]:
-    """Return 68 % intervals of row 0 of `scatter` (predictor, resampling) over each other row, by the rows' `names`."""
+    """Return a dict from each of `names` to the 68 % interval of a ratio of scatters; None if no ratio is finite.
+
+    The shape of `scatter` is (predictor, resampling). The ratio is row 0 divided by the row of that name. `names` are
+    the names of all rows after row 0.
+    """
     return {
         name: interval68(np.divide(scatter[0], row, out=np.full_like(row, np.nan), where=row > 0))
         for name, row in zip(names, scatter[1:], strict=True)

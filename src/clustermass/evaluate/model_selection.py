@@ -1,7 +1,7 @@
-"""Comparisons of ensembles: different networks and recipes (`search.json`, `search.md`), and numbers of members.
+"""Comparisons of ensembles with different networks and recipes, or with different numbers of members.
 
-Networks and recipes are compared on the validation clusters alone. Ensembles of the first 1, 2, 5, ... members of an
-experiment are compared on the test clusters (`members_curve.json`).
+Networks and recipes are compared on the validation clusters alone (`search.json`, `search.md`). Ensembles of the first
+1, 2, 5, ... members of an experiment are compared on the test clusters (`members_curve.json`).
 """
 
 from __future__ import annotations
@@ -59,16 +59,19 @@ def search(
 ) -> dict[str, Any]:
     """Compare candidate experiments on the same validation clusters; write `search.json` and return its content.
 
-    `candidates` holds the file `ensemble.nc` of each candidate, and `split` is the split of their sky. `settings` are
-    `preprocessing`, `network` and `recipe` of each candidate, and all else in which candidates differ. Images have
-    `bands` energy bands unless the preprocessing joins bands. Test clusters have no influence on the output, not even
-    through a hash.
+    `candidates` maps the name of each candidate to its file `ensemble.nc`. `split` is the file of the subsets of their
+    sky. `settings` maps the name of each candidate to its `preprocessing`, `network` and `recipe`, and to everything
+    else in which candidates differ. Images have `bands` energy bands unless the preprocessing joins bands. The test
+    clusters influence nothing in the output; not even a hash depends on them.
 
-    The output holds the numbers `n_val` and `n_groups` of validation clusters and their groups, and the names `first`,
-    `best` and `ranking` (by negative log-likelihood). For each candidate, `candidates` holds the measures of `compare`,
-    the numbers `members`, `n_train` and `parameters` (of one network), and the `departures` from the first candidate's
-    settings. InputError if a file is missing or damaged or lacks a variable, a prediction isn't finite, or validation
-    clusters are too few or differ.
+    The output holds the number of validation clusters `n_val`, the number of their groups `n_groups`, and the names of
+    the `first` and the `best` candidate. `ranking` is the list of all names by increasing negative log-likelihood.
+    `candidates` has an entry for each candidate. It holds the measures that `compare` returns, the numbers of networks
+    (`members`), of training clusters (`n_train`) and of `parameters` of one network, and the `departures` from the
+    settings of the first candidate.
+
+    InputError if a file is missing, damaged or lacks a variable, if a prediction isn't finite, if there are fewer than
+    three validation clusters, or if the candidates have different ones.
     """
     tables = {name: validation_clusters(path, split) for name, path in candidates.items()}
     _check(tables, candidates)
@@ -102,12 +105,12 @@ def search(
 
 
 def compare(tables: Mapping[str, xr.Dataset], resamplings: int, seed: int) -> dict[str, dict[str, Measure]]:
-    """Return measures of ensembles on the same clusters, with intervals of a paired bootstrap of whole groups.
+    """Return measures of several ensembles on the same clusters, with intervals of a paired bootstrap of whole groups.
 
-    `tables` hold `mu`, `sigma`, `log10_m500c` and `group`, (cluster,) each, of every ensemble. The measures of an
-    ensemble are `nll`, `nll_above_best`, `scatter_dex`, `residual_std_over_mean_sigma` and `bias_dex`, each as {value,
-    ci68}. `nll` is the mean of -ln p(true mass), where p is the ensemble's Gaussian density per dex. `nll_above_best`
-    is the difference from the best `nll`.
+    `tables` maps the name of each ensemble to its `mu`, `sigma`, `log10_m500c` and `group`, whose shape is (cluster,).
+    The result maps each name to the measures `nll`, `nll_above_best`, `scatter_dex`, `residual_std_over_mean_sigma` and
+    `bias_dex`. Each measure has the form {value, ci68}. `nll` is the mean of -ln p(true mass), where p is the
+    ensemble's Gaussian density per dex. `nll_above_best` is `nll` minus the smallest `nll` of all ensembles.
     """
     mu, sigma, truth = (
         np.stack([table[name].values.astype(float) for table in tables.values()])
@@ -138,7 +141,10 @@ def compare(tables: Mapping[str, xr.Dataset], resamplings: int, seed: int) -> di
 
 
 def departures(first: Mapping[str, object], other: Mapping[str, object]) -> dict[str, object]:
-    """Return the settings of `other` that differ from those of `first`, by dotted key; None if `other` lacks a key."""
+    """Return a dict of the settings of `other` that differ from those of `first`.
+
+    The keys are dotted, such as `recipe.epochs`. The value of a key that `other` lacks is None.
+    """
     here, there = _flat(first), _flat(other)
     return {key: there.get(key) for key in sorted({*here, *there}) if here.get(key) != there.get(key)}
 
@@ -183,7 +189,8 @@ Training: seconds of all training jobs so far on the machine that they ran on, f
 def write_search_page(content: Mapping[str, Any], run: str, training_s: Mapping[str, float | None], page: Path) -> None:
     """Write the content of `search.json` as a Markdown table, with the best candidate first.
 
-    `training_s` holds the seconds of each candidate's training, None = unknown; they differ from run to run.
+    `training_s` maps the name of each candidate to the seconds of its training (None = unknown). These times differ
+    from run to run.
     """
     rows = [_row(name, content, training_s[name]) for name in content["ranking"]]
     lines = [rows[0].keys(), ["---"] * len(rows[0]), *(row.values() for row in rows)]
@@ -194,7 +201,7 @@ def write_search_page(content: Mapping[str, Any], run: str, training_s: Mapping[
 
 
 def training_seconds(benchmarks: Path) -> float | None:
-    """Return the sum of the seconds of all training jobs whose benchmark files are in a folder; None without files."""
+    """Return the total seconds of the training jobs whose benchmark files are in a folder; None if there are none."""
     seconds = []
     for path in benchmarks.glob("train_member*.tsv"):
         with path.open(encoding="utf-8", newline="") as stream:
@@ -203,7 +210,7 @@ def training_seconds(benchmarks: Path) -> float | None:
 
 
 def _row(name: str, content: Mapping[str, Any], seconds: float | None) -> dict[str, str]:
-    """Return the cells of a candidate's row in the table of `write_search_page`, by column heading."""
+    """Return a candidate's row of the table of `write_search_page`, as a dict from column heading to cell."""
     scores = content["candidates"][name]
     changes = {key.split(".", 1)[-1]: value for key, value in scores["departures"].items()}
     changed = ", ".join(f"{key} {'none' if value is None else value}" for key, value in changes.items())
@@ -238,13 +245,13 @@ SIZES = (1, 2, 5, 10, 20, 30)
 
 
 def members_curve(members: Sequence[Path], split: Path, output: Path, resamplings: int, seed: int) -> None:
-    """Write measures of ensembles of the first 1, 2, 5, ... members on the test clusters, as JSON.
+    """Compare ensembles of the first 1, 2, 5, ... members on the test clusters; write the measures as JSON.
 
-    `members` are the files `members/{member}.nc` in order, `split` is the split of their sky. Sigma isn't recalibrated.
-    The output holds the numbers `n_test` and `n_groups` of test clusters and their groups. For each number of members,
-    `sizes` holds the measures of `compare`, and `member_over_ensemble_sigma` (see `sigma_ratio`). `alone` holds mean
-    and standard deviation of `scatter_dex` and `nll` over the single members. InputError in the same cases as for
-    `read_members`, and if there are fewer than three test clusters.
+    `members` are the files `members/{member}.nc` in order. `split` is the file of the subsets of their sky. Sigma isn't
+    recalibrated. The output holds the number of test clusters `n_test` and the number of their groups `n_groups`.
+    `sizes` maps each number of members to the measures that `compare` returns, and to `member_over_ensemble_sigma` (see
+    `sigma_ratio`). `alone` holds the mean and the standard deviation of the single members' `scatter_dex` and `nll`.
+    InputError in the cases of `read_members`, and if there are fewer than three test clusters.
     """
     table = read_members(members)
     table = table.isel(cluster=table["split"].values.astype(str) == "test")
