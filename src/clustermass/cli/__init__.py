@@ -50,7 +50,7 @@ def _failed(message: str, status: int) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Parser whose messages hold no control characters: an argument may be the name of somebody else's file."""
+    """Parser that prints no control characters, since its messages may quote file names chosen by somebody else."""
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and the message, and exit with status 2."""

@@ -9,10 +9,11 @@ Options = Mapping[str, Any]
 
 
 class Command(NamedTuple):
-    """A command: its function, the texts of its help, and its arguments by the title of their group and their names.
+    """A command: its function, the texts of its help, and its arguments.
 
-    The function gets the arguments by name. It imports what takes long only when it is called, and returns the exit
-    status (None = 0).
+    `arguments` is a dict from the title of each group of arguments to a dict from their names to their options. The
+    function gets the arguments by name, and returns the exit status (None = 0). It imports slow modules only when it is
+    called.
     """
 
     name: str

@@ -27,7 +27,7 @@ def check_config(config: Sequence[Path], base: Path) -> None:
 
 
 def plan(config: Sequence[Path], directory: Path | None, cores: int | None) -> int:
-    """Print what a configuration would make anew; return the exit status."""
+    """Print which results a configuration would compute anew; return the exit status."""
     if not PLAN_SCRIPT.is_file():
         raise InputError(
             "plan needs the workflow, which isn't installed with the package. Get the repository, run `make "

@@ -19,7 +19,7 @@ LONGEST_S, HIGHEST_EV = 1e8, 10**6
 
 
 def masses(output: Path, column: Sequence[str], ensemble: Path | None, samp: bool, **field: Any) -> None:
-    """Write the mass catalogue of a field; without `ensemble`, by the released one."""
+    """Write the mass catalogue of a field, predicted by `ensemble` (None = the released ensemble)."""
     columns = column_map(column)
     if output.suffix != ".fits":
         raise InputError(f"--output {output}: must end in .fits; .vot, .ecsv, .nc and others are written beside it.")
@@ -44,7 +44,7 @@ def masses(output: Path, column: Sequence[str], ensemble: Path | None, samp: boo
 
 
 def column_map(pairs: Sequence[str]) -> dict[str, str]:
-    """Return the map from our column names to the user's in texts OURS=THEIRS."""
+    """Return a dict from our names of columns to the user's names, given `pairs` such as OURS=THEIRS."""
     for pair in pairs:
         if not all(pair.partition("=")):
             raise InputError(f"--column {pair}: write OURS=THEIRS, for instance Z=z_best.")

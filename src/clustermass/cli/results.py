@@ -17,7 +17,7 @@ def summary(run: Path) -> None:
 
 
 def verify(results: Path, inputs: Sequence[Path]) -> int:
-    """Print what differs from what the files state; return 1 if anything does."""
+    """Print which files differ from what the results state about them; return 1 if any file differs."""
     from clustermass.report.console import print_verification
     from clustermass.report.records import Files
     from clustermass.report.verify import verify
@@ -29,7 +29,7 @@ def verify(results: Path, inputs: Sequence[Path]) -> int:
 
 
 def trace(file: Path, inputs: Sequence[Path]) -> None:
-    """Print how a file came about."""
+    """Print how a file was made, from its provenance."""
     from clustermass.report.console import print_trace
     from clustermass.report.records import Files
 

@@ -7,7 +7,7 @@ from clustermass.io.log import printable
 
 
 def send(catalogue: Path, cluster: str | None = None) -> None:
-    """Send a mass catalogue and a position to the tools that are open."""
+    """Send a mass catalogue, and the position of `cluster` or of the field's middle, to open tools such as TOPCAT."""
     from clustermass.apply.send import send_catalogue
 
     for line in send_catalogue(catalogue, cluster):

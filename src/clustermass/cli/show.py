@@ -10,7 +10,7 @@ KINDS = (".png", ".svg", ".pdf")
 
 
 def show(cluster: str | None, field: Path, output: Path | None, overwrite: bool) -> None:
-    """Print the card of a cluster and draw it; without a cluster, list the strangest ones."""
+    """Print the numbers of a cluster and draw its picture; if `cluster` is None, list the most unusual clusters."""
     if output and output.suffix not in KINDS:
         raise InputError(f"--output {output}: must end in {', '.join(KINDS)}.")
     from clustermass.apply.field import check_outputs

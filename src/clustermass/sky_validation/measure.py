@@ -1,4 +1,4 @@
-"""Measure all realizations of a sky; table and figure are made from the small file that holds the measurements."""
+"""Measure all realizations of a sky. The table and the figure are made from the small file with the measurements."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,16 +19,16 @@ from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.provenance import provenance
 
-#: candidates are extended detections above both limits, as in eFEDS; those matched to a halo are selected
+#: A candidate has DET_LIKE and EXT_LIKE above these limits, as in eFEDS. A candidate that matches a halo is selected.
 DET_LIKE_MIN, EXT_LIKE_MIN = 5.0, 6.0
-#: erg/s/cm2, 0.5-2 keV: limits of the cumulative numbers of clusters
+#: limiting fluxes of the cumulative numbers of clusters, in erg/s/cm2 at 0.5-2 keV
 FLUX = np.array(
     [*(float(f"{digits}e{power}") for power in (-15, -14, -13) for digits in (1, 1.5, 2, 3, 4, 5, 7)), 1e-12]
 )[2:]
-RATE = np.logspace(-2.5, 0.0, 26)  #: count/s, 0.2-2.3 keV: limits of the cumulative numbers of point sources
-BAND_EV = (200.0, 2300.0)  #: eV: the band of all ML_ columns
+RATE = np.logspace(-2.5, 0.0, 26)  #: limiting rates of the cumulative numbers of point sources, count/s at 0.2-2.3 keV
+BAND_EV = (200.0, 2300.0)  #: energy band of all ML_ columns, in eV
 _MEASURED = ("DET_LIKE", "EXT_LIKE", "EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG")
-#: columns of the truth -> variables of the candidates
+#: dict from columns of the truth table to variables of the candidates
 _TRUE = {"Z": "redshift", "LOG10_M500C": "log10_m500c", "L500": "l500", "FLUX": "flux_true"}
 _ARCMIN2_PER_DEG2 = 3600.0
 
@@ -77,10 +77,10 @@ class RealizationFiles(NamedTuple):
 def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
     """Return the measurements (`VARIABLES`) of all realizations of one sky.
 
-    Numbers of a field have the shape (realization,), cumulative numbers (realization, flux) or (realization, rate). The
-    properties of the extended candidates of all realizations are joined, (candidate,); `field` holds the number of each
-    candidate's realization. InputError if there is no realization, if they are of different skies, or if a file is
-    wrong (`measure_realization`).
+    A variable with one number for each realization has the shape (realization,). Cumulative numbers have the shape
+    (realization, flux) or (realization, rate). The properties of the extended candidates of all realizations are joined
+    to arrays of shape (candidate,), and `field` holds the number of each candidate's realization, from 0. InputError if
+    there is no realization, if the realizations are of different skies, or in the cases of `measure_realization`.
     """
     if not realizations:
         raise InputError("validation: no realization is given. Set realizations of the sky to 1 or more.")
@@ -104,8 +104,8 @@ def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
 def measure_realization(files: RealizationFiles) -> xr.Dataset:
     """Return the measurements (`VARIABLES`, except `field`) of one realization.
 
-    Haloes and area without exposure are left out. InputError if a file is missing or damaged or lacks a column, if a
-    value is not finite, or if files do not belong together.
+    Only pixels with exposure count for the area, and only haloes with exposure count as simulated haloes. InputError if
+    a file is missing, damaged or lacks a column, if a value is not finite, or if the files do not belong together.
     """
     catalogue, config_hash = _columns(files.catalogue, "CATALOGUE", ("ID_SRC", *_MEASURED))
     truth, _ = _columns(files.truth, "TRUTH", ("SRC_ID", "RA", "DEC", *_TRUE))
@@ -148,14 +148,15 @@ def measure_realization(files: RealizationFiles) -> xr.Dataset:
 
 
 def above(values: FloatArray, limits: FloatArray) -> FloatArray:
-    """Return the number of `values` that exceed each of `limits`, float64 (limit,)."""
+    """Return, for each of `limits`, how many of the `values` exceed it; float64 (limit,)."""
     return np.asarray(len(values) - np.searchsorted(np.sort(values), limits, side="right"), dtype=float)
 
 
 def solid_angle_deg2(shape: tuple[int, ...], wcs: WCS) -> FloatArray:
-    """Return the solid angle in deg2 of each pixel of an image in SIN projection, float64 (y, x); 0 off the sphere.
+    """Return the solid angle in deg2 of each pixel of an image in SIN projection, float64 (y, x).
 
-    At an angle t from the reference point, the solid angle of a pixel is its area in the plane divided by cos t.
+    At an angle t from the reference point, the solid angle of a pixel is its area in the plane of projection divided by
+    cos t. It is 0 for pixels that lie outside the projected sphere.
     """
     y, x = np.indices(shape, dtype=float)
     scale = np.asarray(wcs.pixel_scale_matrix)
@@ -169,7 +170,11 @@ def solid_angle_deg2(shape: tuple[int, ...], wcs: WCS) -> FloatArray:
 def _halo_rows(
     files: RealizationFiles, id_src: FloatArray, src_id: FloatArray, matches: Mapping[str, FloatArray]
 ) -> NDArray[np.int64]:
-    """Return each detection's row in the truth table, (detection,), -1 = no halo; InputError if a match has no row."""
+    """Return, for each detection, the row of its halo in the truth table (-1 = no halo), int64 (detection,).
+
+    Takes the `id_src` of all detections, the `src_id` of all haloes, and the columns of the table `matches`. InputError
+    if a match names an unknown detection or halo.
+    """
     detection, halo = find_rows(matches["ID_SRC"], id_src), find_rows(matches["SRC_ID"], src_id)
     if (lost := (detection < 0) | (halo < 0)).any():
         pair = f"ID_SRC {matches['ID_SRC'][lost][0]:.0f} or SRC_ID {matches['SRC_ID'][lost][0]:.0f}"
@@ -183,7 +188,10 @@ def _halo_rows(
 
 
 def _columns(path: Path, name: str, columns: tuple[str, ...]) -> tuple[dict[str, FloatArray], str]:
-    """Return `columns` of the table `name`, float64 (row,), and its CFGHASH; InputError if a value is not finite."""
+    """Return a dict of the `columns` of the table `name`, float64 (row,) each, and the table's CFGHASH.
+
+    InputError if a value is not finite.
+    """
     table = read_product(path, name, columns)
     values = {column: table.numbers(column) for column in columns}
     for column, cells in values.items():
@@ -198,7 +206,7 @@ def _check_positive(path: Path, values: FloatArray, name: str) -> None:
 
 
 def _count_events(path: Path) -> tuple[float, float]:
-    """Return the number of all events in a list, and of those within `BAND_EV`; the file is memory-mapped."""
+    """Return the number of all events in a list, and the number of events within `BAND_EV`."""
     with reading(path, "event list"), fits.open(path, memmap=True) as hdus:
         energy = np.asarray(hdus["EVENTS"].data["PI"])
         inside = (energy >= BAND_EV[0]) & (energy <= BAND_EV[1])
@@ -206,7 +214,10 @@ def _count_events(path: Path) -> tuple[float, float]:
 
 
 def write_measured(data: xr.Dataset, realizations: Sequence[RealizationFiles], path: Path) -> None:
-    """Write the result of `measure` as netCDF; its provenance names catalogues, truths, matches, but no event lists."""
+    """Write `data`, the result of `measure`, as netCDF.
+
+    Its provenance names the catalogues, truth tables and matches, but neither event lists nor exposure maps.
+    """
     inputs = [file for files in realizations for file in (files.catalogue, files.truth, files.matches)]
     sky = {"sky_config_hash": data.attrs["sky_config_hash"]}
     title = "Measurements on simulated fields, for their comparison with published numbers"

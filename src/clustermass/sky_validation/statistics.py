@@ -1,7 +1,7 @@
 """Published numbers (`published.yaml`), and the statistics of the simulated sky that are compared with them.
 
-Each statistic is a function of the measurements of `measure.measure`; the table in `published.yaml` names it. The
-redshift term q of the relations fitted here is log10((1 + z) / (1 + `pivot_z`)).
+Each statistic is a function whose argument `data` is the result of `measure.measure`. The table in `published.yaml`
+refers to the functions by name. The redshift term q of the relations fitted here is log10((1 + z) / (1 + `pivot_z`)).
 """
 
 from collections.abc import Callable
@@ -38,15 +38,15 @@ class Histogram(NamedTuple):
 
 
 class Running(NamedTuple):
-    """Published quantiles of one quantity in bins of another; arrays (bin,), except `edges`."""
+    """Published quantiles of one quantity y in bins of another quantity x; arrays are (bin,), except `edges`."""
 
     edges: FloatArray  # (bin + 1,), the last may be infinite
-    x: FloatArray  # median of the binned quantity
-    low: FloatArray  # 16, 50 and 84 % quantile of the other one
-    median: FloatArray
-    high: FloatArray
-    error: FloatArray  # standard error of the median
-    number: FloatArray  # members of the bin
+    x: FloatArray  # median of x
+    low: FloatArray  # 16 % quantile of y
+    median: FloatArray  # median of y
+    high: FloatArray  # 84 % quantile of y
+    error: FloatArray  # standard error of the median of y
+    number: FloatArray  # number of objects in the bin
 
 
 @cache
@@ -56,7 +56,7 @@ def published() -> dict[str, Any]:
 
 
 def published_number(name: str) -> PublishedNumber:
-    """Return the published number `name`; the error of a count is its square root."""
+    """Return the published number `name`. If it is a count, its error is the square root of the count."""
     entry = published()["numbers"][name]
     if "count" in entry:
         per = entry.get("per", 1.0)
@@ -65,7 +65,7 @@ def published_number(name: str) -> PublishedNumber:
 
 
 def published_quantile(name: str, percent: int) -> PublishedNumber:
-    """Return the published quantile `percent` of the quantity `name`; ValueError if it is not one of `PERCENT`."""
+    """Return the published quantile `percent` of the quantity `name`; ValueError if `percent` isn't in `PERCENT`."""
     entry = published()["quantiles"][name]
     value, error = entry["values"][PERCENT.index(percent)]
     return PublishedNumber(value, error, entry["source"])
@@ -81,7 +81,7 @@ def published_histogram(name: str) -> Histogram:
 
 
 def published_running(name: str) -> Running:
-    """Return the published quantiles `name` of one quantity in bins of another."""
+    """Return the published quantiles of one quantity in bins of another that `published.yaml` lists under `name`."""
     entry = published()["running"][name]
     return Running(np.array(entry["edges"], dtype=float), *np.array(entry["rows"], dtype=float).T)
 
@@ -95,18 +95,22 @@ def published_median_ext_like(span: str) -> PublishedNumber:
 
 
 def mass_relation() -> dict[str, float]:
-    """Return the coefficients of the count-rate relation of eFEDS masses, a block like `baselines.count_rate_efeds`."""
+    """Return the coefficients of the relation between count rate and eFEDS mass.
+
+    The keys are those of the block `baselines.count_rate_efeds` of the configuration.
+    """
     return dict(published()["mass_relation"])
 
 
 def with_error(
     statistic: Callable[..., float], data: xr.Dataset, others: list[xr.Dataset], *arguments: Any
 ) -> tuple[float, float | None]:
-    """Return `statistic` of all n realizations and its jackknife standard error.
+    """Return `statistic`, computed from the `data` of all n realizations, and its jackknife standard error.
 
-    The error is sqrt((n - 1) v). v is the mean square deviation of the statistic from its mean over `others`, the data
-    without each realization in turn. For a mean over realizations the error equals the sample standard deviation of
-    their values over sqrt(n). It is None for n = 1, or if the statistic of one of `others` is NaN.
+    `others` is the result of `leave_one_out`: n data sets, each without one realization. The error is sqrt((n - 1) v),
+    where v is the variance of the statistic over these data sets (with the divisor n). If the statistic is a mean over
+    realizations, this is the sample standard deviation of their values, divided by sqrt(n). The error is None if n = 1,
+    or if the statistic of one of `others` is NaN.
     """
     without = [statistic(other, *arguments) for other in others]
     error = float(np.sqrt((len(others) - 1) * np.var(without))) if others else np.nan
@@ -114,7 +118,7 @@ def with_error(
 
 
 def leave_one_out(data: xr.Dataset) -> list[xr.Dataset]:
-    """Return, for each realization, the data without it; an empty list for a single realization."""
+    """Return a list with, for each realization, the data without it; the list is empty for a single realization."""
     number, field = data.sizes["realization"], data["field"].values
     return [
         data.isel(realization=np.arange(number) != one, candidate=np.flatnonzero(field != one))
@@ -124,9 +128,10 @@ def leave_one_out(data: xr.Dataset) -> list[xr.Dataset]:
 
 
 def chosen(data: xr.Dataset, which: str) -> NDArray[np.bool_]:
-    """Return which candidates are in a class, bool (candidate,).
+    """Return whether each candidate is in the class `which`, bool (candidate,).
 
-    The class is `all`, `selected` (matched to a halo) or `bright` (selected, and both likelihoods above `BRIGHT`).
+    The class is `all`, `selected` (the candidates that match a halo) or `bright` (the selected ones whose DET_LIKE and
+    EXT_LIKE are above `BRIGHT`).
     """
     halo = np.isfinite(data["log10_m500c"].values)
     bright = (data["det_like"].values > BRIGHT) & (data["ext_like"].values > BRIGHT)
@@ -134,7 +139,7 @@ def chosen(data: xr.Dataset, which: str) -> NDArray[np.bool_]:
 
 
 def per_field(data: xr.Dataset, name: str) -> float:
-    """Return the mean of the variable `name` over the realizations (one field each)."""
+    """Return the mean of the variable `name` over the realizations. Each realization is one field."""
     return float(data[name].mean())
 
 
@@ -154,9 +159,9 @@ def density_above_rate(data: xr.Dataset, rate: float) -> float:
 
 
 def completeness(data: xr.Dataset, low: float, high: float | None = None) -> float:
-    """Return the selected share of the haloes with fluxes from `low` to `high` (None = no limit).
+    """Return which share of the haloes with fluxes from `low` to `high` (None = no limit) is selected.
 
-    Both limits must be fluxes that are tabulated in `data`.
+    Both limits must be fluxes that are tabulated in `data`. The result is NaN if there are no such haloes.
     """
     haloes, selected = (
         float(data[name].sel(flux=low).sum()) - (0.0 if high is None else float(data[name].sel(flux=high).sum()))
@@ -166,7 +171,7 @@ def completeness(data: xr.Dataset, low: float, high: float | None = None) -> flo
 
 
 def candidates_per_field(data: xr.Dataset, which: str) -> float:
-    """Return the mean number of candidates in a realization; `which` is their class as in `chosen`."""
+    """Return the mean number, per realization, of the candidates in the class `which` (see `chosen`)."""
     return float(chosen(data, which).sum() / data.sizes["realization"])
 
 
@@ -176,10 +181,11 @@ def spurious_share(data: xr.Dataset) -> float:
 
 
 def quantile(data: xr.Dataset, percent: float, name: str, which: str = "all") -> float:
-    """Return the quantile `percent` of a quantity over the candidates of a class (`chosen`); NaN without candidates.
+    """Return a quantile, in percent, of the quantity `name` for the candidates in the class `which` (see `chosen`).
 
-    The quantity `name` is a variable, or `background` (ML_BKG / ML_EXP, counts/arcmin2/ks), or `flux_over_rate` (true
-    flux inside R500c divided by ML_RATE, 1e-13 erg/cm2 per count).
+    The quantity is a variable of `data`, or one of two ratios. `background` is ML_BKG / ML_EXP in counts/arcmin2/ks.
+    `flux_over_rate` is the true flux inside R500c divided by ML_RATE, in 1e-13 erg/cm2 per count. The result is NaN if
+    the class is empty.
     """
     if name == "background":
         values = 1000 * data["ml_bkg"].values / data["ml_exp"].values
@@ -198,9 +204,10 @@ def median_ext_like(data: xr.Dataset, low: float, high: float) -> float:
 
 
 def mass_regression(data: xr.Dataset, term: int) -> float:
-    """Return a, b, c or d (`term` 0 to 3) of the fit log10 M500c = a + b log10(rate / pivot) + c q + d q^2.
+    """Return a coefficient of the relation log10 M500c = a + b log10(rate / pivot) + c q + d q^2.
 
-    It is fitted to the true masses and the ML_RATE of the selected clusters.
+    `term` is 0 for a, 1 for b, 2 for c, and 3 for d. The relation is fitted to the true masses, the ML_RATE and the
+    redshifts of the selected clusters. The result is NaN if there are fewer than five clusters.
     """
     rate, q, mass = _rate_and_mass(data)
     design = design_matrix(rate, q, q**2)
@@ -208,12 +215,15 @@ def mass_regression(data: xr.Dataset, term: int) -> float:
 
 
 def mass_offset(data: xr.Dataset) -> float:
-    """Return the mean over selected clusters of log10 M500c, true value minus that of the eFEDS count-rate relation."""
+    """Return the mean of `offsets_from_relation` over the selected clusters, in dex; NaN if there are none."""
     return _nan_if_none(offsets_from_relation(data), np.mean)
 
 
 def offsets_from_relation(data: xr.Dataset) -> FloatArray:
-    """Return log10 M500c, true value minus that of the eFEDS count-rate relation, (selected cluster,)."""
+    """Return the true log10 M500c of each selected cluster minus the value of the eFEDS count-rate relation, in dex.
+
+    The shape is (selected cluster,).
+    """
     selected = chosen(data, "selected")
     rate, z = data["ml_rate"].values[selected], data["redshift"].values[selected]
     return np.asarray(data["log10_m500c"].values[selected] - count_rate_relation(z, mass_relation()).log10_mass(rate))
@@ -232,7 +242,7 @@ def scatter_by_luminosity(data: xr.Dataset) -> float:
 
 
 def _rate_and_mass(data: xr.Dataset) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return log10(ML_RATE / pivot), the redshift term q and true log10 M500c of the selected clusters."""
+    """Return log10(ML_RATE / pivot), the redshift term q, and the true log10 M500c, each (selected cluster,)."""
     selected, relation = chosen(data, "selected"), mass_relation()
     rate = np.log10(data["ml_rate"].values[selected] / relation["pivot_rate"])
     q = redshift_term(data["redshift"].values[selected], relation["pivot_z"])

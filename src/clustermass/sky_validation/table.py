@@ -32,13 +32,13 @@ _HEAD = (
 
 
 class Row(NamedTuple):
-    """A row of the table: one statistic of the simulated sky and its published value."""
+    """A row of the table: a statistic of the simulated sky, and the published number that it is compared with."""
 
     key: str
     group: str
     name: str
     unit: str
-    statistic: tuple[Any, ...]  #: name of a function of `statistics`, and its arguments
+    statistic: tuple[Any, ...]  #: name of a function in `statistics`, and its arguments
     reference: PublishedNumber | None
     tolerance: tuple[float, float] | None  #: lowest and highest acceptable value; None = there is no demand
     demand: str  #: must, aim or reported
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
     @property
     def sigmas(self) -> float | None:
-        """Return the difference from the published number divided by both errors in quadrature; None without errors."""
+        """Return value minus published number, divided by the two errors added in quadrature; None without errors."""
         if self.reference is None or self.reference.error is None or self.error is None:
             return None
         both = math.hypot(self.reference.error, self.error)
@@ -60,12 +60,12 @@ class Row(NamedTuple):
 
 
 def tuned() -> dict[str, str]:
-    """Return the settings of the sky's configuration that were tuned, by the `key` of the row they were tuned for."""
+    """Return a dict from the `key` of a row to the settings of the sky's configuration that were tuned for it."""
     return {row: keys for keys, rows in statistics.published()["tuned"].items() for row in rows}
 
 
 def rows() -> list[Row]:
-    """Return the rows of the table without values, in the order in which they are printed."""
+    """Return the rows of the table in the order in which they are printed. Their values aren't computed yet."""
     groups = statistics.published()["table"]
     return [row for group in groups for entry in groups[group] for row in _rows(group, **entry)]
 
@@ -80,7 +80,10 @@ def _rows(
     percents: Sequence[int] = (),
     **limits: Any,
 ) -> Iterator[Row]:
-    """Yield the row of one entry of the table in `published.yaml`, or one row for each quantile in `percents`."""
+    """Yield the rows of one entry of the table in `published.yaml`: one for each of `percents`, or one if it is empty.
+
+    `percents` are quantiles in percent. `limits` are the last three arguments of `tolerance`.
+    """
     for percent in percents:
         words = name + (", median" if percent == 50 else f", {percent} % quantile")
         call, stated = (statistic[0], percent, *statistic[1:]), statistics.published_quantile(key, percent)
@@ -108,8 +111,9 @@ def tolerance(
 ) -> tuple[float, float] | None:
     """Return the lowest and the highest acceptable value of a row; None if there is no demand.
 
-    They are `allowed`, or lie at a relative or absolute distance from the published number `reference`. ValueError if
-    there is a demand without a range, or a range without a demand.
+    If `allowed` is given, it holds both values. Otherwise they lie on both sides of the published number `reference`,
+    at the distance `absolute` plus `relative` times this number. ValueError if there is a demand without a range, or a
+    range without a demand.
     """
     distance = absolute + (relative * abs(reference.value) if reference else 0.0)
     if (demand == "reported") is bool(distance or allowed):
@@ -120,7 +124,7 @@ def tolerance(
 
 
 def compare(data: xr.Dataset) -> list[Row]:
-    """Return the rows of the table with value and error, computed from the measurements `data`."""
+    """Return the rows of the table with values and errors, which are computed from the measurements `data`."""
     others, compared = statistics.leave_one_out(data), []
     for row in rows():
         name, *arguments = row.statistic
@@ -132,8 +136,9 @@ def compare(data: xr.Dataset) -> list[Row]:
 def validate(realizations: Sequence[RealizationFiles], table: Path, markdown: Path, measured: Path) -> dict[str, Any]:
     """Measure the realizations of a sky, compare them with published numbers, and write the results.
 
-    The table is written to `table` (JSON, also returned) and `markdown`, the data of the figure to `measured` (netCDF).
-    InputError if there is no realization, if they are of different skies, or if a file is missing or wrong.
+    The file `table` gets the table as JSON, and `markdown` gets it as a page for readers. The file `measured` (netCDF)
+    gets the measurements, from which the figure is drawn. Returns the content of `table`. InputError in the cases of
+    `measure`.
     """
     write_measured(measure(realizations), realizations, measured)
     data = read_netcdf(measured, VARIABLES)
@@ -165,7 +170,7 @@ def _demanded(compared: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def _plain(row: Row) -> dict[str, Any]:
-    """Return a row as plain values for JSON; what is unknown or not finite becomes None."""
+    """Return a row as plain values for JSON; unknown and infinite values and NaN become None."""
     return {
         **{name: getattr(row, name) for name in ("key", "group", "name", "unit")},
         "simulated": row.value if math.isfinite(row.value) else None,
@@ -217,7 +222,7 @@ def _cells(row: Row) -> str:
 
 
 def rounded(value: float, error: float | None) -> str:
-    """Return a value and its error as text, to two digits of the error; a value without error gets four digits."""
+    """Return a value and its error as text. The error has two significant digits; a value without error has four."""
     if not math.isfinite(value):
         return "none"
     if error is None or not math.isfinite(error) or error <= 0:
