@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 class Combined(NamedTuple):
-    """Prediction of an ensemble, float64 (cluster,): log10 M500c, its standard deviation sigma, both parts of sigma."""
+    """Prediction of an ensemble: log10(M500c / Msun), its sigma in dex, and two parts of sigma; float64 (cluster,)."""
 
     mu: np.ndarray
     sigma: np.ndarray
@@ -37,11 +37,11 @@ class Combined(NamedTuple):
 
 
 def combine(member_mu: np.ndarray, member_sigma: np.ndarray) -> Combined:
-    """Return the ensemble's prediction from the members' means and standard deviations (member, cluster) in dex.
+    """Return the ensemble's prediction, given the members' means and standard deviations (member, cluster) in dex.
 
-    It is the mean and standard deviation of the mixture of the members' Gaussians (Krippendorf et al. 2023, Eqs. 2 and
-    3): mu* = mean(mu_i) and sigma*^2 = mean(sigma_i^2 + mu_i^2) - mu*^2. The variance sigma*^2 is the sum of
-    sigma_aleatoric^2 = mean(sigma_i^2) and sigma_epistemic^2 = mean(mu_i^2) - mu*^2.
+    The prediction is the mean mu* and the standard deviation sigma* of the mixture of the members' Gaussians
+    (Krippendorf et al. 2023, Eqs. 2 and 3): mu* = mean(mu_i) and sigma*^2 = mean(sigma_i^2 + mu_i^2) - mu*^2. The
+    variance sigma*^2 is the sum of sigma_aleatoric^2 = mean(sigma_i^2) and sigma_epistemic^2 = mean(mu_i^2) - mu*^2.
     """
     mu = member_mu.mean(axis=0)
     aleatoric = (member_sigma**2).mean(axis=0)
@@ -59,10 +59,10 @@ def aggregate_ensemble(
 ) -> None:
     """Write `ensemble.nc`: the predictions of the ensemble and of its members, and `COLUMNS` of the clusters.
 
-    `members` and `weights` are the files of the members' predictions and weights, in the same order. `images` are the
-    files of images that hold `COLUMNS`. The file also records the training sky's cosmology, the weighting of the
-    training clusters, and hashes of the weights, by which an exchanged file is noticed. InputError as by
-    `read_members`, or if a cluster isn't in the images or has another true mass there.
+    `members` and `weights` are the files of the members' predictions and weights, in the same order. `COLUMNS` are read
+    from the files `images`. The output also records the training sky's cosmology, the weighting of the training
+    clusters, and hashes of the weights, which reveal if a file of weights is replaced later. InputError in the cases of
+    `read_members`, and if a cluster isn't in the images or has another true mass there.
     """
     table = read_members(members)
     truth = {name: table[name].values for name in ("split", "log10_m500c")}
@@ -74,9 +74,11 @@ def aggregate_ensemble(
 
 
 def read_members(members: Sequence[Path]) -> xr.Dataset:
-    """Read the members' predictions: `mu` and `sigma` (member, cluster), `split` and `log10_m500c` (cluster,).
+    """Return the members' predictions and the clusters' subsets and true masses, read from the files `members`.
 
-    InputError if there is no file, a prediction isn't finite, or the files differ in clusters, subsets or true masses.
+    The variables `mu` and `sigma` have the shape (member, cluster), `split` and `log10_m500c` the shape (cluster,).
+    InputError if there is no file, if a prediction isn't finite, or if the files differ in clusters, subsets or true
+    masses.
     """
     if not members:
         raise InputError("ensemble: no member to join. Set ensemble.members to 1 or more.")
@@ -95,7 +97,7 @@ def read_members(members: Sequence[Path]) -> xr.Dataset:
 
 
 def _columns(images: Sequence[Path], members: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return `COLUMNS` of the clusters of `members`, in the same order, with one file of images in memory at a time."""
+    """Return `COLUMNS` of the clusters of `members`, in the same order. Memory holds one file of images at a time."""
     table, ids = read_clusters(images, ("log10_m500c", *COLUMNS)), members["cluster"].values.astype(str)
     rows = rows_of(ids, table)
     missing = ids[rows < 0]
@@ -116,8 +118,9 @@ def ensemble_dataset(
 ) -> xr.Dataset:
     """Return the contents of `ensemble.nc`.
 
-    Takes the predictions (member, cluster) in dex and the names of the members, and the ids (cluster,) of the clusters.
-    `columns` (cluster,) holds `COLUMNS`, `split` and `log10_m500c`.
+    `member_mu` and `member_sigma` are the members' predictions in dex, (member, cluster). `names` are the names of the
+    members, and `cluster` the ids of the clusters, (cluster,). `columns` maps each of `COLUMNS`, `split` and
+    `log10_m500c` to its values, (cluster,).
     """
     texts = {name: column.astype(str) if column.dtype.kind in "OU" else column for name, column in columns.items()}
     per_cluster = combine(member_mu, member_sigma)._asdict() | texts
@@ -135,26 +138,31 @@ BRACKET_SIGMA, HALVINGS = 8.0, 64
 
 
 def mixture_cdf(value: FloatArray, mu: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Return the cumulative probability (cluster,) of mixtures of Gaussians (member, cluster) at `value` (cluster,)."""
+    """Return the cumulative probability at `value` of each cluster's mixture of Gaussians, (cluster,).
+
+    The shape of `value` is (cluster,), that of the Gaussians' means `mu` and standard deviations `sigma` is (member,
+    cluster).
+    """
     return np.asarray(ndtr((value - mu) / sigma).mean(axis=0), dtype=float)
 
 
 def mixture_quantile(probability: FloatArray | float, mu: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Return the quantile (cluster,) of mixtures of Gaussians (member, cluster).
+    """Return the quantile of each cluster's mixture of Gaussians, (cluster,).
 
-    Each `probability`, one for all clusters or (cluster,), must be above 1e-15 and below 1 - 1e-15.
+    The shape of the Gaussians' means `mu` and standard deviations `sigma` is (member, cluster). `probability` is one
+    number for all clusters, or an array (cluster,). It must lie between 1e-15 and 1 - 1e-15.
     """
     low = (mu - BRACKET_SIGMA * sigma).min(axis=0)
     high = (mu + BRACKET_SIGMA * sigma).max(axis=0)
     return bisect(lambda value: mixture_cdf(value, mu, sigma) < probability, low, high, HALVINGS)
 
 
-#: bits of FLAG_RANGE, with the variable that each is about
+#: dict from each bit of FLAG_RANGE to the variable that the bit is about
 RANGE_BITS = {1: "redshift", 2: "ml_cts", 4: "exposure_s", 8: "log10_m500c"}
 
 
 class Training(NamedTuple):
-    """Summary of an ensemble's training clusters, for the flags and errors of new clusters."""
+    """Summary of an ensemble's training clusters, from which flags and errors of new clusters are computed."""
 
     number: int
     #: smallest and largest value of each variable in `RANGE_BITS`; NaN if the training clusters have no value
@@ -164,7 +172,10 @@ class Training(NamedTuple):
 
 
 def read_training(ensemble: Path) -> Training:
-    """Return the summary of the training clusters in an `ensemble.nc`; InputError if it is damaged or holds none."""
+    """Return the summary of the training clusters in an `ensemble.nc`.
+
+    InputError if the file is damaged or holds no training cluster.
+    """
     table = read_netcdf(ensemble, ("split", "redshift_err", *RANGE_BITS.values()))
     with reading(ensemble, "training clusters"):
         train = table.isel(cluster=table["split"].values.astype(str) == "train")
@@ -189,5 +200,5 @@ def read_cosmology(ensemble: Path) -> Cosmology:
 
 
 def mean_error(redshift: FloatArray, error: FloatArray) -> float:
-    """Return the root mean square of error / (1 + z) of redshifts and standard errors (cluster,); NaN counts as 0."""
+    """Return the root mean square of `error` / (1 + `redshift`) over clusters; an error of NaN counts as 0."""
     return float(np.sqrt(np.mean((np.nan_to_num(error) / (1 + redshift)) ** 2)))

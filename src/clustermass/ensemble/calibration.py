@@ -1,7 +1,7 @@
 """The calibration of an ensemble's uncertainties.
 
-The validation set determines the calibration: a recalibrated sigma and conformal intervals. This is stored in
-`calibration.json` and applied wherever masses are predicted.
+The calibration consists of a recalibrated sigma and conformal intervals, which are determined with the validation set.
+It is stored in `calibration.json` and applied wherever masses are predicted.
 """
 
 from collections.abc import Callable, Mapping
@@ -49,10 +49,11 @@ GUARANTEE = (
 
 @dataclass(frozen=True)
 class Recalibration:
-    """Recalibrated standard deviation, sigma'^2 = (scale * sigma)^2 + floor_dex^2; the defaults don't change sigma.
+    """Recalibration of the standard deviation, sigma'^2 = (scale * sigma)^2 + floor_dex^2.
 
-    The members' mixture is stretched about its mean by `scale` and convolved with a Gaussian, whose standard deviation
-    is `floor_dex`. This keeps the mixture's mean and gives it the standard deviation sigma'.
+    The default values leave sigma unchanged. The mixture of the members' Gaussians is stretched about its mean by
+    `scale`, and convolved with a Gaussian of standard deviation `floor_dex`. The mixture keeps its mean, and its
+    standard deviation becomes sigma'.
     """
 
     scale: float = 1.0
@@ -63,19 +64,22 @@ class Recalibration:
         return np.hypot(self.scale * sigma, self.floor_dex)
 
     def components(self, member_mu: FloatArray, member_sigma: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return means and standard deviations (member, cluster) of the recalibrated mixture's Gaussians, in dex."""
+        """Return the means and the standard deviations of the recalibrated mixture's Gaussians in dex.
+
+        Arguments and results have the shape (member, cluster).
+        """
         mean = member_mu.mean(axis=0)
         return mean + self.scale * (member_mu - mean), self.sigma(member_sigma)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The calibration of an ensemble, as in its `calibration.json`."""
+    """The calibration of an ensemble, which is stored in `calibration.json`."""
 
     #: form of the recalibration: none, scale or scale_and_floor
     form: str
     recalibration: Recalibration
-    #: half-widths of the conformal intervals in units of the ensemble's own sigma, by level in percent; NaN = unknown
+    #: dict from level in percent to the half-width of conformal intervals in units of the raw sigma; NaN = unknown
     half_width: Mapping[int, float]
     #: number of validation clusters
     number: int
@@ -84,11 +88,11 @@ class Calibration:
 def calibrate(ensemble: Path, split: Path, output: Path, recalibration: Literal["auto", "none"], seed: int) -> None:
     """Recalibrate sigma and compute the conformal intervals with the validation clusters; write `calibration.json`.
 
-    With `recalibration` = ``none``, sigma stays as the ensemble predicts it. In the file, `n_val` is the number of
-    validation clusters. The block `recalibration` is described in `choose_recalibration`. `conformal` holds the text
-    `guarantee` and the `levels` that `half_widths` returns. `validation` holds the scores of the validation clusters
-    with raw and with recalibrated sigma. Nothing in the file depends on the test set, not even a hash. InputError as by
-    `validation_clusters`.
+    If `recalibration` is ``none``, sigma stays as the ensemble predicts it. In the file, `n_val` is the number of
+    validation clusters. The block `recalibration` is the report of `choose_recalibration`. The block `conformal` holds
+    the text `guarantee` and the `levels` that `half_widths` returns. The block `validation` holds the scores of the
+    validation clusters with raw and with recalibrated sigma. Nothing in the file depends on the test set, not even a
+    hash. InputError in the cases of `validation_clusters`.
     """
     val = validation_clusters(ensemble, split)
     mu, sigma, truth = (val[name].values.astype(float) for name in VARIABLES)
@@ -133,9 +137,10 @@ def read_calibration(path: Path) -> Calibration:
 
 
 def validation_clusters(ensemble: Path, split: Path) -> xr.Dataset:
-    """Read only the validation clusters of an `ensemble.nc`, and their `group` from the file `split` of the sky.
+    """Return the validation clusters of an `ensemble.nc`, with their `group` from the file `split` of the sky.
 
-    InputError if a file is missing, damaged, or lacks a variable or a cluster, or if a prediction isn't finite.
+    Other clusters aren't read. InputError if a file is missing, damaged, or lacks a variable or a cluster, or if a
+    prediction isn't finite.
     """
     table = read_netcdf(ensemble, (*VARIABLES, "split"))
     val = table.isel(cluster=table["split"].values.astype(str) == "val")
@@ -144,7 +149,7 @@ def validation_clusters(ensemble: Path, split: Path) -> xr.Dataset:
 
 
 def digest_of(val: xr.Dataset) -> str:
-    """Return a SHA-256 of the validation clusters' ids, predictions and true masses."""
+    """Return the SHA-256 of the ids, predictions and true masses of the validation clusters `val`."""
     digest = sha256("\n".join(val["cluster"].values.astype(str)).encode())
     for name in VARIABLES:
         digest.update(np.ascontiguousarray(val[name].values, dtype="<f8").tobytes())
@@ -152,15 +157,16 @@ def digest_of(val: xr.Dataset) -> str:
 
 
 def fit_scale(residual: FloatArray, sigma: FloatArray) -> Recalibration:
-    """Return the recalibration by a scale that maximises the likelihood: scale^2 = mean((residual / sigma)^2)."""
+    """Return the recalibration with the scale that maximises the likelihood, scale^2 = mean((residual / sigma)^2)."""
     return Recalibration(scale=float(np.sqrt(np.mean((residual / sigma) ** 2))))
 
 
 def fit_scale_and_floor(residual: FloatArray, sigma: FloatArray) -> Recalibration:
-    """Return the scale and floor that maximise the likelihood, prod_i N(residual_i | 0, (scale * sigma_i)^2 + floor^2).
+    """Return the recalibration with the scale and the floor that maximise the likelihood.
 
-    For a given t = (floor / scale)^2 the likelihood is largest at scale^2 = mean(residual^2 / (sigma^2 + t)). Therefore
-    only t has to be searched; t = 0 (no floor) is tried as well.
+    The likelihood is prod_i N(residual_i | 0, (scale * sigma_i)^2 + floor^2). For a given t = (floor / scale)^2 it is
+    largest at scale^2 = mean(residual^2 / (sigma^2 + t)). Therefore only the best t has to be searched. The case t = 0
+    (no floor) is tried as well.
     """
 
     def at(t: float) -> Recalibration:
@@ -185,14 +191,16 @@ def choose_recalibration(
 ) -> tuple[Recalibration, Json]:
     """Return the recalibration of sigma that describes left-out validation clusters best, and a report.
 
-    Takes the residuals (predicted minus true log10 mass) and sigma of the validation clusters in dex (cluster,), and
-    their groups. A more flexible form is accepted only if its gain in cross-validated likelihood exceeds the standard
-    error of this gain. Groups are never divided between folds, and count as independent in this error. The report holds
-    `form` (none, scale or scale_and_floor), `reason` (a sentence), and `forms` with an entry for each form. An entry
-    holds the fitted constants and two mean negative log-likelihoods: `nll` of the clusters that were fitted and
-    `nll_left_out` of left-out clusters. `gain` is the `nll_left_out` of the last form that was accepted before (its
-    name is `over`) minus that of this form, and `gain_error` is the standard error of this difference. With fewer than
-    `MIN_GROUPS` groups the form is none, and `forms` is empty.
+    `residual` (predicted minus true log10 mass) and `sigma` of the validation clusters are in dex, (cluster,). `group`
+    holds the clusters' groups. The forms of recalibration are compared by cross-validation, the simplest first. A more
+    flexible form is accepted only if its gain in likelihood exceeds the standard error of this gain. A group is never
+    divided between folds. The groups count as independent in this error.
+
+    The report holds the chosen `form` (none, scale or scale_and_floor), the `reason` (a sentence), and `forms` with an
+    entry for each form. An entry holds the fitted constants and two mean negative log-likelihoods: `nll` of the
+    clusters that were fitted, and `nll_left_out` of left-out clusters. `over` names the last form that was accepted
+    before. `gain` is the `nll_left_out` of that form minus the `nll_left_out` of this one, and `gain_error` is the
+    standard error of `gain`. With fewer than `MIN_GROUPS` groups the form is none, and `forms` is empty.
     """
     chosen, form, groups = Recalibration(), "none", np.unique(group).size
     if groups < MIN_GROUPS:
@@ -219,7 +227,7 @@ def choose_recalibration(
 
 
 def folds(group: NDArray[np.str_], seed: int) -> NDArray[np.intp]:
-    """Return the fold of each cluster, 0 to `FOLDS` - 1. The groups are shuffled and dealt to the folds in turn."""
+    """Return the fold of each cluster, 0 to `FOLDS` - 1. The shuffled groups are assigned to the folds in turn."""
     names, row = np.unique(group, return_inverse=True)
     fold = np.empty(names.size, dtype=np.intp)
     fold[generator(seed, "recalibration").permutation(names.size)] = np.arange(names.size) % FOLDS
@@ -227,7 +235,7 @@ def folds(group: NDArray[np.str_], seed: int) -> NDArray[np.intp]:
 
 
 def left_out_loss(fit: Fit, residual: FloatArray, sigma: FloatArray, fold: NDArray[np.intp]) -> FloatArray:
-    """Return each cluster's negative log-likelihood (cluster,), with the recalibration fitted to the other folds."""
+    """Return each cluster's negative log-likelihood, with the recalibration fitted to the other folds; (cluster,)."""
     loss = np.empty_like(residual)
     for number in np.unique(fold):
         out = fold == number
@@ -236,7 +244,7 @@ def left_out_loss(fit: Fit, residual: FloatArray, sigma: FloatArray, fold: NDArr
 
 
 def paired_gain(gain: FloatArray, group: NDArray[np.str_]) -> tuple[float, float]:
-    """Return the mean of `gain` (cluster,) and its standard error, with the groups as independent units."""
+    """Return the mean of `gain` (cluster,) and its standard error, in which only groups count as independent."""
     _, row = np.unique(group, return_inverse=True)
     mean = float(gain.mean())
     sums = np.bincount(row, weights=gain - mean)
@@ -246,12 +254,13 @@ def paired_gain(gain: FloatArray, group: NDArray[np.str_]) -> tuple[float, float
 def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
     """Return the half-widths of the conformal intervals in units of sigma, with the finite-sample correction.
 
-    The scores |residual| / sigma of n validation clusters (cluster,) are sorted. The half-width is the k-th smallest
-    score, k = ceil((n + 1) * level). The score of a new cluster has each of the n + 1 ranks with equal probability.
-    Therefore the interval holds the cluster's true mass with probability k / (n + 1) (Vovk et al. 2005; Lei et al.
-    2018, JASA 113, 1094, Theorem 2.2). The result holds, for each level in percent (as text), the `rank` k, the
-    `half_width`, and `coverage_std`, which is the result of `coverage_error`. The last two are None if k > n, because
-    then no finite interval has this coverage.
+    `residual` and `sigma` (cluster,) are those of n validation clusters, whose scores are |residual| / sigma. The
+    half-width is the k-th smallest score, where k = ceil((n + 1) * level). The score of a new cluster has each of the
+    n + 1 ranks with equal probability. Therefore the interval holds the cluster's true mass with probability k / (n +
+    1) (Vovk et al. 2005; Lei et al. 2018, JASA 113, 1094, Theorem 2.2).
+
+    The result maps each level in percent (as text) to the `rank` k, the `half_width`, and `coverage_std`, which is the
+    result of `coverage_error`. The last two are None if k > n, because then no finite interval has this coverage.
     """
     score = np.sort(np.abs(residual) / sigma)
     n, widths = score.size, dict[str, Json]()
@@ -263,9 +272,10 @@ def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
 
 
 def coverage_error(level: int, n: int) -> float | None:
-    """Return the standard deviation of a conformal interval's coverage over validation sets of `n` clusters.
+    """Return by how much the true coverage of conformal intervals varies between validation sets of `n` clusters.
 
-    The coverage follows a beta distribution with parameters rank and n + 1 - rank. None if there is no finite interval.
+    The coverage at the nominal `level` (percent) follows a beta distribution with the parameters rank and n + 1 - rank.
+    The result is the standard deviation of this distribution, or None if there is no finite interval.
     """
     rank = ceil((n + 1) * level / 100)
     return sqrt(rank * (n + 1 - rank) / ((n + 1) ** 2 * (n + 2))) if rank <= n else None

@@ -39,9 +39,11 @@ if TYPE_CHECKING:
 
 
 class Prediction(NamedTuple):
-    """Predicted log10(M500c / Msun) and its standard deviations in dex, float64 (member, cluster) or (cluster,).
+    """Predicted log10(M500c / Msun) and its standard deviations in dex.
 
-    `sigma_redshift` is half the difference between the ensemble's mu at z + err and at z - err, or 0 without an error.
+    The predictions of the members are float64 (member, cluster), those of the ensemble are float64 (cluster,).
+    `sigma_redshift` is half the difference between the ensemble's `mu` at z + err and at z - err. It is 0 if the
+    redshift has no error.
     """
 
     member_mu: FloatArray
@@ -55,24 +57,24 @@ class Prediction(NamedTuple):
 
 @dataclass(frozen=True)
 class Posterior:
-    """Posterior of one cluster's log10(M500c / Msun): a mixture of one Gaussian for each network, with equal weights.
+    """Posterior of one cluster's log10(M500c / Msun): a mixture of Gaussians, one for each network, of equal weights.
 
-    p(y) = mean over i of N(y; mu_i, sigma_i), with the networks' `mu` and `sigma` (member,) in dex.
+    The density is p(y) = mean over i of N(y; mu_i, sigma_i). `mu` and `sigma` of the networks are in dex, (member,).
     """
 
     mu: FloatArray
     sigma: FloatArray
 
     def pdf(self, value: ArrayLike) -> FloatArray:
-        """Return the probability density per dex at `value`, log10 masses of any shape."""
+        """Return the probability density per dex at the log10 masses `value`, an array of any shape."""
         return np.asarray(norm.pdf(np.asarray(value)[..., None], self.mu, self.sigma).mean(axis=-1))
 
     def cdf(self, value: ArrayLike) -> FloatArray:
-        """Return the probability that the log10 mass is below `value`, of any shape."""
+        """Return the probability that the log10 mass is below `value`, an array of any shape."""
         return np.asarray(ndtr((np.asarray(value)[..., None] - self.mu) / self.sigma).mean(axis=-1))
 
     def quantile(self, probability: ArrayLike) -> FloatArray:
-        """Return the log10 masses below which the true value lies with these probabilities, of any shape.
+        """Return the log10 mass below which the true one lies with each `probability`, an array of any shape.
 
         InputError unless the probabilities are between 0 and 1.
         """
@@ -83,7 +85,7 @@ class Posterior:
         return mixture_quantile(wanted.ravel(), *mixtures).reshape(wanted.shape)[()]
 
     def sample(self, number: int, rng: np.random.Generator | int | None = None) -> FloatArray:
-        """Return random log10 masses (number,) drawn from the posterior; `rng` is a generator or a seed."""
+        """Return `number` random log10 masses drawn from the posterior; `rng` is a generator or a seed."""
         draw = np.random.default_rng(rng)
         member = draw.integers(self.mu.size, size=number)
         return draw.normal(self.mu[member], self.sigma[member])
@@ -99,7 +101,7 @@ class Ensemble(EnsembleFiles):
     def load(cls, path: Path) -> Self:
         """Return the ensemble in an experiment's folder or in a packed file.
 
-        A packed file is unpacked into a temporary folder, which exists as long as the object.
+        A packed file is unpacked into a temporary folder, which is removed together with the ensemble.
         """
         if path.is_dir():
             return cls.from_folder(path)
@@ -152,7 +154,10 @@ class Ensemble(EnsembleFiles):
 
     @classmethod
     def from_weights(cls, weights: Sequence[Path]) -> Self:
-        """Return the ensemble of networks that are in an experiment's `members/`; `predict` needs no other files."""
+        """Return the ensemble whose networks are the files `weights` in `members/` of an experiment.
+
+        The method `predict` needs no other files.
+        """
         if not weights:
             raise InputError("inference: no weights files. Train the ensemble first.")
         folder = weights[0].parent.parent
@@ -169,12 +174,16 @@ class Ensemble(EnsembleFiles):
     ) -> Prediction:
         """Return the log10 M500c that every member predicts for clusters, and the mean and sigma of the ensemble.
 
-        Takes images (cluster, band, y, x), preprocessed like the training images (see `check_grid`), redshifts
-        (cluster,) and their standard errors (0 = exact), and measurements (cluster,) by name, see
-        `clustermass.dataset.standardise.side_inputs`. `device` is ``auto``, ``cpu`` or ``gpu``. Networks of a control
-        give no usable masses: they are refused unless `controlled` is True. The control then removes the same
-        information from these inputs as in training. InputError if a file isn't a network of clustermass, the images
-        don't fit the networks, or a redshift isn't positive and finite.
+        The images `image` (cluster, band, y, x) must be preprocessed like the training images (see `check_grid`).
+        `redshift` and its standard error `redshift_err` (0 = exact) have the shape (cluster,). `measurements` maps the
+        names of measured quantities to arrays (cluster,), see `clustermass.dataset.standardise.side_inputs`. `device`
+        is ``auto``, ``cpu`` or ``gpu``.
+
+        Networks of a control give no usable masses, and are refused unless `controlled` is True. If it is True, the
+        same information is removed from these inputs as in the training of the control.
+
+        InputError if a file isn't a network of clustermass, the images don't fit the networks, or a redshift isn't
+        positive and finite.
         """
         redshift = np.asarray(redshift, np.float64)
         grid = redshift[:, None] if redshift_err is None else _redshift_grid(redshift, np.asarray(redshift_err, float))
@@ -193,9 +202,10 @@ class Ensemble(EnsembleFiles):
         device: str = "auto",
         controlled: bool = False,
     ) -> tuple[FloatArray, FloatArray]:
-        """Return the members' log10 M500c and its sigma in dex, float64 (member, cluster, k), at k redshifts each.
+        """Return the members' log10 M500c and its sigma in dex for k redshifts of each cluster.
 
-        Takes redshifts (cluster, k); everything else is as in `predict`.
+        The shape of `redshift` is (cluster, k). The other arguments are those of `predict`. Both results are float64
+        (member, cluster, k).
         """
         use_device(device)
         applied = [
@@ -206,7 +216,7 @@ class Ensemble(EnsembleFiles):
         return mu, sigma
 
     def check_grid(self, images: xr.Dataset) -> None:
-        """Raise an InputError unless pixels ``x``, ``y`` and energy bands of `images` are those of the training."""
+        """Raise an InputError unless `images` have the pixels ``x``, ``y`` and the energy bands of the training."""
         for path in self.weights:
             network = TrainedNetwork.load(path)
             with reading(path, "network"):
@@ -215,7 +225,7 @@ class Ensemble(EnsembleFiles):
                     _check_axis(images[name].values, name, trained, path)
 
     def posterior(self, cluster: str) -> Posterior:
-        """Return the recalibrated posterior of a cluster in `ensemble.nc`; InputError if it doesn't hold this id."""
+        """Return the recalibrated posterior of the cluster with this id; InputError if `ensemble.nc` lacks the id."""
         table = read_netcdf(self.ensemble, ("member_mu", "member_sigma"))
         row = np.flatnonzero(table["cluster"].values.astype(str) == cluster)
         if not row.size:
@@ -224,12 +234,15 @@ class Ensemble(EnsembleFiles):
         return self.posteriors(mu, sigma)[0]
 
     def posteriors(self, member_mu: FloatArray, member_sigma: FloatArray) -> list[Posterior]:
-        """Return the recalibrated posterior of each cluster, given the members' predictions (member, cluster)."""
+        """Return a list of each cluster's recalibrated posterior, given the members' predictions (member, cluster)."""
         centre, width = read_calibration(self.calibration).recalibration.components(member_mu, member_sigma)
         return [Posterior(*both) for both in zip(centre.T, width.T, strict=True)]
 
     def save(self, path: Path) -> str:
-        """Write the ensemble to one packed file; return its `digest`, which is the ENSHASH of mass catalogues."""
+        """Write the ensemble to one packed file; return its `digest`.
+
+        Mass catalogues that are made with the ensemble state this digest as ENSHASH.
+        """
         return pack_ensemble(self, path)
 
 
@@ -253,7 +266,7 @@ def _check_axis(given: np.ndarray, name: str, trained: Sequence[float], path: Pa
 
 
 def _redshift_grid(redshift: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Return the redshifts z, z - error (but not less than `MIN_REDSHIFT`) and z + error, as (cluster, 3)."""
+    """Return the redshifts z, z - error (but not less than `MIN_REDSHIFT`) and z + error, shape (cluster, 3)."""
     bad = np.flatnonzero(~(np.isfinite(error) & (error >= 0)))
     if bad.size:
         raise InputError(f"redshift_err: row {bad[0]} has {error[bad[0]]}. Give the standard error, 0 if it is exact.")
@@ -269,7 +282,7 @@ def _apply(
     measurements: Mapping[str, np.ndarray],
     controlled: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return one member's predicted means and standard deviations (cluster, k) for redshifts (cluster, k)."""
+    """Return the means and the standard deviations that one member predicts for `redshift`, all (cluster, k)."""
     if network.control and not controlled:
         raise InputError(
             f"{path}: a network of the control {network.control.name!r}, from whose data something was taken. "
@@ -304,13 +317,15 @@ def predict_sky(
     trained: Sequence[Path] = (),
     split: Path | None = None,
 ) -> None:
-    """Predict the masses of all selected clusters of another simulated sky, as test clusters, and write `ensemble.nc`.
+    """Predict the masses of all selected clusters of another simulated sky; write `ensemble.nc`.
 
-    `smoothed` are the images of all realizations, preprocessed like the training images, and `weights` the members'
-    files. `selection`, `redshift_noise` and `seed` are those of the training. Clusters whose halo belongs to the
-    training or validation set are dropped. These haloes are found from the images of the training sky (`trained`) and
-    the file of its subsets (`split`). One realization is in memory at a time. InputError if a file is missing or
-    damaged, images aren't finite or differ from the training images in pixels or bands, or no cluster is left.
+    All these clusters are test clusters. `smoothed` are the images of all realizations, preprocessed like the training
+    images. `weights` are the files of the members. `selection`, `redshift_noise` and `seed` are those of the training.
+
+    Clusters whose halo belongs to the training or validation set are dropped. The images of the training sky
+    (`trained`) and the file of its subsets (`split`) tell which haloes these are. One realization is in memory at a
+    time. InputError if a file is missing or damaged, if images aren't finite or differ from the training images in
+    pixels or bands, or if no cluster is left.
     """
     ensemble, parts, kept = Ensemble.from_weights(weights), [], [*COLUMNS, "log10_m500c"]
     known = None if split is None else TrainedHaloes.read(trained, split)

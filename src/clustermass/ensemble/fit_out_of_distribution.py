@@ -1,4 +1,4 @@
-"""Fit the model of the out-of-distribution score to training and validation clusters: `domain.nc`."""
+"""Fit the model of the out-of-distribution score to training and validation clusters; write it to `domain.nc`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -37,8 +37,9 @@ SMALLEST_DEVIATION = 0.05
 def fit_ood(smoothed: Sequence[Path], ensemble: Path, output: Path, seed: int) -> None:
     """Fit the out-of-distribution model to the training and validation clusters and write it to `domain.nc`.
 
-    `smoothed` are the preprocessed images of the training sky and `ensemble` the `ensemble.nc`. `seed` determines where
-    the fit of the mixture starts. The test clusters aren't used. InputError as by `measure` and `fit_ood_model`.
+    `smoothed` are the preprocessed images of the training sky, and `ensemble` is the file `ensemble.nc`. `seed`
+    determines where the fit of the mixture starts. The test clusters aren't used. InputError in the cases of `measure`
+    and `fit_ood_model`.
     """
     clusters = measure(smoothed, ensemble, ("train", "val"))
     train = clusters.split == "train"
@@ -55,9 +56,10 @@ def fit_ood(smoothed: Sequence[Path], ensemble: Path, output: Path, seed: int) -
 
 @threadpool_limits.wrap(limits=1)  # gives the same bytes on any number of cores
 def fit_ood_model(train: FloatArray, validation: FloatArray, transform: str, seed: int) -> OodModel:
-    """Return the out-of-distribution model of training and validation clusters, given all their `quantities`.
+    """Return the out-of-distribution model, given all `quantities` of the training and of the validation clusters.
 
-    Both arrays are (cluster, quantity). InputError if there are too few training clusters that have all `COVARIATES`.
+    Both arrays have the shape (cluster, quantity). `transform` is the last step of the images' preprocessing. `seed`
+    determines where the fit of the mixture starts. InputError if too few training clusters have all `COVARIATES`.
     """
     train = train[np.isfinite(columns(train, COVARIATES)).all(axis=1)]
     if len(train) < MIN_TRAINING:
@@ -91,11 +93,11 @@ def fit_ood_model(train: FloatArray, validation: FloatArray, transform: str, see
 
 
 def _expected(basis: FloatArray, values: FloatArray, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return the coefficients (term,) of a quantity's mean and log scatter, and its `OodModel.knot_value` (knot,).
+    """Return the fit of a quantity's mean (term,), of its log scatter (term,), and its `OodModel.knot_value` (knot,).
 
-    The coefficients are fitted by least squares in two passes. In the second pass, the fit of the mean is weighted by
-    the inverse of the scatter from the first. The knot values are quantiles of the deviations from the mean, divided by
-    the scatter.
+    The coefficients of both fits are found by least squares, in two passes. In the second pass, the fit of the mean is
+    weighted with the inverse of the scatter from the first pass. The deviations from the mean are divided by the
+    scatter; their quantiles are the knot values.
     """
     finite = np.isfinite(values)
     basis, values = basis[finite], values[finite]

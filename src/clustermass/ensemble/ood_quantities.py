@@ -1,4 +1,4 @@
-"""Quantities of images, catalogue and predictions, by which clusters are compared with the training clusters."""
+"""Quantities in which clusters are compared with the training clusters, from images, catalogue and predictions."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -48,7 +48,11 @@ PREDICTED = ("mu", "sigma_aleatoric", "sigma_epistemic")
 
 
 class Measured(NamedTuple):
-    """Quantities (cluster, quantity), ids and subsets (cluster,) of clusters, and the transform of their images."""
+    """Measured quantities of clusters, float64 (cluster, quantity).
+
+    `cluster` holds their ids and `split` their subsets, (cluster,). `transform` is the last step of the images'
+    preprocessing.
+    """
 
     values: FloatArray
     cluster: NDArray[np.str_]
@@ -57,9 +61,9 @@ class Measured(NamedTuple):
 
 
 def measure(smoothed: Sequence[Path], ensemble: Path, subsets: Sequence[str]) -> Measured:
-    """Return the quantities of the clusters in an `ensemble.nc` that are in `subsets` (some of train, val and test).
+    """Return the quantities of those clusters of an `ensemble.nc` that belong to `subsets` (of train, val and test).
 
-    `smoothed` are the clusters' images, preprocessed as for the networks; one file is in memory at a time. InputError
+    `smoothed` are the clusters' images, preprocessed as for the networks. One file is in memory at a time. InputError
     if a file is missing or damaged, an image or a prediction isn't finite, or the images lack a cluster.
     """
     table = read_netcdf(ensemble, (*PREDICTED, "split"))
@@ -83,7 +87,10 @@ def measure(smoothed: Sequence[Path], ensemble: Path, subsets: Sequence[str]) ->
 
 
 def quantities_of(images: xr.Dataset, predicted: Mapping[str, FloatArray], transform: str) -> FloatArray:
-    """Return the `quantities` of a dataset of preprocessed images; `predicted` holds `PREDICTED` (cluster,) by name."""
+    """Return the `quantities` of the clusters in a dataset of preprocessed images.
+
+    `predicted` maps each name of `PREDICTED` to its values, (cluster,).
+    """
     catalogue = {name: images[name].values for name in ("redshift", *MEASUREMENTS) if name in images}
     return quantities(images["image"].values, images["x"].values, images["y"].values, transform, catalogue, predicted)
 
@@ -96,11 +103,13 @@ def quantities(
     catalogue: Mapping[str, FloatArray],
     predicted: Mapping[str, FloatArray],
 ) -> FloatArray:
-    """Return `QUANTITIES` of clusters, float64 (cluster, quantity); NaN if unknown, or if the images lack the pixels.
+    """Return `QUANTITIES` of clusters, float64 (cluster, quantity).
 
-    Takes preprocessed images (cluster, band, y, x), whose last step `transform` is undone, and the offsets `x` and `y`
-    of their pixels from the centre in arcsec. `catalogue` holds `redshift`, `exposure_s` and optionally `ml_rate`,
-    `ext` and `ml_bkg`; `predicted` holds `PREDICTED` in dex; each is (cluster,). Brightness and rates are per second.
+    `image` holds preprocessed images, (cluster, band, y, x), whose last step `transform` is undone first. `x` and `y`
+    are the offsets of their pixels from the centre in arcsec. `catalogue` maps `redshift`, `exposure_s`, and optionally
+    `ml_rate`, `ext` and `ml_bkg`, to arrays (cluster,). `predicted` maps each name of `PREDICTED` to an array
+    (cluster,) in dex. Brightness and rates are per second. A quantity is NaN if it is unknown, or if the images are too
+    small for it.
     """
     counts = INVERSES[transform](image.astype(np.float64))
     columns = {name: np.asarray(values, np.float64) for name, values in catalogue.items()}
@@ -125,14 +134,15 @@ def quantities(
 
 
 def _log(values: FloatArray) -> FloatArray:
-    """Return log10 of values, NaN for those that aren't positive."""
+    """Return log10 of values, and NaN for values that aren't positive."""
     return np.asarray(np.log10(np.where(values > 0, values, np.nan)))
 
 
 def _brightness(total: FloatArray, radius: FloatArray) -> dict[str, FloatArray]:
-    """Return the counts (cluster,) of images (cluster, y, x) in core, ring, outskirts and the brightest spot.
+    """Return a dict of the counts in core, ring, outskirts and the brightest spot of images, (cluster,) each.
 
-    Of the four quarters of the outskirts, only the two with the fewest counts are used.
+    `total` are images summed over all bands, (cluster, y, x). `radius` (y, x) is the distance of pixels from the centre
+    in arcsec. The outskirts are divided into four quarters, and only the two with the fewest counts are used.
     """
     core, outside = radius < CORE_ARCSEC, radius >= OUTSKIRTS_ARCSEC
     rows, columns = (np.arange(size) >= size // 2 for size in radius.shape)
@@ -151,7 +161,10 @@ def _sum(total: FloatArray, chosen: NDArray[np.bool_]) -> FloatArray:
 
 
 def _brightest_spot(total: FloatArray, radius: FloatArray) -> FloatArray:
-    """Return the counts (cluster,) in the brightest square of `NEIGHBOUR_PIXELS` a side beyond `NEIGHBOUR_ARCSEC`."""
+    """Return the counts in the brightest spot farther than `NEIGHBOUR_ARCSEC` from the centre, (cluster,).
+
+    The spot is a square with sides of `NEIGHBOUR_PIXELS` pixels.
+    """
     size = NEIGHBOUR_PIXELS
     if min(radius.shape) < size:
         return np.full(len(total), np.nan)
@@ -164,9 +177,10 @@ def _brightest_spot(total: FloatArray, radius: FloatArray) -> FloatArray:
 
 
 def _offset(total: FloatArray, x: FloatArray, y: FloatArray, radius: FloatArray) -> FloatArray:
-    """Return the distance of the centre of light from the image's centre, divided by its Poisson error.
+    """Return the distance of the centre of light from the image's centre, divided by its Poisson error; (cluster,).
 
-    It is |sum n r| / sqrt(sum n r^2 / 2), where n are the counts and r the positions of all pixels but the outskirts.
+    It is |sum n r| / sqrt(sum n r^2 / 2), where n are the counts and r the positions of the pixels. The sums leave out
+    the pixels of the outskirts.
     """
     light = total * (radius < OUTSKIRTS_ARCSEC)
     west, north = light.sum(axis=1) @ x, light.sum(axis=2) @ y

@@ -1,13 +1,14 @@
-"""Out-of-distribution score: a cluster's density in the training distribution, ranked among validation clusters.
+"""Out-of-distribution score: the rank, among validation clusters, of a cluster's density in the training distribution.
 
 Each quantity q_k of `ood_quantities` is compared with its expectation at the cluster's redshift, exposure and core
-brightness. If t are polynomial terms of these three covariates, and a_k and b_k are fitted coefficients, then
+brightness. With polynomial terms t of these three covariates, and fitted coefficients a_k and b_k,
 
     u_k = (q_k - a_k . t) / exp(b_k . t),    n_k = Phi^-1(F_k(u_k)),
 
 where Phi is the standard normal distribution and F_k the distribution of u_k over the training clusters. The density p
-of the normal scores n is a mixture of Gaussians. The out-of-distribution score OOD_P is the share of the validation
-clusters (and of the cluster itself) that are at least as rare:
+of the normal scores n is a mixture of Gaussians. The lower p, the rarer is a cluster. The out-of-distribution score
+OOD_P of a cluster is the share of the validation clusters that are at least as rare. The cluster itself counts as one
+of them:
 
     p(n) = sum_c w_c N(n | m_c, C_c),    OOD_P = (1 + #{validation clusters v: p(n_v) <= p(n)}) / (1 + N_validation).
 """
@@ -34,7 +35,7 @@ from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
 
-#: largest score of clusters with FLAG_OOD, and largest share of clusters like the training ones that get it
+#: Clusters with OOD_P up to this value get FLAG_OOD. Of clusters like the training ones, at most this share gets it.
 FALSE_ALARMS = 0.01
 #: quantities on which the expectations of the others depend; every cluster has them
 COVARIATES = ("redshift", "exposure", "core")
@@ -61,9 +62,9 @@ DIMENSIONS = {
 class OodScore(NamedTuple):
     """Out-of-distribution scores of clusters, all (cluster,)."""
 
-    #: OOD_P, the share of the validation clusters and the cluster itself that are at least as rare; NaN = unknown
+    #: OOD_P: the share of validation clusters (with the cluster itself) that are at least as rare; NaN = unknown
     p: FloatArray
-    #: name of the quantity that makes the cluster rarest, given all others
+    #: OOD_WHY: name of the quantity without which the cluster would be least rare
     why: NDArray[np.str_]
 
     @property
@@ -74,7 +75,10 @@ class OodScore(NamedTuple):
 
 @dataclass(frozen=True)
 class OodModel:
-    """Distribution of the training clusters' quantities, and scores of the validation clusters, as in `domain.nc`."""
+    """Distribution of the training clusters' quantities, and scores of the validation clusters; stored in `domain.nc`.
+
+    The docstring of the module explains the symbols.
+    """
 
     #: quantities in use
     names: tuple[str, ...]
@@ -86,7 +90,7 @@ class OodModel:
     #: coefficients a of the expected quantity and b of the log scatter about it, (quantity, term)
     coefficient: FloatArray
     log_scale: FloatArray
-    #: deviations, divided by the scatter, that have the normal scores `KNOTS`, (quantity, knot)
+    #: values of u at which the normal score is one of `KNOTS`, (quantity, knot)
     knot_value: FloatArray
     #: mixture of Gaussians of the training clusters' normal scores; for its dimensions see `DIMENSIONS`
     weight: FloatArray
@@ -101,7 +105,7 @@ class OodModel:
         return len(self.validation)
 
     def normal_scores(self, measured: FloatArray) -> FloatArray:
-        """Return the normal scores n (cluster, quantity) of the quantities in use, given all quantities."""
+        """Return the normal scores n of the quantities in use, given all quantities; both are (cluster, quantity)."""
         basis = terms(measured, self.covariate_centre, self.covariate_width)
         scaled = (columns(measured, self.names) - basis @ self.coefficient.T) / np.exp(basis @ self.log_scale.T)
         return np.stack([_normal_score(u, knots) for u, knots in zip(scaled.T, self.knot_value, strict=True)], axis=1)
@@ -109,7 +113,8 @@ class OodModel:
     def score(self, measured: FloatArray) -> OodScore:
         """Return the out-of-distribution scores of clusters, given all their `quantities` (cluster, quantity).
 
-        If a cluster lacks some quantities, it is ranked by the others, among the validation clusters that have these.
+        If a cluster lacks some quantities, only its other quantities are used. It is then ranked among those validation
+        clusters that have these other quantities.
         """
         scores = self.normal_scores(measured)
         finite = np.isfinite(scores)
@@ -124,7 +129,7 @@ class OodModel:
         return OodScore(p, why)
 
     def _rarity(self, scores: FloatArray, used: NDArray[np.intp]) -> FloatArray:
-        """Return -ln p (cluster,) of normal scores (cluster, quantity), by the quantities in columns `used` alone."""
+        """Return -ln p of normal scores (cluster, quantity), shape (cluster,). Only the columns `used` are used."""
         parts = [
             np.log(weight) + multivariate_normal.logpdf(scores[:, used], mean[used], covariance[np.ix_(used, used)])
             for weight, mean, covariance in zip(self.weight, self.mean, self.covariance, strict=True)
@@ -132,7 +137,7 @@ class OodModel:
         return -np.asarray(logsumexp(np.reshape(parts, (len(parts), -1)), axis=0))
 
     def _why(self, scores: FloatArray, used: NDArray[np.intp]) -> NDArray[np.str_]:
-        """Return the name (cluster,) of the quantity without which each cluster would be least rare."""
+        """Return, for each cluster, the name of the quantity without which it would be least rare; (cluster,)."""
         if used.size == 1:
             return np.full(len(scores), self.names[used[0]])
         without = [self._rarity(scores, np.delete(used, number)) for number in range(used.size)]
@@ -153,14 +158,21 @@ def columns(measured: FloatArray, names: Sequence[str]) -> FloatArray:
 
 
 def terms(measured: FloatArray, centre: FloatArray, width: FloatArray) -> FloatArray:
-    """Return the polynomial terms of the standardised covariates (cluster, term), given all `quantities`."""
+    """Return the polynomial terms of the standardised covariates, (cluster, term).
+
+    `measured` holds all `quantities`, (cluster, quantity). `centre` and `width` are the means and the standard
+    deviations of the covariates.
+    """
     standard = (columns(measured, COVARIATES) - centre) / width
     clipped = np.clip(standard, -COVARIATE_MAX, COVARIATE_MAX)
     return np.stack([clipped[:, list(term)].prod(axis=1) for term in TERMS], axis=1)
 
 
 def _normal_score(deviation: FloatArray, knot_value: FloatArray) -> FloatArray:
-    """Return Phi^-1(F(u)) of one quantity, interpolated between knots and extrapolated with their mean slope."""
+    """Return the normal score Phi^-1(F(u)) of one quantity, given its values u (`deviation`).
+
+    It is linear between the knots. Beyond them it is extrapolated with the mean slope of all knots.
+    """
     value, number = np.unique(knot_value, return_inverse=True)
     score = np.bincount(number, KNOTS) / np.bincount(number)  # equal quantiles get the mean of their scores
     steep = (score[-1] - score[0]) / (value[-1] - value[0])
@@ -200,8 +212,9 @@ def read_ood_model(path: Path) -> OodModel:
 def score_ood(smoothed: Sequence[Path], ensemble: Path, domain: Path, output: Path) -> None:
     """Compute the out-of-distribution scores of the test clusters in an `ensemble.nc`, with the model in `domain`.
 
-    The clusters may be of the training sky or of a test sky. `smoothed` are their preprocessed images. Writes `ood_p`,
-    `ood_why` and `flag_ood` (cluster,). InputError as by `read_ood_model` and `measure`.
+    The clusters may be of the training sky or of a test sky. `smoothed` are their preprocessed images. The file
+    `output` gets the variables `ood_p`, `ood_why` and `flag_ood`, (cluster,) each. InputError in the cases of
+    `read_ood_model` and `measure`.
     """
     model, test = read_ood_model(domain), measure(smoothed, ensemble, ("test",))
     score = model.score(test.values)
@@ -215,8 +228,9 @@ def score_ood(smoothed: Sequence[Path], ensemble: Path, domain: Path, output: Pa
 def sample_p(p: FloatArray, number: int) -> float | None:
     """Return the p-value that tells whether a whole sample of clusters is unlike the training clusters.
 
-    It is from the one-sided Mann-Whitney test of `OodScore.p` (cluster,), without NaN, against the ranks of `number`
-    validation clusters. The test assumes independent clusters and detects small differences that all clusters share.
+    `p` holds the scores `OodScore.p` of the sample, (cluster,); NaN is left out. A one-sided Mann-Whitney test compares
+    them with the scores of `number` validation clusters. It assumes that clusters are independent, and it detects small
+    differences that all clusters of the sample share.
     """
     finite = p[np.isfinite(p)]
     if not finite.size or not number:

@@ -44,7 +44,7 @@ _COPY_AGAIN = "The file is damaged or wasn't copied whole: copy it again and com
 
 @dataclass(frozen=True)
 class EnsembleFiles:
-    """The files of an experiment that belong to a trained ensemble; `weights` has one file for each network."""
+    """The files of an experiment that belong to a trained ensemble; `weights` holds one file for each network."""
 
     ensemble: Path
     calibration: Path
@@ -52,12 +52,12 @@ class EnsembleFiles:
     weights: tuple[Path, ...]
 
     def named(self) -> dict[str, Path]:
-        """Return the files by their names within an experiment's folder."""
+        """Return a dict from the name of each file within an experiment's folder to its path."""
         members = {f"{MEMBERS}/{path.name}": path for path in self.weights}
         return {ENSEMBLE: self.ensemble, CALIBRATION: self.calibration, DOMAIN: self.domain, **members}
 
     def sha256(self) -> dict[str, str]:
-        """Return the SHA-256 of each file, by its name within an experiment's folder."""
+        """Return a dict from the name of each file within an experiment's folder to its SHA-256."""
         return {name: file_sha256(path) for name, path in self.named().items()}
 
     def digest(self) -> str:
@@ -87,7 +87,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def _manifest(trained: EnsembleFiles) -> dict[str, Any]:
-    """Return the description of the ensemble that people and `unpack` read."""
+    """Return the content of `manifest.json`, which describes the ensemble for readers and for `unpack`."""
     members = [TrainedNetwork.load(path) for path in trained.weights]
     first = members[0]
     for path, member in zip(trained.weights, members, strict=True):
@@ -134,8 +134,9 @@ def _check_member(path: Path, member: TrainedNetwork, first: TrainedNetwork) -> 
 
 
 def unpack(path: Path, folder: Path) -> dict[str, str]:
-    """Check a packed ensemble against its manifest, write its files into a folder, and return their SHA-256 by name.
+    """Check a packed ensemble against its manifest, and write its files into a folder.
 
+    Returns a dict from the name of each file to its SHA-256.
     InputError if the file is missing, damaged, incomplete, not a packed ensemble, or of a format that can't be read.
     """
     _check_zip(path)
@@ -159,10 +160,10 @@ def unpack(path: Path, folder: Path) -> dict[str, str]:
 
 
 def _check_zip(path: Path) -> None:
-    """Raise InputError unless `path` is a zip file with few enough files, for whose content the disk has room.
+    """Raise InputError unless `path` is a zip file that holds few files and fits on the disk when it is unpacked.
 
-    A file in the form Zip64, for 65,535 files or more, or for 4 GB or more, is refused. The length of its list of files
-    is checked first, because Python's module reads the whole list into memory.
+    A file in the form Zip64, which allows for 65,535 files or more and for 4 GB or more, is refused. The length of the
+    list of files is checked first, because Python's zipfile module reads the whole list into memory.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file. Name a file of `clustermass pack`, or results/<run>/<experiment>.")
@@ -194,7 +195,7 @@ def _check_stored(archive: zipfile.ZipFile, path: Path) -> None:
 
 
 def _check_names(archive: zipfile.ZipFile, stated: Collection[str], path: Path) -> None:
-    """Raise InputError unless a packed ensemble holds each of the files `stated` once, and no other."""
+    """Raise InputError unless a packed ensemble holds each of the files `stated` once, and no other file."""
     names = [name for name in archive.namelist() if name != MANIFEST]
     missing, unknown = sorted({*stated} - {*names}), sorted({*names} - {*stated})
     if missing or unknown:
@@ -205,7 +206,7 @@ def _check_names(archive: zipfile.ZipFile, stated: Collection[str], path: Path) 
 
 
 def _stated_files(archive: zipfile.ZipFile, path: Path) -> dict[str, str]:
-    """Return the SHA-256 of the files in a packed ensemble by name, as its manifest states them."""
+    """Return a dict from the name of each file in a packed ensemble to the SHA-256 that the manifest states."""
     try:
         limits.JSON_BYTES.check(archive.getinfo(MANIFEST).file_size, path)
         manifest = json.loads(archive.read(MANIFEST))

@@ -43,11 +43,12 @@ def crps_gaussian(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> Float
 def calibration_scores(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> Json:
     """Return scores of Gaussian predictions of log10(M500c / Msun), given means, sigmas and true values in dex.
 
-    `n` is the number of clusters; for fewer than three all other scores are None. `coverage68` and `coverage95` are the
-    fractions of true values within 1 and 1.96 sigma (0.683 and 0.95 if calibrated), each with its 68 % interval
-    `_ci68`. `z_score_mean` and `z_score_std` are mean and standard deviation of (truth - mu) / sigma (0 and 1 if
-    calibrated). The other scores are `residual_std_over_mean_sigma` (1 if calibrated), those of `uniformity`,
-    `crps_dex` and `nll`.
+    `n` is the number of clusters. All other scores are None if there are fewer than three. `coverage68` and
+    `coverage95` are the fractions of true values within 1 and 1.96 sigma (0.683 and 0.95 if calibrated), and their
+    68 % intervals are `coverage68_ci68` and `coverage95_ci68`. `z_score_mean` and `z_score_std` are mean and standard
+    deviation of (truth - mu) / sigma (0 and 1 if calibrated). `residual_std_over_mean_sigma` is 1 if calibrated.
+    `crps_dex` is the mean of `crps_gaussian`, and `nll` that of `negative_log_likelihood`. The result also holds the
+    scores of `uniformity`.
     """
     if mu.size < MIN_CLUSTERS:
         return {"n": int(mu.size), **dict.fromkeys(_GAUSSIAN_SCORES)}
@@ -68,9 +69,9 @@ def calibration_scores(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> 
 def pit_scores(values: FloatArray) -> Json:
     """Return scores of predicted distributions of any form, given their probability integral transforms (cluster,).
 
-    `n` is the number of clusters; for fewer than three all other scores are None. `coverage68` and `coverage95` are the
-    fractions of true values within the central 68.27 % and 95 % of the distributions, each with its 68 % interval
-    `_ci68`. The other scores are those of `uniformity`.
+    `n` is the number of clusters. All other scores are None if there are fewer than three. `coverage68` and
+    `coverage95` are the fractions of true values within the central 68.27 % and 95 % of the distributions, and their
+    68 % intervals are `coverage68_ci68` and `coverage95_ci68`. The result also holds the scores of `uniformity`.
     """
     if values.size < MIN_CLUSTERS:
         return {"n": int(values.size), **dict.fromkeys(_PIT_SCORES)}
@@ -81,12 +82,18 @@ def pit_scores(values: FloatArray) -> Json:
 
 
 def uniformity(values: FloatArray) -> Json:
-    """Return `pit_ks_pvalue`, of a Kolmogorov-Smirnov test for uniform `values`, and `pit_histogram`, in ten bins."""
+    """Return two scores that show whether `values` are spread evenly between 0 and 1.
+
+    `pit_ks_pvalue` is the p-value of a Kolmogorov-Smirnov test. `pit_histogram` holds the histogram in ten bins.
+    """
     histogram = np.histogram(values, bins=PIT_BINS, range=(0, 1))[0]
     return {"pit_ks_pvalue": float(kstest(values, "uniform").pvalue), "pit_histogram": histogram.tolist()}
 
 
 def fraction(name: str, inside: NDArray[np.bool_]) -> Json:
-    """Return the fraction of True in `inside`, as `name`, and its 68.27 % interval (Wilson 1927, JASA 22, 209)."""
+    """Return a dict with the fraction of True in `inside`, and its 68.27 % interval (Wilson 1927, JASA 22, 209).
+
+    The keys are `name` and `<name>_ci68`.
+    """
     interval = binomtest(int(inside.sum()), inside.size).proportion_ci(ONE_SIGMA, method="wilson")
     return {name: float(inside.mean()), f"{name}_ci68": [float(interval.low), float(interval.high)]}
