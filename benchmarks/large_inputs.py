@@ -108,7 +108,7 @@ def main(arguments):
         print(f"large_inputs: {ensemble} isn't there. Run `make results` first, or name an ensemble.")
         return CANNOT_RUN
     cases = [*zip(numbers[::2], numbers[1::2], strict=True)] or CASES
-    command = " ".join(["python benchmarks/large_inputs.py", *map(str, numbers)])
+    command = " ".join(["python benchmarks/large_inputs.py", *arguments])
     report = header("large_inputs", f"clustermass masses of fields of {DENSITY} photons a deg2", command)
     report["cases"] = [measured(*case, ensemble) for case in cases]
     first = report["cases"][0]

@@ -135,6 +135,7 @@ FOUND = (
         "ensemble-zip_wrong_utf8[list]",
         "published_images-encoded_again",
     ),
+    *("table-votable_data[cut row]", "table-votable[too few rows]", "table-votable[unknown elements]"),
     *("calibration-negative_width", "masses of events-sparse_events"),
     *("record-document[long]", "record-document[escapes]", "table-slow_text[unit of a quantity]"),
     *("catalogue-frames[altaz]", "catalogue-frames[hcrs]", "catalogue-frames[galactocentric]"),
