@@ -130,13 +130,11 @@ def _draw_image(axes: Axes, field: FieldCards, row: int) -> None:
 
 def _draw_posterior(axes: Axes, field: FieldCards, row: int) -> None:
     curve, cells = field.curve(row, 301), field.row(row)
-    axes.set(
-        xlabel=style.MASS,
-        yticks=[],
-        title="no mass" if curve is None else f"$M_{{500c}}$ = {mass_in_words(field, row)} × $10^{{14}}\\,M_\\odot$",
-    )
     if curve is None:
+        _leave_blank(axes, "no mass")
         return
+    title = f"$M_{{500c}}$ = {mass_in_words(field, row)} × $10^{{14}}\\,M_\\odot$"
+    axes.set(xlabel=style.MASS, yticks=[], title=title)
     mass, density = curve
     axes.plot(mass, density, color=style.BLUE, label="predicted probability")
     inside = (mass >= cells["LOGM500_Q16"]) & (mass <= cells["LOGM500_Q84"])
@@ -155,6 +153,9 @@ def _draw_scores(axes: Axes, field: FieldCards, row: int) -> None:
     scores = field.data["score"][row].astype(float)
     known = [number for number in np.argsort(-np.abs(np.nan_to_num(scores))).tolist() if np.isfinite(scores[number])]
     known = known[:_QUANTITIES][::-1]
+    if not known:
+        _leave_blank(axes, "not compared with the training clusters")
+        return
     colours = [style.VERMILION if abs(scores[number]) > _ODD else style.BLUE for number in known]
     axes.barh(range(len(known)), scores[known], color=colours, height=0.6)
     labels = [textwrap.fill(QUANTITIES[str(field.data["quantity"][number])], 32) for number in known]
@@ -163,7 +164,7 @@ def _draw_scores(axes: Axes, field: FieldCards, row: int) -> None:
     axes.axvline(0, color=style.BLACK, lw=0.6)
     for end in (-_ODD, _ODD):
         axes.axvline(end, color=style.GREY, lw=0.6, ls=":")
-    widest = max(5, 1.05 * np.abs(scores[known]).max(initial=0))
+    widest = max(5, 1.05 * np.abs(scores[known]).max())
     axes.set_xlim(-widest, widest)
     axes.set_xlabel("distance from training clusters [σ]", loc="right")
     axes.minorticks_off()
@@ -175,6 +176,11 @@ def is_card(path: Path) -> bool:
         record = read_record(path)
         return record is not None and record.step == _STEP
     return False
+
+
+def _leave_blank(axes: Axes, why: str) -> None:
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, why, ha="center", color=style.GREY, transform=axes.transAxes)
 
 
 def save_card(field: FieldCards, row: int, path: Path, dpi: int) -> None:
