@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from clustermass.interface.ensemble import Ensemble
     from clustermass.interface.images import images_of
     from clustermass.interface.posterior import Posterior
+    from clustermass.interface.show import show
     from clustermass.interface.simulated import SimulatedField, simulate_field
+    from clustermass.interface.training import train_ensemble
 
 __version__ = "0.1.0"
 __all__ = [
@@ -31,7 +33,9 @@ __all__ = [
     "conversions",
     "figures",
     "images_of",
+    "show",
     "simulate_field",
+    "train_ensemble",
 ]
 
 # HDF5 reads this variable when netCDF4 is imported. Its file locks fail on file systems without locks (NFS, Lustre). No
@@ -47,7 +51,9 @@ _MODULES = {
     "conversions": "interface.conversions",
     "figures": "figures",
     "images_of": "interface.images",
+    "show": "interface.show",
     "simulate_field": "interface.simulated",
+    "train_ensemble": "interface.training",
 }
 
 

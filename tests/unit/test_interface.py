@@ -23,7 +23,7 @@ from clustermass.io import room
 
 @pytest.fixture(scope="module")
 def field():
-    return clustermass.simulate_field(1.5, 1.0, seed=5, changes={"exposure": {"taper_deg": 0.1}})
+    return clustermass.simulate_field(1.5, 1.0, seed=11, changes={"exposure": {"taper_deg": 0.1}})
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +197,12 @@ def test_faults_of_what_is_in_memory_are_told(field, ensemble, caplog):
         ensemble.masses("nothere.fits", field.catalogue)
 
 
+def test_warnings_name_what_is_in_memory_without_a_folder(field, catalogue, ensemble, caplog):
+    ensemble.masses(field.events, catalogue, field.exposure)
+    warned = [record.getMessage() for record in caplog.records if "without redshift" in record.getMessage()]
+    assert warned[0].startswith("catalogue in memory: ")
+
+
 def test_images_hold_the_photons_around_each_cluster(field):
     images = clustermass.images_of(field.events, field.catalogue["ID_SRC", "RA", "DEC"], exposure_s=1000.0)
     assert images["counts"].dims == ("cluster", "band", "y", "x")
@@ -211,6 +217,17 @@ def test_images_hold_the_photons_around_each_cluster(field):
     assert images["cluster"].values[0].startswith("SIM J")
 
 
+def test_a_cluster_is_shown_as_on_the_command_line(field, catalogue, ensemble, tmp_path, capsys):
+    masses = ensemble.masses(field.events, catalogue, field.exposure, output=tmp_path / "masses.fits")
+    name = masses["NAME"][1]
+    figure = clustermass.show(int(masses["ID_SRC"][1]), tmp_path)
+    printed = capsys.readouterr().out
+    assert name in printed
+    assert name in figure.get_suptitle()
+    assert main(["show", name, "--field", str(tmp_path), "--output", str(tmp_path / "card.png")]) == 0
+    assert capsys.readouterr().out.startswith(printed)
+
+
 def test_figures_show_what_they_are_of(applied, field, catalogue):
     ensemble, masses = applied
     posterior = ensemble.posterior(masses["NAME"][1])
@@ -219,7 +236,7 @@ def test_figures_show_what_they_are_of(applied, field, catalogue):
     assert np.trapezoid(density.get_ydata(), density.get_xdata()) == pytest.approx(1, abs=2e-3)
     assert masses["NAME"][1] in axes.get_title()
     images = clustermass.images_of(field.events, catalogue, field.exposure)
-    assert len(images.clustermass.plot().axes) == 4
+    assert len(images.clustermass.plot().axes) == images.sizes["cluster"]
     panels = images.clustermass.plot([masses["NAME"][2]]).axes
     assert [panel.get_title() for panel in panels] == [masses["NAME"][2]]
     # the peak of the image, to the North and West of its lower left corner
@@ -246,7 +263,7 @@ def test_images_beyond_the_memory_are_refused(folder, monkeypatch):
 def test_a_simulated_field_is_whole(field):
     assert isinstance(field.exposure, CCDData)
     assert field.exposure.unit == "s"
-    assert repr(field) == "<simulated field of 1.5 x 1 deg, seed 5>"
+    assert repr(field) == "<simulated field of 1.5 x 1 deg, seed 11>"
     found = field.truth[field.truth["ID_SRC"] >= 0]
     detections = field.catalogue[np.searchsorted(field.catalogue["ID_SRC"], found["ID_SRC"])]
     assert len(found) > 3
@@ -259,11 +276,12 @@ def test_a_field_is_determined_by_its_arguments(field):
     shallow = {"exposure": {"taper_deg": 0.1, "depth_s": 118.0}}
     same, thin, other = (
         clustermass.simulate_field(1.5, 1.0, seed=seed, changes=changes)
-        for seed, changes in ((5, {"exposure": {"taper_deg": 0.1}}), (5, shallow), (6, shallow))
+        for seed, changes in ((11, {"exposure": {"taper_deg": 0.1}}), (11, shallow), (6, shallow))
     )
     np.testing.assert_array_equal(same.events["PI"], field.events["PI"])
     np.testing.assert_array_equal(thin.truth["LOG10_M500C"], field.truth["LOG10_M500C"])
     assert other.truth["LOG10_M500C"].tolist() != field.truth["LOG10_M500C"].tolist()
+    assert not {*other.truth["HALO_ID"]} & {*field.truth["HALO_ID"]}
     assert field.truth["COUNTS"].sum() / thin.truth["COUNTS"].sum() == pytest.approx(10, rel=0.1)
 
 

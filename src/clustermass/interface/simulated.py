@@ -26,7 +26,7 @@ from clustermass.simulate.realization import simulate_realization
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Sky
 
-SKY, REALIZATION = "embedded", "01"
+SKY = "embedded"
 _FILES = ("events", "exposure", "labels", "sources", "truth", "catalogue", "matches")
 
 
@@ -74,6 +74,10 @@ class SimulatedField:
                 shutil.copyfile(path, temporary)
         return Path(folder)
 
+    def files(self, *names: str) -> list[Path]:
+        """Return the paths of the files with these names, such as ``events``; they exist as long as the field."""
+        return [self._folder / f"{name}.fits" for name in names]
+
     def _read(self, name: str) -> Table:
         table = Table.read(self._folder / f"{name}.fits", hdu=name.upper(), format="fits")
         for number, column in enumerate(table.itercols(), start=1):
@@ -102,10 +106,11 @@ def simulate_field(
     own = merge(own, changes or {})
     check_config(merge(config, {"skies": {SKY: own}}))
     whole = cast("Sky", merge(sky, own))
+    realization = f"{whole['seed']:02d}"  # part of HALO_ID, so that fields with different seeds have different haloes
     made = SimulatedField(whole, Path(tempfile.mkdtemp(prefix="clustermass-field-")))
     weakref.finalize(made, shutil.rmtree, made._folder, ignore_errors=True)
     events, exposure, labels, sources, truth, catalogue, matches = (made._folder / f"{name}.fits" for name in _FILES)
     seen = events, exposure, labels, sources
-    simulate_realization(whole, own["cosmology"], SKY, REALIZATION, *seen, truth)
-    detect_sources(whole, SKY, REALIZATION, *seen, catalogue, matches)
+    simulate_realization(whole, own["cosmology"], SKY, realization, *seen, truth)
+    detect_sources(whole, SKY, realization, *seen, catalogue, matches)
     return made

@@ -1,0 +1,30 @@
+"""One cluster of a mass catalogue in words and as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clustermass.cards.field import FieldCards
+from clustermass.cards.find import find_masses
+from clustermass.cards.show import draw_card, text_card
+from clustermass.figures.output import styled
+from clustermass.interface.inputs import PathLike
+from clustermass.io.log import printable_lines
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@styled
+def show(cluster: str | int, field: PathLike = ".") -> Figure:
+    """Print what is known of a cluster, and return its picture, as `clustermass show` does.
+
+    `cluster` is its ID_SRC, an id or name of the user's table, its NAME, or a part of a name. `field` is a mass
+    catalogue that was written, such as ``masses.fits``, or a folder with one. InputError if there is no such cluster,
+    several clusters are meant, or the catalogue or the file .cards.nc beside it is missing or damaged.
+    """
+    known = FieldCards.read(find_masses(Path(field)))
+    row = known.find(cluster)
+    print(printable_lines(text_card(known, row)))
+    return draw_card(known, row)

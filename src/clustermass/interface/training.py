@@ -1,0 +1,99 @@
+"""Train an ensemble of your own on simulated fields, in a script or a notebook."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clustermass.baselines.fit import fit_baselines
+from clustermass.baselines.measurements import Sky
+from clustermass.config.resolve import BASE_EXPERIMENT, default_config, merge, resolve_experiment
+from clustermass.config.validate import check_config
+from clustermass.dataset.split import split_sample
+from clustermass.ensemble.aggregate import aggregate_ensemble
+from clustermass.ensemble.calibration import calibrate
+from clustermass.ensemble.fit_out_of_distribution import fit_ood
+from clustermass.ensemble.out_of_distribution import score_ood
+from clustermass.errors import InputError
+from clustermass.evaluate.evaluate import evaluate
+from clustermass.images.cutouts import extract_images
+from clustermass.images.preprocessing import preprocess
+from clustermass.interface.ensemble import Ensemble
+from clustermass.interface.inputs import PathLike
+from clustermass.network.train_members import train_members
+
+if TYPE_CHECKING:
+    from clustermass.interface.simulated import SimulatedField
+
+
+def train_ensemble(
+    fields: Sequence[SimulatedField],
+    folder: PathLike,
+    network: Mapping[str, Any] | None = None,
+    recipe: Mapping[str, Any] | None = None,
+    members: int = 3,
+) -> Ensemble:
+    """Train, calibrate and test an ensemble of `members` networks on the clusters of simulated fields.
+
+    The clusters are divided at random into training, validation and test set; no halo is in two sets. `network` and
+    `recipe` are other values of the keys of the blocks ``network.compact`` and ``training.recipes.clustermass`` in the
+    configuration, such as ``{"layers": [{"flatten": True}, {"join": "side"}, {"dense": 64}]}`` and ``{"epochs": 20}``;
+    docs/explanation/training.md lists the layers. Everything else is as in the default configuration.
+
+    `folder` is made. It then holds the ensemble, which `Ensemble.load` reads, and its test: the scores of the networks
+    and of simpler predictors in ``metrics.json``, and the predictions of all clusters in ``predictions.nc``. If the
+    training fails, no folder is made. InputError if the folder exists, two fields have the same seed, the cosmologies
+    of the fields differ, a key or value isn't possible, or there are too few clusters.
+    """
+    if Path(folder).exists():
+        raise InputError(f"{folder}: exists already. Name a new folder.")
+    names = [f"{field.sky['seed']:02d}" for field in fields]
+    if len({*names}) < len(names):
+        raise InputError("fields: two have the same seed, and so the same haloes. Simulate each with its own seed.")
+    if any(field.sky["cosmology"] != fields[0].sky["cosmology"] for field in fields):
+        raise InputError("fields: their cosmologies differ. An ensemble has one cosmology.")
+    own = {"network": {"compact": network or {}}, "training": {"recipes": {"clustermass": recipe or {}}}}
+    config = merge(default_config(), {**own, "ensemble": {"members": members}})
+    check_config(config)
+    with tempfile.TemporaryDirectory(prefix="clustermass-") as temporary:
+        _run(fields, names, config, Path(temporary))
+        shutil.copytree(Path(temporary) / "ensemble", folder)
+    return Ensemble.load(folder)
+
+
+def _run(fields: Sequence[SimulatedField], names: Sequence[str], config: Mapping[str, Any], place: Path) -> None:
+    """Write the ensemble and its test to the folder `ensemble` in `place`, by the steps of the workflow."""
+    chosen, seed = resolve_experiment(config["experiments"], BASE_EXPERIMENT), config["seed"]
+    images, smoothed = ([place / f"{kind}_{name}.nc" for name in names] for kind in ("images", "smoothed"))
+    for field, name, cut, smooth in zip(fields, names, images, smoothed, strict=True):
+        seen = field.files("events", "exposure", "catalogue")
+        extract_images(*seen, cut, config["images"], name, config["events"], *field.files("truth", "matches"))
+        preprocess(cut, smooth, config["preprocessing"][chosen["preprocessing"]])
+
+    split, made = place / "split.nc", place / "ensemble"
+    box = config["images"]["box_pixels"] * config["images"]["pixel_arcsec"]
+    split_sample(images, split, {"fractions": config["split"], "box_arcsec": box, "seed": seed})
+
+    blocks = {"network": config["network"]["compact"], "recipe": config["training"]["recipes"]["clustermass"]}
+    members = {
+        number: (made / f"members/{number:02d}.nc", made / f"members/{number:02d}.safetensors")
+        for number in range(config["ensemble"]["members"])
+    }
+    train_members(smoothed, split, {**chosen, **blocks}, config["training"]["device"], seed, members)
+
+    ensemble, calibration, domain = (made / name for name in ("ensemble.nc", "calibration.json", "domain.nc"))
+    predicted, weights = zip(*members.values(), strict=True)
+    cosmology = fields[0].sky["cosmology"]
+    aggregate_ensemble(predicted, ensemble, smoothed, cosmology, weights)
+    calibrate(ensemble, split, calibration, config["ensemble"]["recalibration"], seed)
+    fit_ood(smoothed, ensemble, domain, seed)
+
+    baselines, ood = made / "baselines.nc", made / "ood.nc"
+    truth = [field.files("truth")[0] for field in fields]
+    fit_baselines(Sky(images, truth, cosmology), split, chosen["selection"], config["baselines"], seed, baselines)
+    score_ood(smoothed, ensemble, domain, ood)
+    draws = config["evaluation"]["bootstrap"]
+    evaluate(ensemble, baselines, calibration, made / "metrics.json", made / "predictions.nc", draws, seed, split, ood)
