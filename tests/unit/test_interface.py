@@ -197,12 +197,6 @@ def test_faults_of_what_is_in_memory_are_told(field, ensemble, caplog):
         ensemble.masses("nothere.fits", field.catalogue)
 
 
-def test_warnings_name_what_is_in_memory_without_a_folder(field, catalogue, ensemble, caplog):
-    ensemble.masses(field.events, catalogue, field.exposure)
-    warned = [record.getMessage() for record in caplog.records if "without redshift" in record.getMessage()]
-    assert warned[0].startswith("catalogue in memory: ")
-
-
 def test_images_hold_the_photons_around_each_cluster(field):
     images = clustermass.images_of(field.events, field.catalogue["ID_SRC", "RA", "DEC"], exposure_s=1000.0)
     assert images["counts"].dims == ("cluster", "band", "y", "x")

@@ -56,7 +56,7 @@ def as_files(
     InputError if something is neither a path nor a table or a map. InputErrors and log messages in the block call the
     temporary files "events in memory", "catalogue in memory" and "exposure in memory".
     """
-    with tempfile.TemporaryDirectory(prefix="clustermass-") as folder, _short_messages(f"{folder}/"):
+    with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
         place = Path(folder)
 
         def without_folder(record: logging.LogRecord) -> bool:
@@ -73,21 +73,6 @@ def as_files(
             raise InputError(str(error).replace(f"{folder}/", "")) from error
         finally:
             LOGGER.removeFilter(without_folder)
-
-
-@contextmanager
-def _short_messages(prefix: str) -> Iterator[None]:
-    """Remove `prefix` from all messages that are logged in the block."""
-
-    def shorten(record: logging.LogRecord) -> bool:
-        record.msg, record.args = record.getMessage().replace(prefix, ""), ()
-        return True
-
-    LOGGER.addFilter(shorten)
-    try:
-        yield
-    finally:
-        LOGGER.removeFilter(shorten)
 
 
 def _each(sources: object, path: Path) -> list[tuple[object, Path]]:

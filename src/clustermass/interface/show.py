@@ -25,6 +25,6 @@ def show(cluster: str | int, field: PathLike = ".") -> Figure:
     several clusters are meant, or the catalogue or the file .cards.nc beside it is missing or damaged.
     """
     known = FieldCards.read(find_masses(Path(field)))
-    row = known.find(cluster)
+    row = known.find(str(cluster))
     print(printable_lines(text_card(known, row)))
     return draw_card(known, row)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from clustermass.baselines.fit import fit_baselines
 from clustermass.baselines.measurements import Sky
@@ -26,7 +25,10 @@ from clustermass.interface.inputs import PathLike
 from clustermass.network.train_members import train_members
 
 if TYPE_CHECKING:
+    from clustermass.dataset.training_data import TrainedExperiment
     from clustermass.interface.simulated import SimulatedField
+
+_FILES = ("events", "exposure", "catalogue", "truth", "matches")
 
 
 def train_ensemble(
@@ -48,7 +50,8 @@ def train_ensemble(
     training fails, no folder is made. InputError if the folder exists, two fields have the same seed, the cosmologies
     of the fields differ, a key or value isn't possible, or there are too few clusters.
     """
-    if Path(folder).exists():
+    made = Path(folder)
+    if made.exists():
         raise InputError(f"{folder}: exists already. Name a new folder.")
     names = [f"{field.sky['seed']:02d}" for field in fields]
     if len({*names}) < len(names):
@@ -58,10 +61,11 @@ def train_ensemble(
     own = {"network": {"compact": network or {}}, "training": {"recipes": {"clustermass": recipe or {}}}}
     config = merge(default_config(), {**own, "ensemble": {"members": members}})
     check_config(config)
-    with tempfile.TemporaryDirectory(prefix="clustermass-") as temporary:
+    made.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{made.name}.", dir=made.parent) as temporary:
         _run(fields, names, config, Path(temporary))
-        shutil.copytree(Path(temporary) / "ensemble", folder)
-    return Ensemble.load(folder)
+        (Path(temporary) / "ensemble").rename(made)
+    return Ensemble.load(made)
 
 
 def _run(fields: Sequence[SimulatedField], names: Sequence[str], config: Mapping[str, Any], place: Path) -> None:
@@ -69,8 +73,8 @@ def _run(fields: Sequence[SimulatedField], names: Sequence[str], config: Mapping
     chosen, seed = resolve_experiment(config["experiments"], BASE_EXPERIMENT), config["seed"]
     images, smoothed = ([place / f"{kind}_{name}.nc" for name in names] for kind in ("images", "smoothed"))
     for field, name, cut, smooth in zip(fields, names, images, smoothed, strict=True):
-        seen = field.files("events", "exposure", "catalogue")
-        extract_images(*seen, cut, config["images"], name, config["events"], *field.files("truth", "matches"))
+        events, exposure, catalogue, truth, matches = field.files(*_FILES)
+        extract_images(events, exposure, catalogue, cut, config["images"], name, config["events"], truth, matches)
         preprocess(cut, smooth, config["preprocessing"][chosen["preprocessing"]])
 
     split, made = place / "split.nc", place / "ensemble"
@@ -82,18 +86,19 @@ def _run(fields: Sequence[SimulatedField], names: Sequence[str], config: Mapping
         number: (made / f"members/{number:02d}.nc", made / f"members/{number:02d}.safetensors")
         for number in range(config["ensemble"]["members"])
     }
-    train_members(smoothed, split, {**chosen, **blocks}, config["training"]["device"], seed, members)
+    experiment = cast("TrainedExperiment", dict(chosen) | blocks)
+    train_members(smoothed, split, experiment, config["training"]["device"], seed, members)
 
     ensemble, calibration, domain = (made / name for name in ("ensemble.nc", "calibration.json", "domain.nc"))
     predicted, weights = zip(*members.values(), strict=True)
-    cosmology = fields[0].sky["cosmology"]
+    cosmology: Any = fields[0].sky["cosmology"]
     aggregate_ensemble(predicted, ensemble, smoothed, cosmology, weights)
     calibrate(ensemble, split, calibration, config["ensemble"]["recalibration"], seed)
     fit_ood(smoothed, ensemble, domain, seed)
 
     baselines, ood = made / "baselines.nc", made / "ood.nc"
-    truth = [field.files("truth")[0] for field in fields]
-    fit_baselines(Sky(images, truth, cosmology), split, chosen["selection"], config["baselines"], seed, baselines)
+    truths = [field.files("truth")[0] for field in fields]
+    fit_baselines(Sky(images, truths, cosmology), split, chosen["selection"], config["baselines"], seed, baselines)
     score_ood(smoothed, ensemble, domain, ood)
     draws = config["evaluation"]["bootstrap"]
     evaluate(ensemble, baselines, calibration, made / "metrics.json", made / "predictions.nc", draws, seed, split, ood)
