@@ -1,4 +1,4 @@
-"""Figures: each function returns a Matplotlib figure of data in memory or of the files of a run.
+"""Figures: each function returns a Matplotlib figure, drawn from data in memory or from the files of a run.
 
 ::
 
@@ -54,7 +54,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import the module of a figure when it is used, so that no figure depends on the modules of others."""
+    """Return the function of a figure. Its module is imported only now, so that figures don't depend on each other."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}._{_MODULES.get(name, name)}"), name)

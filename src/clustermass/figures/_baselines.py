@@ -17,7 +17,7 @@ from clustermass.io.files import reading
 
 #: predictors in the learning curve: the network, and the baselines that are fitted to its training clusters
 TRAINED = ("network", "boosted_trees", "ridge_features", "count_rate_recalibrated")
-#: heading of a group of predictors -> whether an observer could use them
+#: dict from the heading of a group of predictors to whether an observer could use them
 GROUPS = {"an observer can:": True, "needs the simulation's truth:": False}
 #: markers of neighbouring predictors are shifted sideways by this share of the curve's width, to be seen side by side
 APART = 0.012
@@ -37,7 +37,7 @@ class Metrics(NamedTuple):
 
 @styled
 def baselines(metrics: Block) -> Figure:
-    """Return the scatter of network and baselines, and the ratio of the network's scatter to that of each baseline.
+    """Return a figure of the scatter of network and baselines, and of the ratios network / baseline of the scatters.
 
     `metrics` is the content of `metrics.json`.
     """
@@ -86,7 +86,7 @@ def read_metrics(metrics: Block) -> Metrics:
 
 
 def in_groups(scatter: Mapping[str, Value]) -> list[str]:
-    """Return the lines of the figure: the heading of each group, then its predictors by increasing scatter."""
+    """Return the lines of the figure: the heading of each group, followed by its predictors by increasing scatter."""
     lines: list[str] = []
     for heading, observable in GROUPS.items():
         names = [name for name in scatter if predictor(name).observable is observable]
@@ -95,9 +95,9 @@ def in_groups(scatter: Mapping[str, Value]) -> list[str]:
 
 
 def draw_values(axes: Axes, lines: Sequence[str], values: Mapping[str, Value], room: float) -> None:
-    """Draw value and 68 % interval of each predictor in `lines`, from top to bottom, and print both.
+    """Draw and print the value and the 68 % interval of each predictor in `lines`, from top to bottom.
 
-    The numbers are printed at the right edge of the panel, which is widened by `room` times its width.
+    The numbers are printed at the right edge of the panel. The panel is widened for them by `room` times its width.
     """
     for place, name in enumerate(lines):
         value, interval = values.get(name, (None, None))
@@ -115,11 +115,12 @@ def draw_values(axes: Axes, lines: Sequence[str], values: Mapping[str, Value], r
 
 @styled
 def learning_curve(metrics: Sequence[Block], rows: Sequence[Mapping[str, str | None]]) -> Figure:
-    """Return scatter against number of training clusters, with a panel for each family of experiments and test sample.
+    """Return a figure of the scatter against the number of training clusters.
 
-    A family consists of experiments that differ only in their training clusters. Each of `metrics`, contents of
-    `metrics.json`, has a row with the names `experiment`, `family` and `sky`, the sky of the test sample. In an
-    experiment's first row `sky` is None, which stands for the test set of the training sky.
+    A family consists of experiments that differ only in their training clusters. Each family and each test sample have
+    a panel of their own. Each of `metrics` is the content of a `metrics.json`, and the entry of `rows` at the same
+    place describes it. The entry holds the name of the `experiment`, the name of its `family`, and the `sky` of the
+    test sample. `sky` is None for the test set of the training sky, which comes first for each experiment.
     """
     curves: dict[tuple[str | None, str | None], list[Metrics]] = {}
     trained: dict[str | None, int] = {}
@@ -163,7 +164,10 @@ def draw_curves(axes: Axes, points: Sequence[Metrics]) -> None:
 
 
 def draw_curve(axes: Axes, sizes: Sequence[int], values: Sequence[Value], name: str, place: float) -> None:
-    """Draw a predictor's scatter, with 68 % intervals, against sizes of training sets, shifted by `place` steps."""
+    """Draw a predictor's scatter, with 68 % intervals, against the sizes of training sets.
+
+    The markers are shifted sideways by `place` steps, so that predictors don't hide each other.
+    """
     size = np.array(sizes, dtype=float)
     value = np.array([value for value, _ in values], dtype=float)
     interval = np.array([interval or [np.nan, np.nan] for _, interval in values])

@@ -35,9 +35,9 @@ HISTOGRAM_BINS = 32
 
 @styled
 def bias(predictions: Data, baselines: Data) -> Figure:
-    """Return mean residual and scatter of the network and three baselines, in bins of true and of predicted mass.
+    """Return a figure of the bias and scatter of network and three baselines, in bins of true and of predicted mass.
 
-    `predictions` and `baselines` are the contents of `predictions.nc` and `baselines.nc`. The test set is drawn.
+    `predictions` and `baselines` are the contents of `predictions.nc` and `baselines.nc`. Only the test set is drawn.
     """
     mass, residuals, sigma = residuals_of_test_set(predictions, baselines)
     return draw_bias(mass, {name: residuals[name] for name in residuals if name in MAIN}, sigma)
@@ -45,14 +45,17 @@ def bias(predictions: Data, baselines: Data) -> Figure:
 
 @styled
 def bias_supplement(predictions: Data, baselines: Data) -> Figure:
-    """Return the figure `bias` for the network and the baselines that `bias` doesn't show."""
+    """Return a figure like `bias`, of the network and of the baselines that `bias` leaves out."""
     mass, residuals, sigma = residuals_of_test_set(predictions, baselines)
     left_out = {*MAIN, *LEFT_OUT} - {"network"}
     return draw_bias(mass, {name: residuals[name] for name in residuals if name not in left_out}, sigma)
 
 
 def draw_bias(mass: np.ndarray, residuals: Mapping[str, np.ndarray], sigma: np.ndarray) -> Figure:
-    """Return a figure of the residuals of each predictor (dex), with the expected bias of a network with `sigma`."""
+    """Return a figure of bias and scatter, given the residuals of each predictor in dex, (cluster,).
+
+    `mass` holds the true log10 masses. From `sigma`, the network's standard deviations, the expected bias is drawn.
+    """
     predicted = mass + residuals["network"]
     figure = new_figure(style.TWO_COLUMNS_IN, 5.6)
     by_truth, by_prediction = figure.subplots(2, 2, sharey="row", sharex="col", height_ratios=[1.25, 1]).T
@@ -76,9 +79,10 @@ def draw_bias(mass: np.ndarray, residuals: Mapping[str, np.ndarray], sigma: np.n
 
 
 def residuals_of_test_set(predictions: Data, baselines: Data) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-    """Return for the test clusters: true masses, each predictor's residuals, and the network's sigma; (cluster,) each.
+    """Return the true masses, the residuals of each predictor, and the network's sigma of the test clusters.
 
-    Masses are log10(M500c / Msun), residuals and sigma are in dex. InputError if the baselines lack a test cluster.
+    All arrays have the shape (cluster,). Masses are log10(M500c / Msun), residuals and sigma are in dex. InputError if
+    the baselines lack a test cluster.
     """
     network = subset(predictions, "test", require=["mu", "sigma_calibrated"])
     others, place = dataset(baselines, require=["mu", "predictor"]), name_of(baselines)
@@ -96,11 +100,12 @@ def residuals_of_test_set(predictions: Data, baselines: Data) -> tuple[np.ndarra
 
 
 def expected_bias(mu: np.ndarray, sigma: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return the bias of a perfect prediction in bins of true mass, (bin,), in dex; true masses aren't needed for it.
+    """Return the bias in dex that a perfect prediction has in bins of true mass, (bin,).
 
-    For a perfect prediction each true mass is a draw from the cluster's Gaussian N(`mu`, `sigma`). If a and b are the
-    edges of a bin in units of sigma from mu, the cluster contributes to the bin with the weight Phi(b) - Phi(a) and the
-    mean true mass mu - sigma (phi(b) - phi(a)) / (Phi(b) - Phi(a)).
+    If the prediction is perfect, each true mass is a random draw from the cluster's Gaussian N(`mu`, `sigma`).
+    Therefore no true masses are needed. Let a and b be the edges of a bin, measured from mu in units of sigma. The
+    cluster contributes to this bin with the weight Phi(b) - Phi(a), and with the mean true mass mu - sigma (phi(b) -
+    phi(a)) / (Phi(b) - Phi(a)).
     """
     scaled = (edges[:, None] - mu) / sigma
     weight = np.diff(stats.norm.cdf(scaled), axis=0).sum(axis=1)
@@ -109,7 +114,7 @@ def expected_bias(mu: np.ndarray, sigma: np.ndarray, edges: np.ndarray) -> np.nd
 
 
 def draw_expected(axes: Axes, mass: np.ndarray, mu: np.ndarray, sigma: np.ndarray) -> None:
-    """Draw the bias of a perfect prediction in bins of true mass; print the measured and the expected slope."""
+    """Draw `expected_bias` in bins of true mass, and print the measured and the expected slope of the bias."""
     edges = mass_bins(mass)
     steps = np.tile(expected_bias(mu, sigma, edges), (2, 1))
     label = "network, if it were perfect: expected regression to the mean"
@@ -138,9 +143,10 @@ def draw_all(
 
 
 def places(edges: np.ndarray, names: Collection[str]) -> np.ndarray:
-    """Return where the markers of each name stand, (name, bin): side by side in the middle of each bin.
+    """Return the positions of the markers of each of `names` in each bin of mass, (name, bin).
 
-    Wide bins don't spread them, since that would look like a trend of mass within the bin.
+    The markers are side by side in the middle of a bin. Their distance is the same in wide bins, since a larger
+    distance would look like a trend with mass within the bin.
     """
     apart = min(APART, SHARE * BIN_DEX / len(names))
     shift = apart * (np.arange(len(names)) - (len(names) - 1) / 2)
@@ -148,7 +154,7 @@ def places(edges: np.ndarray, names: Collection[str]) -> np.ndarray:
 
 
 def mass_bins(mass: np.ndarray) -> np.ndarray:
-    """Return the edges of bins of 0.25 dex that hold all masses; bins with few clusters are joined to a neighbour."""
+    """Return the edges of bins of 0.25 dex that hold all masses. A bin with few clusters is joined to a neighbour."""
     first, last = np.floor(mass.min() / BIN_DEX), np.floor(mass.max() / BIN_DEX) + 1
     edges = BIN_DEX * np.arange(first, last + 1)
     while len(edges) > 2:
@@ -163,9 +169,10 @@ def mass_bins(mass: np.ndarray) -> np.ndarray:
 
 
 def binned(mass: np.ndarray, residual: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return mean, error of the mean, scatter s and its error s / sqrt(2 n - 2) of each bin's residuals, (4, bin), dex.
+    """Return four numbers in dex for the residuals in each bin of mass, (4, bin).
 
-    In a bin with one cluster all but the mean are NaN, in an empty bin all four. NaN is not drawn.
+    They are the mean, the error of the mean, the scatter s, and the error s / sqrt(2 n - 2) of the scatter, where n is
+    the number of clusters. All except the mean are NaN in a bin with one cluster. All are NaN in an empty bin.
     """
     columns = []
     for low, high in itertools.pairwise(edges):
@@ -195,11 +202,11 @@ def print_numbers(axes: Axes, mass: np.ndarray, edges: np.ndarray) -> None:
 
 @styled
 def weighting(predictions: Sequence[Data], rows: Sequence[Mapping[str, str]]) -> Figure:
-    """Return residuals and sigma of pairs of experiments on the same test clusters (Figs. 5 and 8 of the paper).
+    """Return a figure of residuals and sigma for pairs of experiments (as in Figs. 5 and 8 of the paper).
 
-    The experiments of a pair differ in their weights in training. Each of `predictions`, contents of
-    `predictions.nc`, has a row with the name `experiment` and its `weighting`. In each pair the experiment without
-    weights comes first.
+    The experiments of a pair have the same test clusters, and differ in the weights of the training clusters. Each of
+    `predictions` is the content of a `predictions.nc`. The entry of `rows` at the same place holds the name of the
+    `experiment` and its `weighting`. In each pair the experiment without weights comes first.
     """
     if not rows or len(rows) % 2 or len(rows) != len(predictions):
         raise InputError("no pair of experiments that differ in weighting alone.")
@@ -240,7 +247,7 @@ def draw_pair(panels: np.ndarray, tables: Sequence[xr.Dataset], names: Sequence[
 
 
 def draw_distributions(axes: Axes, values: Sequence[np.ndarray], texts: Sequence[str]) -> None:
-    """Draw histograms of both experiments in the same bins; above them print each experiment's text in its colour."""
+    """Draw histograms of both experiments in the same bins. Print the experiments' texts above, in their colours."""
     low, high = np.min(values), np.max(values)
     edges = np.linspace(low, max(high, low + 1e-3), HISTOGRAM_BINS + 1)
     for number, (each, text, (colour, _), fill) in enumerate(zip(values, texts, PAIR, (0.25, 0.0), strict=True)):

@@ -1,4 +1,7 @@
-"""Comparison of a run's experiments: scatter, and scatter divided by that of count rate and of ridge regression."""
+"""Comparison of a run's experiments: their scatter, also divided by the scatter of two baselines.
+
+The baselines are the relation between count rate and mass, and ridge regression.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,18 +17,18 @@ from clustermass.figures import style
 from clustermass.figures.output import new_figure, styled
 from clustermass.report.summary import compared
 
-#: key figure -> label of its panel, and digits of its numbers
+#: dict from each key figure to the label of its panel, and to the number of digits that are printed
 PANELS = {
     "scatter_dex": ("scatter [dex]", 4),
     "over_count_rate": ("scatter ÷ that of the count rate", 3),
     "over_ridge": ("scatter ÷ that of ridge regression", 3),
 }
-#: height of an experiment's heading, in lines
+#: height of an experiment's heading, in units of the height of a line
 HEADING = 0.75
 INCHES = 0.34  # per line
 #: share of a panel's width in which numbers are printed
 NUMBERS = 0.5
-#: distance from the middle of a line, above it for the values of all clusters and below it for those of isolated ones
+#: distance of markers from the middle of a line: above it for all clusters, below it for isolated clusters
 APART = 0.22
 
 #: a row of `compared`: an experiment on one test sample
@@ -34,9 +37,10 @@ Row = Mapping[str, Any]
 
 @styled
 def comparison(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
-    """Return scatter and ratios of each experiment on each test sample, with 68 % intervals and printed numbers.
+    """Return a figure of the scatter of each experiment on each test sample, and of ratios of scatters.
 
-    `metrics` are files `metrics.json`; their `rows` are described in `report.summary.compared`.
+    The values are drawn with 68 % intervals, and printed. `metrics` are files `metrics.json`, and each has an entry in
+    `rows`, which `report.summary.compared` describes.
     """
     if not rows:
         raise InputError("no experiment to compare: name one under experiments.")
@@ -60,14 +64,14 @@ def comparison(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
 
 
 def values_of(row: Row, key: str) -> Iterator[tuple[float, float, Sequence[float]]]:
-    """Yield vertical shift, value and 68 % interval of a key figure, first of all clusters, then of isolated ones."""
+    """Yield vertical shift, value and 68 % interval of the key figure `key`, for all and then for isolated clusters."""
     for shift, figures in ((-APART, row), (APART, row["isolated"])):
         if figures is not None and figures[key] is not None:
             yield shift, figures[key], figures[f"{key}_ci68"] or [figures[key]] * 2
 
 
 def draw_panel(axes: Axes, key: str, digits: int, places: np.ndarray, lines: Sequence[Row]) -> None:
-    """Draw the panel of the key figure `key`, with markers, intervals and printed numbers.
+    """Draw the panel of the key figure `key`, with markers and intervals, and print the values.
 
     On each line, the value of all clusters is drawn above that of isolated clusters. An arrow replaces the marker of a
     value that is outside the panel.
@@ -102,9 +106,10 @@ def draw_panel(axes: Axes, key: str, digits: int, places: np.ndarray, lines: Seq
 
 
 def limits(lines: Sequence[Row], key: str) -> tuple[float, float]:
-    """Return limits of a panel that contain all intervals and, for ratios, also 1.
+    """Return the limits of a panel. They contain all intervals and, for ratios, also 1.
 
-    Controls outside the limits of the others are left out, unless there are only controls.
+    A control whose value is outside the limits of the other experiments doesn't widen them, unless all experiments are
+    controls.
     """
     shown = [row for row in lines if row["control"] == "none"] or lines
     ends = [] if key == "scatter_dex" else [1.0]
@@ -118,13 +123,13 @@ def limits(lines: Sequence[Row], key: str) -> tuple[float, float]:
 
 
 def look(control: bool, other_sky: bool) -> dict[str, Any]:
-    """Return options of a marker: grey for controls, a diamond for a sky other than the training sky."""
+    """Return options of a marker. Controls are grey. Test samples of another sky than the training sky are diamonds."""
     marker, size = ("D", 3.5) if other_sky else ("o", 4)
     return {"color": style.GREY if control else style.BLUE, "marker": marker, "ms": size}
 
 
 def draw_heading(panels: Sequence[Axes], top: float, row: Row) -> None:
-    """Draw a line above an experiment's lines, and its name and numbers of networks, epochs, training clusters."""
+    """Draw the heading of an experiment: its name, and its numbers of networks, epochs and training clusters."""
     networks = "1 network" if row["n_members"] == 1 else f"{row['n_members']} networks"
     training = f"{networks}, {row['epochs']} epochs, {row['n_train']} clusters"
     control = "" if row["control"] == "none" else f"control: {row['control'].replace('_', ' ')}"
@@ -137,7 +142,7 @@ def draw_heading(panels: Sequence[Axes], top: float, row: Row) -> None:
 
 
 def legend(lines: Sequence[Row]) -> list[Line2D]:
-    """Return the legend's entries for the kinds of markers that are drawn."""
+    """Return the entries of the legend, only for kinds of markers that are drawn."""
     isolated = any(shift > 0 for row in lines for key in PANELS for shift, _, _ in values_of(row, key))
     marks = [
         ("all test clusters", look(False, False), True),

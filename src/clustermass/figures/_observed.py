@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from clustermass.config.models import CountRateRelation
 
 COLUMNS = ("RA", "DEC", "Z", "LOGM500", "LOGM500_ERR", "ML_RATE", "LOGM500_REF")
-#: flags -> label and marker
+#: dict from each flag to its label and marker
 FLAGS = {
     "FLAG_RANGE": ("outside the training range", "s"),
     "FLAG_OOD": ("out-of-distribution", "D"),
     "FLAG_EDGE": ("near the edge of the field", "^"),
     "FLAG_NOCAT": ("input of the networks missing", "o"),
 }
-#: masses in `comparison.json` besides the network's -> axis label; for published masses it is the paper's name
+#: dict from the other masses in `comparison.json` to axis labels; the label of published masses is the paper's name
 OTHERS = {
     "published": "published",
     "luminosity": "luminosity, Chiu et al. 2022",
@@ -46,10 +46,10 @@ MAX_BINS = 8
 
 @styled
 def observed(masses: Table | str | Path, relation: CountRateRelation) -> Figure:
-    """Return the masses of a catalogue against redshift and against masses from the count rates, and on the sky.
+    """Return a figure of the masses of a catalogue: against redshift, against masses from count rates, on the sky.
 
     `masses` is a mass catalogue (`masses.fits`). `relation` turns its count rates into masses. Published masses, if
-    there are any, are drawn against redshift, too. If no cluster has a mass, because redshifts or exposures are
+    there are any, are also drawn against redshift. If no cluster has a mass, because redshifts or exposures are
     missing, the figure says so.
     """
     table = read_masses(masses)
@@ -74,9 +74,9 @@ def observed(masses: Table | str | Path, relation: CountRateRelation) -> Figure:
 def read_masses(masses: Table | str | Path) -> xr.Dataset:
     """Return the clusters of a mass catalogue that have a mass.
 
-    The variables are `COLUMNS`, in the units of the catalogue, and those of `FLAGS` that it has (whether the flag is
-    set), (cluster,) each. Attributes are `without_mass`, the number of clusters without a mass, and `simulated`,
-    True for a simulated field.
+    The variables are `COLUMNS`, in the units of the catalogue, and those of `FLAGS` that the catalogue has (True if the
+    flag is set). Each has the shape (cluster,). The attribute `without_mass` is the number of clusters without a mass.
+    The attribute `simulated` is True for a simulated field.
     """
     if isinstance(masses, str | Path):
         with reading(masses, "mass catalogue"), opened_fits(Path(masses)) as hdus:
@@ -92,7 +92,7 @@ def read_masses(masses: Table | str | Path) -> xr.Dataset:
 
 
 def draw_against_redshift(axes: Axes, table: xr.Dataset) -> None:
-    """Draw the masses, and published ones if there are any, against redshift."""
+    """Draw the masses against redshift, and published masses, too, if there are any."""
     redshift, published = table["Z"].values, table["LOGM500_REF"].values
     draw_points(axes, redshift, table)
     has = np.isfinite(published)
@@ -103,7 +103,7 @@ def draw_against_redshift(axes: Axes, table: xr.Dataset) -> None:
 
 
 def draw_against_rate(axes: Axes, table: xr.Dataset, relation: CountRateRelation) -> None:
-    """Draw the network's masses against those from the count rate by `relation`, for clusters with a count rate."""
+    """Draw the network's masses against masses from count rates by `relation`, for clusters with a count rate."""
     rate = table["ML_RATE"].values
     measured = table.isel(cluster=np.isfinite(rate) & (rate > 0))
     mass = measured["LOGM500"].values
@@ -137,7 +137,7 @@ def draw_flags(axes: Axes, x: np.ndarray, y: np.ndarray, table: xr.Dataset) -> N
 
 
 def draw_sky(axes: Axes, table: xr.Dataset) -> None:
-    """Draw the clusters on the sky, coloured by mass, with marks of the flagged ones; East is left."""
+    """Draw the clusters on the sky, coloured by mass, and mark flagged ones. East is left."""
     # a field across RA = 0 stays in one piece
     middle = np.degrees(np.angle(np.exp(1j * np.radians(table["RA"].values)).mean()))
     ra = middle + (table["RA"].values - middle + 180) % 360 - 180
@@ -155,8 +155,9 @@ def draw_sky(axes: Axes, table: xr.Dataset) -> None:
 
 @styled
 def published_masses(comparison: Block) -> Figure:
-    """Return the network's masses against other masses of the same clusters, and the differences against redshift.
+    """Return a figure of the network's masses against other masses of the same clusters.
 
+    A second row of panels shows the differences of the masses against redshift.
     `comparison` is the content of `comparison.json`.
     """
     with reading(name_of(comparison), "comparison"):
@@ -195,7 +196,10 @@ def published_masses(comparison: Block) -> Figure:
 
 
 def describe(numbers: Mapping[str, Any]) -> tuple[str, str]:
-    """Return two texts on a difference of masses: number, mean and scatter, and the slopes with mass and redshift."""
+    """Return two texts about the differences of masses in a block of `comparison.json`.
+
+    The first text gives number, mean and scatter. The second one gives the slopes with mass and with redshift.
+    """
     title, trends, fit = f"n = {numbers['n']}", "", numbers["fit"]
     if numbers["mean_dex"] is not None:
         title += f"\nmean {signed(numbers['mean_dex'])} ± {numbers['mean_dex_error']:.3f} dex"
@@ -218,7 +222,10 @@ def draw_difference(axes: Axes, redshift: np.ndarray, difference: np.ndarray, tr
 
 
 def binned_medians(redshift: np.ndarray, difference: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return median redshift, median difference and its error 1.253 sigma / sqrt(n) in equally populated bins."""
+    """Return median redshift, median difference and error of this median in equally populated bins, (bin,) each.
+
+    The error is 1.253 sigma / sqrt(n), where sigma is the standard deviation of the n differences in a bin.
+    """
     bins = int(np.clip(redshift.size // BIN_CLUSTERS, 1, MAX_BINS))
     parts = np.array_split(np.argsort(redshift, kind="stable"), bins)
     place, median = (np.array([np.median(values[p]) for p in parts]) for values in (redshift, difference))
@@ -226,6 +233,6 @@ def binned_medians(redshift: np.ndarray, difference: np.ndarray) -> tuple[np.nda
 
 
 def limits_of(columns: list[np.ndarray]) -> tuple[float, float]:
-    """Return limits of an axis around the central 99.6 % of all values, with a margin."""
+    """Return limits of an axis that contain the central 99.6 % of all values, and a margin."""
     low, high = np.nanpercentile(np.concatenate(columns), [0.2, 99.8])
     return float(low) - 0.1, float(high) + 0.1

@@ -19,12 +19,12 @@ from clustermass.io.files import reading
 
 LEVELS = np.linspace(0.01, 0.99, 99)
 PIT_BINS = 10
-#: key of a coverage in metrics.json -> nominal coverage, colour, marker and label
+#: dict from the key of a coverage in metrics.json to its nominal value, colour, marker and label
 COVERAGES = {
     "coverage68": (0.6827, style.BLUE, "o", "68 % interval"),
     "coverage95": (0.95, style.ORANGE, "s", "95 % interval"),
 }
-#: key of binned scores in metrics.json -> axis label and format of a bin's edge
+#: dict from the key of binned scores in metrics.json to the axis label and the format of a bin's edge
 BINNED_BY = {
     "by_predicted_mass_bin": (PREDICTED_MASS, "{:.1f}"),
     "by_redshift_bin": ("redshift", "{:g}"),
@@ -34,10 +34,10 @@ BINNED_BY = {
 
 @styled
 def predictions(predictions: Data) -> Figure:
-    """Return predicted against true masses of test and training set, and the test set's residuals beside their sigma.
+    """Return a figure of predicted against true masses of test and training set, and of the test set's residuals.
 
-    `predictions` has the clusters of all subsets (`predictions.nc`): `split`, `log10_m500c`, `mu` and
-    `sigma_calibrated`, (cluster,) each; masses are log10(M500c / Msun), sigma is in dex.
+    `predictions` is the content of a `predictions.nc`. It holds `split`, `log10_m500c`, `mu` and `sigma_calibrated` of
+    the clusters of all subsets, (cluster,) each. Masses are log10(M500c / Msun), sigma is in dex.
     """
     test, train = (subset(predictions, split, require=["mu", "sigma_calibrated"]) for split in ("test", "train"))
     masses = np.concatenate([part[name].values for part in (train, test) for name in ("log10_m500c", "mu")])
@@ -59,7 +59,10 @@ def predictions(predictions: Data) -> Figure:
 
 
 def draw_masses(axes: Axes, subset: xr.Dataset, limits: tuple[float, float], **look: Any) -> None:
-    """Draw predicted against true mass, equality, and the mean sigma on both sides of it; print scatter and bias."""
+    """Draw predicted against true mass, with lines of equal masses and of the mean sigma; print scatter and bias.
+
+    `limits` are those of both axes, and `look` are options of the markers.
+    """
     true, mu = subset["log10_m500c"].values, subset["mu"].values
     sigma = float(subset["sigma_calibrated"].mean())
     axes.scatter(true, mu, lw=0, rasterized=true.size > style.RASTERISE_ABOVE, **look)
@@ -73,7 +76,7 @@ def draw_masses(axes: Axes, subset: xr.Dataset, limits: tuple[float, float], **l
 
 
 def draw_residuals(axes: Axes, residual: np.ndarray, sigma: np.ndarray) -> None:
-    """Draw a histogram of the residuals in dex, with the distribution that the predicted sigmas promise."""
+    """Draw a histogram of the residuals in dex, with the distribution that follows from the predicted sigmas."""
     reach = max(4 * float(residual.std()), 0.01)
     edges = float(residual.mean()) + reach * np.linspace(-1, 1, 33)
     # residuals beyond four standard deviations are counted in the outermost bins, not dropped
@@ -95,8 +98,9 @@ def draw_residuals(axes: Axes, residual: np.ndarray, sigma: np.ndarray) -> None:
 
 @styled
 def calibration(predictions: Data, metrics: Block) -> Figure:
-    """Return coverage, probability integral transform and z-scores of the test set; below, coverage in bins.
+    """Return a figure of the calibration of the test set: coverage, probability integral transform and z-scores.
 
+    Below, the figure shows coverage in bins.
     `predictions` and `metrics` are the contents of `predictions.nc` and `metrics.json`.
     """
     test = subset(predictions, "test", require=["mu", "sigma", "sigma_calibrated", "pit"])
@@ -124,10 +128,11 @@ def calibration(predictions: Data, metrics: Block) -> Figure:
 
 
 def read_bins(metrics: Block) -> dict[str, tuple[list[float], list[int], np.ndarray]]:
-    """Return inner edges, numbers of clusters and coverages of the bins in metrics.json, by key of `BINNED_BY`.
+    """Return a dict from each key of `BINNED_BY` to inner edges, numbers of clusters and coverages of its bins.
 
-    Coverages are (interval, bin, 3): for each interval of `COVERAGES` the share of true masses inside, and the ends of
-    this share's own 68 % interval; NaN for an empty bin. The outermost bins have no outer edge.
+    They are read from metrics.json. The shape of the coverages is (interval, bin, 3), where `interval` counts the
+    intervals of `COVERAGES`. The last axis holds the share of true masses inside the interval, and both ends of the
+    68 % interval of this share. They are NaN for an empty bin. The outermost bins have no outer edge.
     """
     binned = {}
     with reading(name_of(metrics), "metrics"):
@@ -141,7 +146,10 @@ def read_bins(metrics: Block) -> dict[str, tuple[list[float], list[int], np.ndar
 
 
 def conformal(test: xr.Dataset) -> dict[float, float]:
-    """Return the share of true masses inside the conformal intervals, by level; levels without intervals are absent."""
+    """Return a dict from the level of conformal intervals to the share of true masses inside them.
+
+    Levels (0 to 1) without finite intervals are left out.
+    """
     low, truth, high = (test[name].values for name in ("conformal_low", "log10_m500c", "conformal_high"))
     shares = ((low <= truth) & (truth <= high)).mean(axis=1)
     finite = np.isfinite(low).all(axis=1)
@@ -149,28 +157,39 @@ def conformal(test: xr.Dataset) -> dict[float, float]:
 
 
 def conformal_error(level: np.ndarray, validation: int, test: int) -> np.ndarray:
-    """Return the standard error of the measured share in intervals of `level`, (level,).
+    """Return the standard error of the measured share of true masses inside conformal intervals, (level,).
 
-    It has two parts: the intervals are from `validation` clusters, and the share is of `test` clusters.
+    `level` holds the nominal shares. The error has two parts, since `validation` clusters determine the intervals, and
+    the share is measured with `test` clusters.
     """
     return np.asarray(np.sqrt(level * (1 - level) * (1 / (validation + 2) + 1 / test)))
 
 
 def coverage(z_score: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Return the share of clusters whose true mass is inside the central Gaussian interval of each level, (level,)."""
+    """Return, for each of `levels`, the share of clusters with true masses inside the central Gaussian interval.
+
+    `z_score` is (true - predicted) / sigma, (cluster,). The result has the shape (level,).
+    """
     half_widths = stats.norm.ppf(0.5 * (1 + levels))
     return np.asarray(np.mean(np.abs(z_score)[:, None] <= half_widths, axis=0))
 
 
 def binomial_band(n: int, probability: np.ndarray | float) -> np.ndarray:
-    """Return the 95 % interval (2, ...) of the covered share of `n` clusters, if each is covered with `probability`."""
+    """Return the ends of the 95 % interval of a measured share, shape (2, ...).
+
+    The share is measured with `n` clusters, each of which counts with `probability`.
+    """
     return np.asarray(stats.binom.interval(0.95, n, probability)) / n
 
 
 def draw_coverage(
     axes: Axes, z_score: np.ndarray, raw: np.ndarray, intervals: dict[float, float], validation: int
 ) -> None:
-    """Draw the measured against the nominal coverage, with the 95 % range of a perfect prediction."""
+    """Draw the measured against the nominal coverage, with the 95 % range of a perfect prediction.
+
+    `z_score` is for recalibrated, `raw` for raw sigma. `intervals` is the result of `conformal`, and `validation` the
+    number of validation clusters.
+    """
     band = binomial_band(z_score.size, LEVELS)
     axes.fill_between(LEVELS, *band, color=style.LIGHT_GREY, alpha=0.6, lw=0, label=r"perfect $\sigma$: 95 % range")
     axes.plot([0, 1], [0, 1], color=style.BLACK, lw=0.6)
@@ -193,7 +212,10 @@ def draw_coverage(
 
 
 def draw_pit(axes: Axes, values: np.ndarray) -> None:
-    """Draw a histogram of predicted cumulative probabilities at the true masses; flat if uncertainties are right."""
+    """Draw a histogram of the predicted cumulative probabilities at the true masses.
+
+    It is flat if the uncertainties are right.
+    """
     n = values.size
     band = PIT_BINS * binomial_band(n, 1 / PIT_BINS)
     axes.axhspan(*band, color=style.LIGHT_GREY, alpha=0.6, lw=0, label="95 % range if flat")
@@ -206,7 +228,7 @@ def draw_pit(axes: Axes, values: np.ndarray) -> None:
 
 
 def draw_z_scores(axes: Axes, z_score: np.ndarray) -> None:
-    """Draw a histogram of (true - predicted) / sigma with the unit Gaussian."""
+    """Draw a histogram of (true - predicted) / sigma, and the standard normal distribution."""
     edges = np.linspace(-4, 4, 25)
     weights = np.full(z_score.size, 1 / (z_score.size * (edges[1] - edges[0])))
     # z-scores beyond four are counted in the outermost bins, not dropped
@@ -222,7 +244,10 @@ def draw_z_scores(axes: Axes, z_score: np.ndarray) -> None:
 
 
 def draw_bins(axes: Axes, edges: list[str], number: list[int], shares: np.ndarray) -> None:
-    """Draw the coverage of the 68 % and 95 % intervals in each bin, with errors, and print numbers of clusters."""
+    """Draw the coverage of the 68 % and 95 % intervals in each bin, with errors; print the numbers of clusters.
+
+    `shares` are the coverages that `read_bins` returns.
+    """
     bins = np.arange(len(number))
     for shift, (nominal, colour, marker, label), rows in zip((-0.1, 0.1), COVERAGES.values(), shares, strict=True):
         share, low, high = rows.T

@@ -36,7 +36,7 @@ GREYS = LinearSegmentedColormap.from_list("greys", ["#F4F4F4", "#9A9A9A"])
 
 @styled
 def sample(truth: Sequence[Table | str | Path], ensemble: Data) -> Figure:
-    """Return mass and redshift of simulated haloes and of the selected clusters, with histograms.
+    """Return a figure of mass and redshift of the simulated haloes and of the selected clusters, with histograms.
 
     Each of `truth` is a table with the columns `Z` and `LOG10_M500C` (`truth.fits`). `ensemble` has `redshift` and
     `log10_m500c` of the selected clusters, (cluster,) each (`ensemble.nc`).
@@ -86,7 +86,7 @@ def read_haloes(truth: Sequence[Table | str | Path]) -> tuple[np.ndarray, np.nda
 
 @contextmanager
 def halo_table(truth: Table | str | Path) -> Iterator[Any]:
-    """Yield a table of haloes that is given or read."""
+    """Yield a table of haloes, which is in memory or is read from a file."""
     if isinstance(truth, str | Path):
         with opened_fits(Path(truth)) as hdus:
             yield hdus["TRUTH"].data
@@ -96,12 +96,13 @@ def halo_table(truth: Table | str | Path) -> Iterator[Any]:
 
 @styled
 def energy_bands(images: Sequence[Data], split: Data | None = None, half_width_arcsec: float | None = None) -> Figure:
-    """Return every energy band of the cluster that has the most fitted counts and a fully exposed box.
+    """Return a figure of one bright cluster in every energy band.
 
-    Each of `images` has the clusters of a realization (`images.nc`): `counts` (cluster, band, y, x), `band_bounds` in
-    keV (band, edge), `ml_cts`, `covered_fraction`, `redshift` and, if it is known, `log10_m500c`, (cluster,) each. With
-    `split` (`splits/{sky}.nc`) the cluster is one of the test set. `half_width_arcsec` is half the side of the box that
-    the networks see, which is drawn.
+    Of the clusters with a fully exposed box, it is the one with the most fitted counts. Each of `images` is the content
+    of a realization's `images.nc`. It holds `counts` (cluster, band, y, x), `band_bounds` (band, edge) in keV, and the
+    variables `ml_cts`, `covered_fraction`, `redshift` and, if it is known, `log10_m500c`, of shape (cluster,). If
+    `split` (`splits/{sky}.nc`) is given, only clusters of the test set are considered. `half_width_arcsec` is half the
+    side of the box that the networks see; this box is drawn.
     """
     cluster = brightest_cluster(images, split)
     pixels, half_width = pixels_of(cluster, COARSER)
@@ -134,7 +135,10 @@ def energy_bands(images: Sequence[Data], split: Data | None = None, half_width_a
 
 
 def describe(cluster: xr.Dataset, photons: float, seen: float | None) -> str:
-    """Return a title with the cluster's id, its mass if it is known, redshift, photons, and the box of 2 x `seen`."""
+    """Return a title with the cluster's id, redshift and number of photons, and its mass if it is known.
+
+    `seen` is half the side of the box that the networks see, in arcsec. If it is given, the title names the box.
+    """
     words = [f"cluster {cluster['cluster'].item()}"]
     if "log10_m500c" in cluster and np.isfinite(cluster["log10_m500c"]):
         words.append(rf"true $\log_{{10}}(M_{{500c}}/M_\odot) = {float(cluster['log10_m500c']):.2f}$")
@@ -145,9 +149,9 @@ def describe(cluster: xr.Dataset, photons: float, seen: float | None) -> str:
 def brightest_cluster(images: Sequence[Data], split: Data | None) -> xr.Dataset:
     """Return the cluster with the most fitted counts that has a redshift and a fully exposed box.
 
-    With `split` it is one of the test set, and has a mass. Files are read one at a time, so that memory holds one
-    realization only. Of clusters with equal counts the one whose id sorts first is returned. InputError if there is no
-    such cluster.
+    If `split` is given, only clusters of the test set with a mass are considered. If clusters have equal counts, the
+    first one in the order of their ids is returned. Files are read one at a time, so that memory holds only one
+    realization. InputError if there is no such cluster.
     """
     test, needed = None, ["band_bounds", "redshift", "ml_cts", "covered_fraction"]
     if split is not None:
@@ -178,8 +182,8 @@ def brightest_cluster(images: Sequence[Data], split: Data | None) -> xr.Dataset:
 def pixels_of(cluster: xr.Dataset, coarser: int = 1) -> tuple[np.ndarray, float]:
     """Return a cluster's image (band, y, x), and half the side of the image in arcsec.
 
-    The image holds counts, or smoothed counts if the file has only these. Pixels of counts become `coarser` times as
-    wide if the number of pixels along a side is a multiple of `coarser`.
+    The image holds counts, or smoothed counts if the file has no others. Images of counts are rebinned to pixels that
+    are `coarser` times as wide, if the number of pixels along a side is a multiple of `coarser`.
     """
     pixels = cluster["image" if "image" in cluster else "counts"].values.astype(float)
     bands, side = pixels.shape[:2]

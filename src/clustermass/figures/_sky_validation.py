@@ -21,13 +21,13 @@ from clustermass.sky_validation.measure import VARIABLES
 from clustermass.sky_validation.statistics import Histogram, Running
 
 SIMULATED, SPURIOUS, OBSERVED = style.BLUE, style.VERMILION, style.BLACK
-#: count/s (0.2-2.3 keV) of an AGN per erg/s/cm2 (0.5-2 keV): photon index 1.9, 3e20 hydrogen atoms per cm2
+#: count/s (0.2-2.3 keV) of an AGN per erg/s/cm2 (0.5-2 keV), for photon index 1.9 and 3e20 hydrogen atoms per cm2
 AGN_RATE_OVER_FLUX = 1.38e12
 #: normalisation of the number counts of Moretti et al. 2003, sources per deg2
 AGN_NORMALISATION = 6150.0
 #: number of fields whose single points are drawn: more points would hide each other
 FIELDS_DRAWN = 4
-#: demands in the table -> words for them
+#: dict from the demands in the table to words for them
 DEMANDS = {"must": "required", "aim": "desired"}
 FLUX_LABEL = "flux, 0.5–2 keV [erg/s/cm²]"
 #: options of the points of a scatter plot, and of the markers of simulated means and medians
@@ -37,7 +37,7 @@ MEANS: dict[str, Any] = {"marker": "D", "color": SIMULATED, "mec": "white", "mew
 
 @styled
 def sky_validation(measured: Data, table: Block) -> Figure:
-    """Return a simulated sky beside published numbers, with the number of demands that it meets.
+    """Return a figure that compares a simulated sky with published numbers, and counts the demands that the sky meets.
 
     `measured` and `table` are the contents of `measured.nc` and `sky.json`.
     """
@@ -71,7 +71,7 @@ def label_page(figure: Figure, data: xr.Dataset, table: Block) -> None:
 
 
 def draw_number_counts(axes: Axes, data: xr.Dataset) -> None:
-    """Draw the number of clusters per deg2 above a flux: all simulated ones, selected ones, and published numbers."""
+    """Draw the number of clusters per deg2 above a flux: simulated and selected clusters, and published numbers."""
     flux, area = data["flux"].values, float(data["area"].sum())
     curves = (("haloes_above", "simulated, all", style.GREY), ("selected_above", "simulated, selected", SIMULATED))
     for name, label, colour in curves:
@@ -90,7 +90,7 @@ def draw_number_counts(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_completeness(axes: Axes, data: xr.Dataset) -> None:
-    """Draw the detected share and the selected share of the haloes in bins of flux, with binomial errors."""
+    """Draw which shares of the haloes are detected and selected, in bins of flux, with binomial errors."""
     flux = data["flux"].values
     number = -np.diff(data["haloes_above"].values, axis=1).sum(axis=0)
     enough = number >= 10
@@ -106,7 +106,7 @@ def draw_completeness(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_point_sources(axes: Axes, data: xr.Dataset) -> None:
-    """Draw numbers of point sources per deg2 above a count rate: detected, put into the simulation, and published."""
+    """Draw the number of point sources per deg2 above a count rate, for detected, simulated and published sources."""
     rate, area = data["rate"].values, float(data["area"].sum())
     detected = data["points_above"].sum("realization").values / area
     axes.loglog(rate, np.where(detected > 0, detected, np.nan), color=SIMULATED, label="simulated, DET_LIKE ≥ 6")
@@ -137,7 +137,7 @@ def draw_masses(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_counts(axes: Axes, data: xr.Dataset) -> None:
-    """Draw the distributions of fitted counts of all cluster candidates, of spurious ones, and of eFEDS."""
+    """Draw the distributions of fitted counts of all candidates, of spurious candidates, and of those of eFEDS."""
     counts, spurious = np.log10(data["ml_cts"].values), ~statistics.chosen(data, "selected")
     draw_histogram(axes, data, counts, statistics.published_histogram("log_counts"), style.GREY)
     draw_histogram(axes, data, counts[spurious], statistics.published_histogram("log_counts"), SPURIOUS, observed=False)
@@ -159,7 +159,10 @@ def draw_likelihoods(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_mass_relation(axes: Axes, data: xr.Dataset) -> None:
-    """Draw true mass against count rate; the relation of the eFEDS masses converts the true masses to z = 0.35."""
+    """Draw true mass, converted to redshift 0.35, against count rate.
+
+    The relation between count rate, redshift and mass of the eFEDS clusters converts the masses.
+    """
     chosen = statistics.chosen(data, "selected")
     rate, relation = data["ml_rate"].values, statistics.mass_relation()
     at_pivot = count_rate_relation(np.array(relation["pivot_z"]), relation)
@@ -179,7 +182,7 @@ def draw_mass_relation(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_background(axes: Axes, data: xr.Dataset) -> None:
-    """Draw background rate against exposure of the candidates of a few fields, with medians and published quantiles."""
+    """Draw background rate against exposure for candidates of a few fields, with medians and published quantiles."""
     exposure = data["ml_exp"].values
     level = 1000 * data["ml_bkg"].values / exposure
     few = data["field"].values < FIELDS_DRAWN
@@ -223,7 +226,10 @@ def draw_histogram(
 
 
 def draw_running(axes: Axes, x: np.ndarray, y: np.ndarray, real: Running) -> None:
-    """Draw medians of `y` in the published bins of `x` that hold at least ten values, and the published quantiles."""
+    """Draw the medians of `y` in the published bins of `x`, and the published quantiles.
+
+    Medians are drawn in bins with at least ten values.
+    """
     members = [(x >= low) & (x < high) for low, high in pairwise(real.edges)]
     enough = [inside for inside in members if inside.sum() >= 10]
     medians = [[np.median(values[inside]) for inside in enough] for values in (x, y)]

@@ -1,4 +1,4 @@
-"""Test clusters on which the members of the ensemble differ most and least, as Fig. 7 of Krippendorf et al. (2023)."""
+"""Test clusters whose members' predictions differ most and least, as in Fig. 7 of Krippendorf et al. (2023)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,13 +59,16 @@ def spread(
     seed: int,
     catalogues: Sequence[Path] = (),
 ) -> Figure:
-    """Return images of the test clusters of largest and smallest spread, and the spread of all test clusters.
+    """Return a figure of the spread of the members' predictions, with images of the test clusters of extreme spread.
 
-    The spread is the difference between the largest and the smallest mass that the members predict. It is drawn against
-    the counts of the brightest neighbour divided by the cluster's own; without catalogues, against the cluster's own
-    counts. All data are files of a run. `images`, `truth` and `catalogues` (if any) have one for each realization, in
-    the same order. `half_width_arcsec` is half the side of the networks' input images. Errors of medians are from
-    `bootstrap` resamplings of the groups in `split`.
+    The spread of a cluster is the difference between the largest and the smallest log10 mass that the members predict.
+    The images show the test clusters with the largest and with the smallest spread. Below, the spread of all test
+    clusters is drawn against the counts of the brightest neighbour divided by the counts of the cluster. If there are
+    no catalogues, it is drawn against the counts of the cluster.
+
+    All data are files of a run. `images`, `truth` and `catalogues` (if any) each hold one file for each realization, in
+    the same order. `half_width_arcsec` is half the side of the networks' input images. The errors of medians are
+    computed from `bootstrap` resamplings of the groups in `split`.
     """
     table = spreads(ensemble, predictions, split)
     given: Sequence[Path | None] = catalogues or [None] * len(images)
@@ -96,7 +99,11 @@ def spread(
 
 
 def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
-    """Return predictions of test clusters, with the members' `lowest` and `highest` mu, the `spread` and `group`."""
+    """Return the predictions of the test clusters, with further variables of shape (cluster,).
+
+    These are the `lowest` and the `highest` mu of the members, their difference `spread`, and `realization`, `halo_id`
+    and `group` of the cluster.
+    """
     members = subset(ensemble, "test", require=["member_mu"])
     predicted = subset(predictions, "test", require=["mu", "sigma_calibrated"])
     if not np.array_equal(members["cluster"].values, predicted["cluster"].values):
@@ -109,14 +116,17 @@ def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
 
 
 def sources(cluster: xr.Dataset, half: float, truth: Path, catalogue: Path | None) -> tuple[Columns | None, Columns]:
-    """Return the detections (None without a catalogue) and the haloes in the box around a cluster of `images.nc`."""
+    """Return the detections and the haloes in the box around a cluster of `images.nc`; no catalogue gives None.
+
+    `half` is half the side of the box in arcsec.
+    """
     box = (float(cluster["ra"]), float(cluster["dec"])), half
     detections = in_box(read_columns(catalogue, DETECTION_COLUMNS), *box) if catalogue else None
     return detections, in_box(read_columns(truth, HALO_COLUMNS), *box)
 
 
 def read_columns(path: Path, names: Sequence[str]) -> Columns:
-    """Return columns of a catalogue or of a truth table by name; a blank number becomes NaN."""
+    """Return a dict from `names` to the columns of a catalogue or of a truth table; blank numbers become NaN."""
     table = read_table(path)
     with reading(path, "columns"):
         columns = {name: np.ma.asarray(table[name]) for name in names}
@@ -128,9 +138,10 @@ def read_columns(path: Path, names: Sequence[str]) -> Columns:
 
 
 def in_box(table: Columns, centre: tuple[float, float], half: float) -> Columns:
-    """Return the rows of a table in the square box with side 2 x `half` (arcsec) about `centre` (RA, DEC in deg).
+    """Return the rows of a table that lie in a square box, with the further columns `x` and `y`.
 
-    Columns `x` and `y` are added: offsets from the centre to the West and North, in the images' projection, in arcsec.
+    The centre of the box is `centre` (RA and DEC in deg), and its side is 2 x `half` (arcsec). `x` and `y` are the
+    offsets from the centre to the West and to the North, in the projection of the images, in arcsec.
     """
     # a first cut in declination, so that most rows of the sky needn't be projected
     near = np.abs(table["DEC"] - centre[1]) <= 2 * half / 3600
@@ -140,7 +151,10 @@ def in_box(table: Columns, centre: tuple[float, float], half: float) -> Columns:
 
 
 def neighbours(table: xr.Dataset, catalogues: Mapping[str, Path | None], half: float) -> np.ndarray:
-    """Return `brightest_neighbour` of every cluster, (cluster,); NaN if the cluster's realization has no catalogue."""
+    """Return the result of `brightest_neighbour` for every cluster, (cluster,).
+
+    `catalogues` maps the name of each realization to its catalogue. If there is no catalogue, the result is NaN.
+    """
     realization = table["realization"].values.astype(str)
     number = np.array([int(name.rpartition("_")[2]) for name in table["cluster"].values.astype(str).tolist()])
     ratio = np.full(number.size, np.nan)
@@ -152,10 +166,11 @@ def neighbours(table: xr.Dataset, catalogues: Mapping[str, Path | None], half: f
 
 
 def brightest_neighbour(catalogue: Path, id_src: np.ndarray, half: float) -> np.ndarray:
-    """Return the counts of the brightest other detection in a cluster's box divided by the cluster's own, (cluster,).
+    """Return, for each cluster, the counts of its brightest neighbour divided by its own counts, (cluster,).
 
-    `id_src` are the clusters' numbers in the catalogue, `half` is half the side of the box in arcsec. The ratio is 0
-    if no other detection has counts, and NaN if the cluster has none. InputError if the catalogue lacks a cluster.
+    A neighbour is another detection in the cluster's box. `id_src` are the numbers of the clusters in the catalogue,
+    and `half` is half the side of the box in arcsec. The ratio is 0 if no neighbour has counts, and NaN if the cluster
+    has no counts. InputError if the catalogue lacks a cluster.
     """
     table = read_columns(catalogue, DETECTION_COLUMNS)
     rows = {number: row for row, number in enumerate(table["ID_SRC"].tolist())}
@@ -172,10 +187,10 @@ def brightest_neighbour(catalogue: Path, id_src: np.ndarray, half: float) -> np.
 
 
 def draw_extreme(axes: Axes, row: xr.Dataset, files: Files, half_seen: float, name: str) -> None:
-    """Draw a cluster in all bands together, smoothed, with marks of sources.
+    """Draw the smoothed image of a cluster, summed over all bands, with marks of sources.
 
-    `row` is the cluster's entry of `spreads`, `half_seen` half the side of the networks' input images in arcsec, and
-    `name` ("most" or "least") begins the title.
+    `row` is the cluster's entry in the result of `spreads`. `half_seen` is half the side of the networks' input images
+    in arcsec. The title says that the members differ `name` ("most" or "least").
     """
     images, truth, catalogue = files
     cluster = read_netcdf(images, ["band_bounds", "ra", "dec"]).sel(cluster=row["cluster"].item())
@@ -194,7 +209,10 @@ def draw_extreme(axes: Axes, row: xr.Dataset, files: Files, half_seen: float, na
 
 
 def draw_marks(axes: Axes, detections: Columns | None, haloes: Columns, halo_id: int, seen: float) -> None:
-    """Mark detections, haloes, R500 of the halo `halo_id`, and the box of side 2 x `seen` that the networks see."""
+    """Draw marks of detections and haloes, the circle R500c of the halo `halo_id`, and the box that the networks see.
+
+    The side of this box is 2 x `seen` (arcsec).
+    """
     if detections is not None:
         extended = detections["EXT_LIKE"] > 0
         for chosen, look in ((~extended, POINT), (extended, EXTENDED)):
@@ -207,7 +225,7 @@ def draw_marks(axes: Axes, detections: Columns | None, haloes: Columns, halo_id:
 
 
 def marks(detected: bool) -> list[Line2D]:
-    """Return the entries of the legend, without detections unless there are catalogues."""
+    """Return the entries of the legend. Detections are among them if `detected` is true."""
     circle: dict[str, Any] = {"marker": "o", "ls": "", "mec": style.BLUE, "mfc": "none", "mew": 1.2, "ms": 9}
     looks: list[tuple[str, dict[str, Any]]] = [
         *([("detected point source", POINT), ("detected extended source", EXTENDED)] if detected else []),
@@ -219,7 +237,7 @@ def marks(detected: bool) -> list[Line2D]:
 
 
 def draw_neighbours(axes: Axes, table: xr.Dataset, ratio: np.ndarray, bootstrap: int, seed: int) -> None:
-    """Draw spread against `ratio` (see `brightest_neighbour`), with the median spread below and above a ratio of 1."""
+    """Draw the spread against `ratio`, the result of `neighbours`, with medians for ratios below and above 1."""
     spread, group = table["spread"].values, table["group"].values.astype(str)
     axes.set_xscale("log")
     draw_points(axes, np.maximum(ratio, NONE_AT), spread)
@@ -241,7 +259,10 @@ def draw_neighbours(axes: Axes, table: xr.Dataset, ratio: np.ndarray, bootstrap:
 
 
 def median_error(values: np.ndarray, group: np.ndarray, resamplings: int, rng: np.random.Generator) -> float:
-    """Return the error of the median of `values` (cluster,), by a bootstrap of whole groups; NaN for a single group."""
+    """Return the error of the median of `values` (cluster,), from a bootstrap of whole groups.
+
+    It is NaN if there is a single group.
+    """
     names, row = np.unique(group, return_inverse=True)
     if names.size == 1:
         return np.nan
@@ -251,7 +272,10 @@ def median_error(values: np.ndarray, group: np.ndarray, resamplings: int, rng: n
 
 
 def draw_trend(axes: Axes, table: xr.Dataset) -> None:
-    """Draw spread against fitted counts, or redshift if counts are missing, with medians in equally populated bins."""
+    """Draw the spread against fitted counts, or against redshift if counts are missing.
+
+    Medians in equally populated bins are drawn, too.
+    """
     by_counts = np.isfinite(table["ml_cts"].values).all()
     spread, place = table["spread"].values, table["ml_cts" if by_counts else "redshift"].values
     axes.set_xscale("log")

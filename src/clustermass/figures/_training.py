@@ -28,10 +28,10 @@ CURVES = {"train_loss": ("training", style.BLUE, "-"), "val_loss": ("validation"
 
 @styled
 def training(members: Sequence[Data]) -> Figure:
-    """Return training loss, validation loss and learning rate of each member by epoch.
+    """Return a figure of training loss, validation loss and learning rate of each member against the epoch.
 
-    Each of `members` is the history of a member (`members/{member}.nc`): `train_loss`, `val_loss` and `learning_rate`,
-    (epoch,) each.
+    Each of `members` is the history of a member (`members/{member}.nc`). It holds `train_loss`, `val_loss` and
+    `learning_rate`, (epoch,) each.
     """
     histories = [read_history(member) for member in members]
     if not histories:
@@ -46,7 +46,10 @@ def training(members: Sequence[Data]) -> Figure:
 
 
 def draw_losses(axes: Axes, histories: Sequence[xr.Dataset]) -> None:
-    """Draw losses by epoch, of several members with their medians, in limits that leave out the steep first fall."""
+    """Draw the losses of each member against the epoch, and their medians if there are several members.
+
+    The limits of the axis leave out the steep fall of the losses in the first epochs.
+    """
     several = len(histories) > 1
     thin: dict[str, Any] = {"lw": 0.5, "alpha": 0.45} if several else {"lw": 1.4}
     for name, (label, colour, dashes) in CURVES.items():
@@ -79,7 +82,7 @@ def read_history(member: Data) -> xr.Dataset:
 
 
 def mark_epochs(axes: Axes, histories: Sequence[xr.Dataset]) -> None:
-    """Mark the lowest validation loss of each member, and its validation loss at the epoch whose weights are kept."""
+    """Mark two validation losses of each member: the lowest one, and that of the epoch whose weights are kept."""
     draw = partial(axes.plot, mfc="none", mec=style.BLACK, mew=0.8, zorder=5, clip_on=False)
     marks = (("best_epoch", "o", 4.0, "lowest validation loss"), ("kept_epoch", "s", 6.0, "weights kept"))
     for attribute, marker, size, label in marks:

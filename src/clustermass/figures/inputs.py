@@ -1,4 +1,4 @@
-"""Data of figures: in memory, or read from the files of the pipeline."""
+"""The data of figures, which are in memory or are read from the files of the pipeline."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,12 +18,12 @@ Block = Mapping[str, Any] | str | Path
 
 
 def name_of(source: object) -> str:
-    """Return the path of a file, or words for data in memory; messages begin with it."""
+    """Return a name of the data for messages: the path of a file, or words for data in memory."""
     return str(source) if isinstance(source, str | Path) else "the data in memory"
 
 
 def dataset(source: Data, require: Iterable[str] = ()) -> xr.Dataset:
-    """Return a data set that is given or read; InputError if it lacks a variable in `require`."""
+    """Return `source` if it is a data set, or read it from a file; InputError if it lacks a variable in `require`."""
     if isinstance(source, str | Path):
         return read_netcdf(source, require)
     if missing := [name for name in require if name not in source.variables]:
@@ -32,12 +32,15 @@ def dataset(source: Data, require: Iterable[str] = ()) -> xr.Dataset:
 
 
 def block(source: Block, what: str) -> Mapping[str, Any]:
-    """Return a block of numbers that is given or read; the InputError on a damaged file calls its content `what`."""
+    """Return `source` if it is a block of numbers, or read it from a JSON file.
+
+    InputError if the file is missing or damaged; the message calls its content `what`.
+    """
     return read_json(source, what) if isinstance(source, str | Path) else source
 
 
 def subset(source: Data, split: str, require: Iterable[str] = ()) -> xr.Dataset:
-    """Return the clusters of a subset (train, val or test) in predictions (`ensemble.nc`, `predictions.nc`).
+    """Return the clusters of the subset `split` (train, val or test) in an `ensemble.nc` or `predictions.nc`.
 
     InputError if the subset is empty, or if a mass or a variable in `require` is missing or isn't finite.
     """

@@ -1,7 +1,7 @@
-"""Making and writing of figures.
+"""Functions that create figures and write them to files.
 
-The same data give files with the same bytes. Therefore no time, no random ids and no settings of the user's
-matplotlibrc enter a figure.
+The same data give files with the same bytes. Therefore figures depend neither on the time, nor on random ids, nor on
+the settings in the user's matplotlibrc.
 """
 
 import functools
@@ -28,15 +28,15 @@ DPI = 150
 
 
 class StyledFigure(Figure):
-    """A figure that is always drawn with the settings that it was made with, and that notebooks show."""
+    """A figure that is always drawn with the Matplotlib settings with which it was created. Notebooks show it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Keep the current settings of matplotlib."""
+        """Create the figure and store the current settings of Matplotlib in it."""
         self._settings = {name: value for name, value in matplotlib.rcParams.items() if name != "backend"}
         super().__init__(*args, **kwargs)
 
     def draw(self, renderer: RendererBase) -> None:
-        """Draw the figure. Some ticks are made only now, hence the settings."""
+        """Draw the figure with the stored settings, because some ticks are created only now."""
         with matplotlib.rc_context(self._settings):
             super().draw(renderer)
 
@@ -52,11 +52,12 @@ def new_figure(width_in: float, height_in: float, layout: str | None = "constrai
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Decorate a function that returns a figure, so that it draws in our style and, if asked, writes the figure.
+    """Return the function `draw`, extended so that it draws in our style and can write the figure to files.
 
-    The decorated function has further keywords: the paths `svg`, `png` and `pdf` of files to write; `dpi`, the
-    resolution of the PNG; and `style`, the name or path of a Matplotlib style sheet, which is applied on top of ours.
-    Every file states the function's name, its settings, and the hashes of input files (arguments that are a `Path`).
+    The extended function has further keywords. `svg`, `png` and `pdf` are paths of files to write. `dpi` is the
+    resolution of the PNG. `style` is the name or path of a Matplotlib style sheet, which is applied on top of ours.
+    Every file states the name of the function, its settings, and the hashes of input files. All arguments that are a
+    `Path` count as input files.
     """
 
     @functools.wraps(draw)
@@ -74,7 +75,10 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def describe(name: str, arguments: Mapping[str, Any]) -> str:
-    """Return the provenance of the figure `name` as JSON: arguments that are a `Path`, and those that aren't data."""
+    """Return the provenance of the figure `name` as JSON.
+
+    Arguments that are a `Path` count as input files, and all others as settings. Data in memory are left out.
+    """
     inputs, settings = list[Path](), dict[str, Any]()
     for key, value in arguments.items():
         paths = value if isinstance(value, list | tuple) else [value]
@@ -86,7 +90,10 @@ def describe(name: str, arguments: Mapping[str, Any]) -> str:
 
 
 def save(figure: Figure, files: Mapping[str, Path], dpi: int, description: str) -> None:
-    """Write a figure to `files`, by kind (svg, png, pdf), with `description` as metadata and without a date."""
+    """Write a figure to `files`, a dict from the kind (svg, png, pdf) to the path.
+
+    The metadata of the files hold `description`, but no date.
+    """
     metadata = {
         "svg": {"Date": None, "Description": description},
         "png": {"Description": description},

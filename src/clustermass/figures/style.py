@@ -58,7 +58,7 @@ RESIDUAL = r"$\log_{10} M_\mathrm{pred} - \log_{10} M_\mathrm{true}$ [dex]"
 
 
 class Predictor(NamedTuple):
-    """Label, colour and marker of a predictor of masses, and whether an observer could use it."""
+    """Label, colour and marker of a predictor of masses, and whether an observer could use this predictor."""
 
     label: str
     colour: str
@@ -82,18 +82,18 @@ PREDICTORS = {
 
 
 def predictor(name: str) -> Predictor:
-    """Return label, colour and marker of a predictor; an unknown predictor has its name as label, and is grey."""
+    """Return label, colour and marker of a predictor. An unknown predictor is grey, and its label is its name."""
     return PREDICTORS.get(name, Predictor(name.replace("_", " "), GREY, "h"))
 
 
 def in_order(names: Iterable[str]) -> list[str]:
-    """Return names of predictors in the order of `PREDICTORS`, followed by all others in alphabetical order."""
+    """Return the names of predictors in the order of `PREDICTORS`. All other names follow in alphabetical order."""
     order = list(PREDICTORS)
     return sorted(names, key=lambda name: (order.index(name) if name in order else len(order), name))
 
 
 def small() -> float:
-    """Return the size of numbers and notes inside panels, in points, which is that of legends."""
+    """Return the font size in points of numbers and notes inside panels; legends have the same size."""
     return float(rcParams["legend.fontsize"])
 
 
@@ -113,7 +113,7 @@ def nice_ticks(low: float, high: float, number: int) -> list[float]:
 
 
 def draw_equality(axes: Axes, limits: tuple[float, float], ticks: int | None = None) -> None:
-    """Draw the line of equal masses; both axes get `limits`, the same scale and, if given, about `ticks` ticks."""
+    """Draw the line of equal masses. Both axes get `limits`, the same scale, and about `ticks` ticks if given."""
     axes.plot(limits, limits, color=BLACK, lw=0.8, label="equality")
     axes.set(xlim=limits, ylim=limits, aspect="equal")
     if ticks:
