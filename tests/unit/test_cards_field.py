@@ -38,6 +38,7 @@ def test_a_cluster_is_found_by_id_name_or_part_of_a_name(field, wanted, row):
         ("El Gardo", "no cluster .* Did you mean El Gordo"),
         ("xyzzy", r"no cluster .*\. It holds TEST J.*, \.\.\."),
         ("", "no cluster"),
+        ("12", "no cluster"),  # an id, not a part of Abell 12
     ],
 )
 def test_an_unknown_or_ambiguous_name_gets_suggestions(field, wanted, message):

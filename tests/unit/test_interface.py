@@ -175,6 +175,8 @@ def test_a_cluster_without_posterior_is_named(applied):
         ensemble.posterior(masses["NAME"][0])
     with pytest.raises(clustermass.InputError, match=r"last call of masses: no cluster .* 'nobody'\. It holds SIM"):
         ensemble.posterior("nobody")
+    with pytest.raises(clustermass.InputError, match=r"^nobody: no cluster in .* call masses first"):
+        clustermass.Ensemble.load(ensemble.ensemble.parent).posterior("nobody")
     twice = ensemble._last[0].isel(cluster=[0, 0])
     with pytest.raises(clustermass.InputError, match=r"masses\.nc: 2 clusters have the id or name"):
         interface.posterior_in(twice, str(twice["ID_SRC"].values[0]), "masses.nc")

@@ -15,14 +15,15 @@ def find_cluster(columns: Mapping[str, Sequence[str]], wanted: str | int, where:
     """Return the row of the cluster with this name or id, or with a name of which `wanted` is a part.
 
     `columns` holds the texts of those of `IDENTIFIERS` that the catalogue `where` has, at least NAME and ID_SRC. Case,
-    spaces and underscores don't matter. InputError, with the nearest names, if no cluster or several are meant.
+    spaces and underscores don't matter. Digits alone are an id, no part of a name. InputError, with the nearest names,
+    if no cluster or several are meant.
     """
     rows, word = rows_called(columns, wanted), _plain(wanted)
     if len(rows) > 1:
         listed = short_list(_with_realization(columns)[row] for row in rows)
         raise InputError(f"{where}: {len(rows)} clusters have the id or name {wanted!r}. Write {listed}")
     names = [columns[name] for name in IDENTIFIERS[:3] if name in columns]
-    if not rows and word:
+    if not rows and word and not word.isdigit():  # digits alone are an unknown id
         rows = sorted({row for texts in names for row, text in enumerate(texts) if word in _plain(text)})
     if len(rows) > 1:
         listed = short_list(columns["NAME"][row] for row in rows)

@@ -146,8 +146,14 @@ class Ensemble(trained.Ensemble):
         if no cluster or several are meant, or the cluster has no mass.
         """
         for last in self._last:
-            simulated_ids = read_netcdf(self.ensemble)["cluster"].values.astype(str)
-            if rows_called(names_in(last), cluster) or str(cluster) not in simulated_ids:
+            if rows_called(names_in(last), cluster) or not self._simulated(cluster):
                 return posterior_in(last, cluster, "the field of the last call of masses")
+        if not self._simulated(cluster):
+            raise InputError(f"{cluster}: no cluster in ensemble.nc. For clusters of a field, call masses first.")
         simulated = super().posterior(str(cluster))
         return Posterior(simulated.mu, simulated.sigma, str(cluster))
+
+    def _simulated(self, cluster: str | int) -> bool:
+        """Return whether this is the id of a cluster in `ensemble.nc`; that of the released ensemble has no ids."""
+        table = read_netcdf(self.ensemble)
+        return "cluster" in table.coords and str(cluster) in table["cluster"].values.astype(str)
