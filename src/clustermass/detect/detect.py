@@ -202,10 +202,7 @@ def _agn_background(field: _Field, parameters: Detection) -> Float32Array:
 
 
 def _fit_all(field: _Field, parameters: Detection) -> None:
-    """Fit haloes in a first pass; in a second pass, fit AGN and the haloes near more likely extended detections.
-
-    In the second pass, the model includes the more likely extended detections.
-    """
+    """Fit haloes; then fit AGN, and repeat haloes near more likely extended detections, which the model includes."""
     stamps, det_like, floor = field.stamps, field.det_like, parameters["det_like_floor"]
     halo, in_box = field.candidates.src_id > 0, field.box_like >= parameters["box_like_min"]
     _fit(field, np.flatnonzero(in_box & halo), parameters)
@@ -243,10 +240,7 @@ def _positions(field: _Field, rows: IntArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _detections(field: _Field, floor: float) -> _Detections:
-    """Return the candidates with a DET_LIKE of at least `floor`, sorted by decreasing DET_LIKE.
-
-    Candidates with the same DET_LIKE are sorted by declination and right ascension.
-    """
+    """Return candidates with a DET_LIKE >= `floor`, sorted by decreasing DET_LIKE, then by declination and RA."""
     rows = np.flatnonzero(field.det_like >= floor)
     ra, dec = _positions(field, rows)
     fit, det_like, ext_like = field.fit[rows], field.det_like[rows], field.ext_like[rows]

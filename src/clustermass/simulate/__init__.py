@@ -1,1 +1,1 @@
-"""Simulate skies such as the default, `embedded`: haloes with hot gas, AGN, background, and their detected photons."""
+"""Simulate skies such as the default sky `embedded`: haloes with hot gas, AGN, background, and detected photons."""

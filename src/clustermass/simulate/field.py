@@ -1,8 +1,8 @@
 """A rectangular field on the sphere and its exposure map.
 
-In the simulation, positions are native longitude and latitude in deg: spherical coordinates whose origin is the field's
-centre and whose equator runs East-West there. The field is the rectangle |longitude| < width/2, |latitude| < height/2.
-This works at any declination and across RA = 0.
+In the simulation, positions are native longitude and latitude in deg. These are spherical coordinates with their origin
+at the field's centre, where their equator runs East-West. The field is the rectangle |longitude| < width/2, |latitude|
+< height/2. This works at any declination and across RA = 0.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Field:
-    """Rectangular field of `width_deg` (East-West) times `height_deg`, centred on `ra_deg`, `dec_deg` (ICRS)."""
+    """Rectangular field of `width_deg` (East-West) times `height_deg`, centred on `ra_deg` and `dec_deg` (ICRS)."""
 
     ra_deg: float
     dec_deg: float
@@ -51,7 +51,7 @@ class Field:
         return float(self.width_deg * np.degrees(2 * np.sin(np.radians(self.height_deg / 2))))
 
     def draw(self, rng: np.random.Generator, number: int) -> tuple[FloatArray, FloatArray]:
-        """Draw `number` positions uniform on the sphere; return their native longitudes and latitudes in deg."""
+        """Return native longitudes and latitudes (deg) of `number` random positions, uniform on the sphere."""
         longitude = (rng.random(number) - 0.5) * self.width_deg
         sine = np.sin(np.radians(self.height_deg / 2)) * (2 * rng.random(number) - 1)
         return longitude, np.degrees(np.arcsin(sine))
@@ -65,13 +65,13 @@ class Field:
         return np.array([centre, east, north])
 
     def to_sky(self, longitude: FloatArray, latitude: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Turn native longitude and latitude into RA in [0, 360) and Dec, all in deg."""
+        """Return RA in [0, 360) and Dec of native longitudes and latitudes, all in deg."""
         x, y, z = np.moveaxis(unit_vectors(longitude, latitude), -1, 0)
         x, y, z = (x * axis[0] + y * axis[1] + z * axis[2] for axis in self._axes.T)
         return np.degrees(np.arctan2(y, x)) % 360, np.degrees(np.arcsin(np.clip(z, -1, 1)))
 
     def to_native(self, ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Turn RA, Dec into native longitude and latitude, all in deg."""
+        """Return native longitudes and latitudes of RA and Dec, all in deg."""
         x, y, z = np.moveaxis(unit_vectors(np.asarray(ra, dtype=float), np.asarray(dec, dtype=float)), -1, 0)
         axes = self._axes
         along, east, north = (axes[i, 0] * x + axes[i, 1] * y + axes[i, 2] * z for i in range(3))
@@ -80,7 +80,7 @@ class Field:
 
 @dataclass(frozen=True)
 class ExposureMap:
-    """Exposure map of a field: an image in the SIN projection about the field's centre, zero outside the field."""
+    """Exposure map of a field: an image in the SIN projection about the field's centre, with 0 outside the field."""
 
     field: Field
     pixel_deg: float  #: side of a pixel
@@ -88,13 +88,15 @@ class ExposureMap:
 
     @classmethod
     def from_config(cls, field: Field, parameters: Exposure, vignetted: bool = True) -> ExposureMap:
-        """Build the exposure map of the config block `exposure` for photons or, with `vignetted=False`, for particles.
+        """Return the exposure map for the config block `exposure`.
+
+        It is a map for photons or, if `vignetted` is False, a map for particles.
 
         The field consists of `scans` strips side by side, each covered by a scan of constant depth. Each scan reaches
         beyond the border of its strip, and its depth falls linearly to zero there within half of `overlap_deg`. On the
-        border of two strips the exposure is therefore twice as deep as in one scan, as in the eFEDS field (Brunner et
-        al. 2022). At the field's edges the depth falls linearly to zero within `taper_deg`. Particles bypass the
-        mirrors, so they are not vignetted: for them the relative depth of each scan is raised to the power
+        border of two strips, the exposure is therefore twice that of one scan, as in the eFEDS field (Brunner et al.
+        2022). At the field's edges the depth falls linearly to zero within `taper_deg`. Particles bypass the mirrors,
+        so they are not vignetted. In the map for particles, the relative depth of each scan is raised to the power
         `particle_slope`.
         """
         pixel = parameters["pixel_arcsec"] / 3600
@@ -117,7 +119,7 @@ class ExposureMap:
             return cls(field, float(hdus[0].header["CDELT2"]), np.array(hdus[0].data, dtype=np.float32))
 
     def write(self, path: Path, header: Mapping[str, Any]) -> None:
-        """Write the map to the FITS file `path`, with the WCS of its SIN projection and the cards `header`."""
+        """Write the map to the FITS file `path`, with the WCS of its SIN projection and the keywords in `header`."""
         rows, columns = self.image_s.shape
         coordinates = {
             "CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CRPIX1": columns / 2 + 0.5, "CRPIX2": rows / 2 + 0.5,
@@ -127,7 +129,7 @@ class ExposureMap:
         write_exposure(path, self.image_s, coordinates, header)
 
     def widened(self, radius_arcsec: float) -> ExposureMap:
-        """Return a map of the largest exposure around each pixel, within `radius_arcsec` or a bit farther."""
+        """Return a map of the largest exposure within `radius_arcsec` (or slightly more) of each pixel."""
         from scipy.ndimage import maximum_filter
 
         reach = int(np.ceil(radius_arcsec / 3600 / self.pixel_deg)) + 1
@@ -135,7 +137,7 @@ class ExposureMap:
         return ExposureMap(self.field, self.pixel_deg, image)
 
     def draw(self, rate_per_arcmin2: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """Draw native positions (deg) of the photons of a uniform background of `rate_per_arcmin2` count/s/arcmin2."""
+        """Return native positions (deg) of photons of a uniform background of `rate_per_arcmin2` count/s/arcmin2."""
         rows, columns = self.image_s.shape
         y = np.radians((np.arange(rows) + 0.5 - rows / 2) * self.pixel_deg)[:, None]
         x = np.radians((np.arange(columns) + 0.5 - columns / 2) * self.pixel_deg)[None, :]
@@ -150,7 +152,7 @@ class ExposureMap:
         return np.degrees(np.arctan2(east, np.sqrt(np.clip(1 - east**2 - north**2, 1e-12, None)))), latitude
 
     def at_native(self, longitude: FloatArray, latitude: FloatArray) -> Float32Array:
-        """Return the exposure in s of the pixel at native longitude and latitude in deg; zero outside the map."""
+        """Return the exposure in s of the pixel at native longitude and latitude in deg, or 0 outside the map."""
         # single precision is exact to 0.01 arcsec here, and twice as fast for millions of photons
         lon, lat = np.radians(longitude, dtype=np.float32), np.radians(latitude, dtype=np.float32)
         east, north = np.cos(lat) * np.sin(lon), np.sin(lat)
@@ -161,12 +163,12 @@ class ExposureMap:
         return np.where(inside, self.image_s[np.clip(j, 0, rows - 1), np.clip(i, 0, columns - 1)], np.float32(0))
 
     def at(self, ra: FloatArray, dec: FloatArray) -> Float32Array:
-        """Return the exposure in s of the pixel at RA, Dec in deg; zero outside the map."""
+        """Return the exposure in s of the pixel at RA and Dec in deg, or 0 outside the map."""
         return self.at_native(*self.field.to_native(ra, dec))
 
 
 def _scans(longitude: FloatArray, width_deg: float, parameters: Exposure) -> Iterator[FloatArray]:
-    """Yield the relative depth of each scan at native longitudes (deg), without the taper in North and South."""
+    """Yield the relative depth of each scan at native longitudes (deg), without the taper in latitude."""
     number, taper, overlap = parameters["scans"], parameters["taper_deg"], parameters["overlap_deg"]
     for scan in range(number):
         west = -width_deg / 2 + scan * width_deg / number

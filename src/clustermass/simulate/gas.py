@@ -1,10 +1,10 @@
-"""Hot gas of haloes: emission profile, temperature and luminosity, drawn jointly at given mass and redshift.
+"""Hot gas of haloes: emission profile, temperature and luminosity are drawn jointly for given mass and redshift.
 
-The draw follows Comparat et al. 2020: the scaled emission measure S(r) and kT are log-normal at fixed redshift and
-hydrostatic mass, which is M500c times `hydrostatic_bias`. Two corrections are tuned to the number counts of clusters in
-surveys: a shift of the normalisation, and a steeper luminosity-mass relation below a threshold mass (Comparat et al.
-2025). The number counts of the simulated sky are therefore no prediction. Radii are in units of R500c of the
-hydrostatic mass.
+The draw follows Comparat et al. 2020. The scaled emission measure S(r) and kT are log-normal at fixed redshift and
+hydrostatic mass. The hydrostatic mass is M500c times `hydrostatic_bias`. Two corrections are tuned to the number counts
+of clusters in surveys: a shift of the normalisation, and a steeper luminosity-mass relation below a threshold mass
+(Comparat et al. 2025). The number counts of the simulated sky are therefore not a prediction. Radii are in units of
+R500c of the hydrostatic mass.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class RadialProfiles:
 
     @classmethod
     def from_nodes(cls, nodes: FloatArray, log_brightness: FloatArray) -> RadialProfiles:
-        """Build profiles from ln(brightness), shape (profile, node), at the radii `nodes`."""
+        """Return profiles with the given ln(brightness), (profile, node), at the radii `nodes`."""
         slope = 2 + np.diff(log_brightness, axis=1) / np.diff(np.log(nodes))
         # A slope of exactly 0 would need a logarithm; a slope of 1e-6 gives the same within rounding.
         slope = np.where(np.abs(slope) < 1e-6, 1e-6, slope)
@@ -88,7 +88,7 @@ class RadialProfiles:
         return RadialProfiles(self.nodes, *(values[rows] for values in by_profile))
 
     def enclosed(self, radius: FloatArray) -> FloatArray:
-        """Return the integral of each profile over a disc of its own radius in `radius`, (profile,)."""
+        """Return the integral of each profile over the disc inside its radius. Both arrays are (profile,)."""
         profile = np.arange(len(self.total))
         ring = np.clip(np.searchsorted(self.nodes, radius, side="right") - 1, 0, len(self.nodes) - 2)
         start, slope = self.nodes[ring], self.slope[profile, ring]
@@ -98,7 +98,7 @@ class RadialProfiles:
         return np.asarray(np.minimum(value, self.total))
 
     def draw_radius(self, rng: np.random.Generator, profile: NDArray[np.integer]) -> FloatArray:
-        """Draw a radius for each row number in `profile`; its density is proportional to radius times brightness."""
+        """Return a random radius for each row number in `profile`, distributed as radius times brightness."""
         wanted = rng.random(len(profile)) * self.total[profile]
         ring = (self.enclosed_at_nodes[profile] <= wanted[:, None]).sum(axis=1) - 1
         core = ring < 0
@@ -112,7 +112,7 @@ class RadialProfiles:
 
 @dataclass(frozen=True)
 class Gas(Rows):
-    """Gas of haloes; every array has the shape (halo,)."""
+    """Gas of haloes. Every array has the shape (halo,)."""
 
     kt_kev: FloatArray
     luminosity: FloatArray  #: rest-frame 0.5-2 keV, inside the projected R500c of the true mass, erg/s
@@ -125,22 +125,22 @@ class Gas(Rows):
 
 
 def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float], rng: np.random.Generator) -> Gas:
-    """Draw the gas of `haloes` from the config block `clusters`.
+    """Return the gas of `haloes`, drawn from the distributions in the config block `clusters`.
 
-    S(r) is the scaled emission measure, and M the hydrostatic mass, M500c times `hydrostatic_bias`. The means of
-    ln S(r) and ln kT are linear in ln(z / 0.3) and ln(M / 2e14 Msun) (`PROFILE`, `TEMPERATURE_MEAN`). Four principal
-    components with normal amplitudes are added to the mean of ln S(r). Three shifts move the profile as a whole: a
-    normal deviation with the standard deviation `extra_luminosity_scatter_dex`, the constant `normalisation_dex`, and
-    the correction at low masses (`_low_mass_correction_dex`). The emission measure along the line of sight is
-    S (kT / 10 keV)^0.5 E(z)^3. With the cooling function Lambda, the luminosity inside R500c of the true mass is
-    therefore
+    S(r) is the scaled emission measure. M is the hydrostatic mass, which is M500c times `hydrostatic_bias`. The means
+    of ln S(r) and ln kT are linear in ln(z / 0.3) and ln(M / 2e14 Msun) (`PROFILE`, `TEMPERATURE_MEAN`). Four principal
+    components with normal amplitudes are added to the mean of ln S(r). Three shifts move the whole profile of ln S(r):
+    a normal deviation with the standard deviation `extra_luminosity_scatter_dex`, the constant `normalisation_dex`, and
+    the correction at low masses (`_low_mass_correction_dex`). The emission measure along the line of sight is S (kT /
+    10 keV)^0.5 E(z)^3. With the cooling function Lambda, the luminosity inside R500c of the true mass is therefore
 
         L500 = Lambda(kT) (kT / 10 keV)^0.5 E(z)^3 * integral of S(r) 2 pi r dr to R500c.
 
     The deviation of ln kT from its mean is normal. It correlates with the amplitudes of the components as Comparat et
-    al. 2020 found, and hardly with luminosity. If `luminosity_temperature_correlation` is a number, ln kT has instead
-    this correlation with the logarithm of the emission inside R500c, at fixed mass and redshift. Each profile is cut
-    at a radius such that its flux outside R500c is at most `outskirts_flux_max` times its flux inside R500c.
+    al. 2020 found, which implies hardly any correlation with luminosity. If `luminosity_temperature_correlation` is a
+    number, it replaces the former correlations. It is the correlation between ln kT and the logarithm of the emission
+    inside R500c, at fixed mass and redshift. Each profile is cut at a radius such that its flux outside R500c is at
+    most `outskirts_flux_max` times its flux inside R500c.
     """
     log_mass = haloes.log10_m500c + np.log10(parameters["hydrostatic_bias"])
     scores = rng.standard_normal((len(haloes), PROFILE.shape[1] - 4))
@@ -178,7 +178,7 @@ def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float
 
 
 def mean_luminosity(redshift: FloatArray, log10_hydrostatic: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
-    """Return the luminosity inside R500c (erg/s, 0.5-2 keV rest frame) by the mean relations, without corrections."""
+    """Return the luminosity inside R500c (erg/s, 0.5-2 keV rest frame) from the mean relations without corrections."""
     log_profile, log_kt = _mean_relations(redshift, log10_hydrostatic)
     profiles, kt = RadialProfiles.from_nodes(PROFILE[:, 0], log_profile), np.clip(np.exp(log_kt), *KT_RANGE)
     radius = r500c_mpc(log10_hydrostatic, redshift, cosmology)
@@ -201,14 +201,14 @@ def _mean_relations(redshift: FloatArray, log10_mass: FloatArray) -> tuple[Float
 
 
 def _temperature_deviation(scores: FloatArray, parameters: Clusters, rng: np.random.Generator) -> FloatArray:
-    """Draw deviations of ln kT, (halo,), correlated with the amplitudes `scores` of the profiles' components."""
+    """Return random deviations of ln kT, (halo,), correlated with the amplitudes `scores` of profile components."""
     residual = np.sqrt(TEMPERATURE_SCATTER**2 - TEMPERATURE_LOADINGS @ TEMPERATURE_LOADINGS)
     deviation = scores @ TEMPERATURE_LOADINGS + residual * rng.standard_normal(len(scores))
     return deviation / TEMPERATURE_SCATTER * np.log(10) * parameters["temperature_scatter_dex"]
 
 
 def _brightness_deviation(mean_log_profile: FloatArray, deviation: FloatArray) -> FloatArray:
-    """Return the deviation of ln(emission inside R500c) from that of the mean profile, in standard deviations."""
+    """Return how far ln(emission inside R500c) differs from that of the mean profile, in standard deviations."""
     one = np.ones(len(deviation))
     actual, mean = (
         RadialProfiles.from_nodes(PROFILE[:, 0], profile).enclosed(one)
@@ -223,8 +223,8 @@ def _low_mass_correction_dex(
 ) -> FloatArray:
     """Return the shift of log10 S that steepens the luminosity relation below M_0 = 10^`low_mass_log10_m500c` Msun.
 
-    Lbar(M, z) is the `mean_luminosity` at hydrostatic mass M, and s is `low_mass_slope`. Below M_0 the corrected mean
-    luminosity is a power law of slope s:
+    Lbar(M, z) is the `mean_luminosity` at the hydrostatic mass M, and s is `low_mass_slope`. Below M_0, the corrected
+    mean luminosity is a power law of M with the slope s:
 
         shift(M, z) = log10 Lbar(M_0, z) + s log10(M / M_0) - log10 Lbar(M, z)   for M < M_0, else 0.
     """
@@ -240,7 +240,7 @@ def _low_mass_correction_dex(
 
 @dataclass(frozen=True)
 class EmittingHaloes(Rows):
-    """Haloes above the flux limit with their gas, arrays (halo,); their SRC_ID is 1, 2, ... in this order."""
+    """Haloes above the flux limit, with their gas. Arrays are (halo,); the SRC_ID is 1, 2, ... in this order."""
 
     haloes: Haloes
     gas: Gas
@@ -250,14 +250,14 @@ class EmittingHaloes(Rows):
 
     @property
     def source_ids(self) -> IdArray:
-        """Return the SRC_ID of each halo, which its photons carry as `Photons.source`."""
+        """Return the SRC_ID of each halo. In `Photons.source`, it marks the photons from this halo."""
         return np.arange(1, len(self.flux) + 1, dtype=np.int32)
 
 
 def emitting_haloes(
     sky: Sky, cosmology: Mapping[str, float], field: Field, spectra: ClusterSpectra, rng: Streams
 ) -> EmittingHaloes:
-    """Draw the haloes of `field` with their gas; return those above the flux limit `flux_min_cgs`."""
+    """Return the haloes of `field` above the flux limit `flux_min_cgs`, drawn at random together with their gas."""
     parameters = sky["clusters"]
     haloes = draw_haloes(field, parameters, cosmology, rng["haloes"])
     gas = draw_gas(haloes, parameters, cosmology, rng["gas"])

@@ -1,4 +1,4 @@
-"""Draw the photons of clusters, point sources and background through an exposure map; make an event list of them.
+"""Draw the detected photons of clusters, point sources and background, and make an event list of them.
 
 The smooth background consists of thermal emission of the Galaxy, unresolved AGN and particles. The configuration sets
 their shares of the counts.
@@ -40,14 +40,14 @@ PATTERN_COUNTS = (31503, 6730, 1091, 803)
 
 @dataclass(frozen=True)
 class Background:
-    """Count spectra of the smooth background; their `rate` is in count / (s arcmin2), over all detector energies."""
+    """Count spectra of the smooth background. Their `rate` over all detector energies is in count / (s arcmin2)."""
 
     sky: CountSpectra  #: photons through the mirrors, per second of vignetting-corrected exposure
     particle: CountSpectra  #: events that bypass the mirrors, per second of the exposure without vignetting
 
     @classmethod
     def from_config(cls, parameters: BackgroundBlock, nh_cm2: float) -> Background:
-        """Build spectra from the config block `background` and a hydrogen column; InputError if all shares are 0."""
+        """Return spectra for the config block `background` and a hydrogen column. InputError if all shares are 0."""
         levels = _levels(parameters)
         counts = {name: fold(part) for name, part in sky_components(PHOTON_KEV, nh_cm2).items()}
         counts["particle"] = np.ones_like(counts["extragalactic"])
@@ -59,7 +59,10 @@ class Background:
 
 
 def _levels(parameters: BackgroundBlock) -> dict[str, float]:
-    """Return each component's count rate in the detection band, count / (s arcmin2); InputError if all shares are 0."""
+    """Return the count rate of each component in the detection band, in count / (s arcmin2), keyed by its name.
+
+    InputError if all shares are 0.
+    """
     shares = cast("dict[str, float]", parameters["shares"])
     total = sum(shares.values())
     if total <= 0:
@@ -71,7 +74,7 @@ def _levels(parameters: BackgroundBlock) -> dict[str, float]:
 def sky_components(energy_kev: FloatArray, nh_cm2: float) -> dict[str, FloatArray]:
     """Return the photon spectrum of each component of the sky background at `energy_kev`, in arbitrary units.
 
-    All are absorbed except that of the local bubble, which lies in front of the absorbing hydrogen.
+    All components are absorbed except the local bubble, which lies in front of the absorbing hydrogen.
     """
     absorbed = transmission(energy_kev, nh_cm2)
     return {
@@ -82,7 +85,7 @@ def sky_components(energy_kev: FloatArray, nh_cm2: float) -> dict[str, FloatArra
 
 
 def sky_background(parameters: BackgroundBlock, nh_cm2: float, energy_kev: FloatArray) -> FloatArray:
-    """Return the spectrum of the sky background (no particles) at `energy_kev`, photon / (s cm2 keV arcmin2)."""
+    """Return the spectrum of the sky background without particles at `energy_kev`, in photon / (s cm2 keV arcmin2)."""
     levels, arriving = _levels(parameters), sky_components(energy_kev, nh_cm2)
     density = np.zeros(energy_kev.shape)
     for name, spectrum in sky_components(PHOTON_KEV, nh_cm2).items():
@@ -93,7 +96,7 @@ def sky_background(parameters: BackgroundBlock, nh_cm2: float, energy_kev: Float
 
 @dataclass(frozen=True)
 class Photons(Rows):
-    """Detected photons: native position (deg), detector energy (eV) and number of the source; arrays (photon,)."""
+    """Detected photons: native position (deg), detector energy (eV), and number of the source. Arrays are (photon,)."""
 
     longitude: FloatArray
     latitude: FloatArray
@@ -109,7 +112,7 @@ class Photons(Rows):
 def point_source_photons(
     sources: PointSources, spectrum: CountSpectra, exposure: ExposureMap, psf: KingPsf, rng: np.random.Generator
 ) -> Photons:
-    """Draw the detected photons of AGN, which all have the same `spectrum`; the AGN have the numbers -1, -2, ..."""
+    """Return the detected photons of AGN, drawn from one `spectrum`. The AGN have the numbers -1, -2, ..."""
     most = exposure.widened(psf.radius_max_arcsec).at_native(sources.longitude, sources.latitude)
     number = rng.poisson(sources.flux * spectrum.rate[0] * most)
     source = np.repeat(np.arange(len(number), dtype=np.int32), number)
@@ -120,7 +123,7 @@ def point_source_photons(
 def cluster_photons(
     clusters: EmittingHaloes, spectra: ClusterSpectra, exposure: ExposureMap, psf: KingPsf, rng: np.random.Generator
 ) -> Photons:
-    """Draw the detected photons of haloes, which have the numbers 1, 2, ..."""
+    """Return random detected photons of haloes. The haloes have the numbers 1, 2, ..."""
     haloes, gas = clusters.haloes, clusters.gas
     farthest = 60 * gas.profiles.nodes[-1] * gas.scale_arcmin / np.sqrt(gas.axis_ratio) + psf.radius_max_arcsec
     near = exposure.widened(_NEAR_ARCSEC).at_native(haloes.longitude, haloes.latitude)
@@ -142,7 +145,7 @@ def cluster_photons(
 def background_photons(
     background: Background, exposure: ExposureMap, particle_exposure: ExposureMap, rng: np.random.Generator
 ) -> Photons:
-    """Draw the photons of the smooth background; those of the sky have passed the mirrors, particles have not."""
+    """Return random events of the smooth background: photons, which passed the mirrors, and particles, which didn't."""
     parts = []
     for spectrum, seen in ((background.sky, exposure), (background.particle, particle_exposure)):
         longitude, latitude = seen.draw(float(spectrum.rate[0]), rng)
@@ -163,11 +166,12 @@ def _detected(
     psf: KingPsf,
     rng: np.random.Generator,
 ) -> Photons:
-    """Scatter photons by the PSF; return those that are detected according to the exposure map.
+    """Return the photons that are detected according to the exposure map, after the PSF has scattered them.
 
-    Before the scatter, a photon lies `offset_arcsec` to the East and North of its source, which is the row `source` of
-    `sources` and has the number `label`. The photons of a source were drawn for `most_s`, the largest exposure that
-    they can meet. A photon is therefore kept with the probability (exposure where it lands) / `most_s`.
+    `source` holds the row of each photon's source in `sources`, and `label` the number of this source. Before the
+    scatter, the photon is `offset_arcsec` to the East and North of its source. The number of a source's photons was
+    drawn for the exposure `most_s` (s), the largest at any place that its photons can reach. A photon is therefore kept
+    with the probability (exposure where it lands) / `most_s`.
     """
     radius = psf.draw_radius(rng, energy_ev)
     phase = np.float32(2 * np.pi) * rng.random(len(radius), dtype=np.float32)
@@ -184,7 +188,7 @@ def _detected(
 def draw_photons(
     sky: Sky, clusters: EmittingHaloes, agn: PointSources, spectra: ClusterSpectra, exposure: ExposureMap, rng: Streams
 ) -> Photons:
-    """Draw the detected photons of haloes, AGN and background."""
+    """Return random detected photons of haloes, AGN and background."""
     psf, nh_cm2 = KingPsf(**sky["psf"]), sky["absorption"]["nh_cm2"]
     background = Background.from_config(sky["background"], nh_cm2)
     particles = ExposureMap.from_config(exposure.field, sky["exposure"], vignetted=False)
@@ -197,7 +201,7 @@ def draw_photons(
 
 
 def event_list(photons: Photons, field: Field, name: str, rng: np.random.Generator) -> tuple[EventList, IdArray]:
-    """Return an event list of the photons, in random order and at random times, and the source number of each event."""
+    """Return an event list of the photons in random order with random times, and the source number of each event."""
     number = len(photons)
     order = rng.permutation(number)
     steps = rng.standard_exponential(number + 1)  # their partial sums are sorted uniform times

@@ -43,11 +43,11 @@ def simulate_realization(
 ) -> None:
     """Simulate one realization of the sky `name` and write its files.
 
-    The seed, `name` and `realization` (digits such as "01") determine all random numbers. The files `events` (event
-    list) and `exposure` (exposure map) hold what an observer has. `labels` (the source of every photon) and `sources`
-    (haloes and AGN at their true positions) are for the source detection. `truth` holds the haloes with their masses;
-    it is None for a field that counts as observed. InputError if `realization` is not made of digits, or if a value in
-    the configuration can't be simulated.
+    The seed of the sky, `name` and `realization` (digits such as "01") determine all random numbers. The files `events`
+    (event list) and `exposure` (exposure map) hold what an observer has. The files `labels` (the source of every
+    photon) and `sources` (haloes and AGN at their true positions) are for the source detection. The file `truth` holds
+    the haloes with their masses. `truth` is None for a field that counts as observed. InputError if `realization` does
+    not consist of digits, or if a value in the configuration can't be simulated.
     """
     generators = random_streams(sky["seed"], name, realization)
     header = header_cards(sky, cosmology, name, realization)
@@ -69,7 +69,7 @@ def simulate_realization(
 
 
 def header_cards(sky: Sky, cosmology: Mapping[str, float], name: str, realization: str) -> dict[str, Any]:
-    """Return the FITS cards that identify a realization and its configuration; none holds a time or a path."""
+    """Return FITS keywords and values that identify a realization and its configuration, without times and paths."""
     return {
         "OBJECT": (f"SIM {name}", "simulated field"),
         "SIMULATE": (True, "these photons were simulated"),
@@ -82,7 +82,7 @@ def header_cards(sky: Sky, cosmology: Mapping[str, float], name: str, realizatio
 
 
 def write_event_list(path: Path, events: EventList, field: Field, header: Mapping[str, Any]) -> None:
-    """Write `events` and the cards `header` to the FITS file `path`, a million events at a time."""
+    """Write `events` and the keywords in `header` to the FITS file `path`, a million events at a time."""
     cards = {
         "TELESCOP": "eROSITA", "INSTRUME": "merged", "NINST": len(events.gti), "MJDREF": 51543.875, "TIMESYS": "TT",
         "RADECSYS": "FK5", "TSTART": TIME_START_S, "TSTOP": TIME_STOP_S, **header,
@@ -110,7 +110,7 @@ def sources_table(
 
 
 def _truth(clusters: EmittingHaloes, field: Field, labels: IdArray, realization: int) -> dict[str, NDArray[Any]]:
-    """Return the columns of `truth.fits`, one row for each halo; COUNTS is the number of events from the halo."""
+    """Return the columns of `truth.fits`, with one row for each halo. COUNTS is the number of events from the halo."""
     ra, dec = field.to_sky(clusters.haloes.longitude, clusters.haloes.latitude)
     return {
         "SRC_ID": clusters.source_ids,

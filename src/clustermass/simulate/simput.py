@@ -1,18 +1,18 @@
 """A simulated sky as a SIMPUT 1.1 catalogue, so that SIXTE can observe the same haloes, AGN and background.
 
 SIMPUT describes the radiation of a source as it arrives at the telescope. Therefore the spectra are absorbed, and so
-are the 0.5-2 keV fluxes that normalise them. The flux of a cluster is that of its whole profile. SRC_ID must be
-positive: a halo keeps its number 1 ... n of the truth table, and the AGN with the number -k gets n + k (n is in the
-card NHALOES). SIXTE gives each event the SRC_ID of its source. The last source is the background of the sky: a uniform
-image that covers the field and its surroundings. Particles are left out, because they belong to the instrument: SIXTE
-adds them (`Background=yes`) if the instrument's XML describes them.
+are the 0.5-2 keV fluxes that normalise them. The flux of a cluster is the flux of its whole profile. SRC_ID must be
+positive. Therefore a halo keeps its number 1 ... n of the truth table, and the AGN with the number -k gets n + k (n is
+in the keyword NHALOES). SIXTE gives each event the SRC_ID of its source. The last source is the background of the sky:
+a uniform image that covers the field and its surroundings. Particles are left out, because they belong to the
+instrument. SIXTE adds them (`Background=yes`) if the instrument's XML describes them.
 
 Images are not convolved with the PSF. libsimput reads at most 1000 images from a file, so not every cluster has an
-image of its own. A cluster has one if the image of another cluster would misplace many of its photons, compared with
-their Poisson noise. All other clusters use the most similar of these images, scaled by IMGSCAL and turned by IMGROTA.
-In a realization of the default sky, two thirds of the clusters with more than 30 expected counts have an image of their
-own. The share of the flux inside any circle is off by at most 2 % for 95 % of these clusters, and by at most 4.5 % for
-all of them. Their axis ratios are off by at most 0.03 for 95 %, and by at most 0.05 for all.
+image of its own. A cluster has its own image if the image of another cluster would misplace many of its photons,
+compared with their Poisson noise. Every other cluster uses the most similar one of these images, scaled by IMGSCAL and
+turned by IMGROTA. In a realization of the default sky, two thirds of the clusters with more than 30 expected counts
+have an image of their own. The share of the flux inside any circle is off by at most 2 % for 95 % of these clusters,
+and by at most 4.5 % for all of them. Their axis ratios are off by at most 0.03 for 95 %, and by at most 0.05 for all.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _BACKGROUND_PIXEL_DEG = 0.125
 def write_realization_simput(sky: Sky, cosmology: Mapping[str, float], name: str, realization: str, path: Path) -> None:
     """Write one realization of the sky `name` (haloes, AGN and background) as a SIMPUT file.
 
-    Its sources are those of `realization.simulate_realization`. InputError if there are neither haloes nor AGN.
+    `realization.simulate_realization` simulates the same sources. InputError if there are neither haloes nor AGN.
     """
     generators = random_streams(sky["seed"], name, realization)
     field, nh_cm2 = Field.from_config(sky["field"]), sky["absorption"]["nh_cm2"]
@@ -84,11 +84,11 @@ def write_simput(
     header: Mapping[str, Any] | None = None,
     background: Background | None = None,
 ) -> None:
-    """Write haloes, AGN and, if it is given, a background as a SIMPUT file.
+    """Write haloes, AGN and, if `background` is given, a background as a SIMPUT file.
 
-    AGN have a power law of `photon_index`, and `nh_cm2` is the absorbing hydrogen column. The file has the extensions
-    SRC_CAT (with the cards `header`) and SPECTRUM, at most 990 images of clusters, and an image of the background.
-    InputError if there are neither haloes nor AGN.
+    The spectrum of the AGN is a power law with `photon_index`. `nh_cm2` is the absorbing hydrogen column. The file has
+    the extensions SRC_CAT (with the keywords in `header`) and SPECTRUM, at most 990 images of clusters, and an image of
+    the background. InputError if there are neither haloes nor AGN.
     """
     number = len(clusters)
     if not number + len(agn):
@@ -127,8 +127,8 @@ def _catalogue(
 ) -> fits.BinTableHDU:
     """Return the extension SRC_CAT: clusters, then AGN, then the background.
 
-    `sky_flux` is the flux of the background, or empty without one. `rows` are the rows of the sources' spectra,
-    (source,).
+    `sky_flux` is the flux of the background. It is empty if there is no background. `rows` holds the row of each
+    source's spectrum, (source,).
     """
     haloes, gas, backgrounds = clusters.haloes, clusters.gas, len(sky_flux)
     ra, dec = field.to_sky(*joined_positions(haloes, agn))
@@ -178,11 +178,11 @@ class SharedImages:
 
 
 def share_images(gas: Gas, counts: FloatArray, images_max: int = IMAGES_MAX) -> SharedImages:
-    """Choose the clusters that get an image of their own, and the image that each cluster uses.
+    """Return which clusters get an image of their own, and which image each cluster uses.
 
-    The first image is that of the cluster with the most counts. Each further image is that of the cluster that the
-    images chosen before fit worst. The misfit is the squared distance between the shapes of cluster and image, times
-    `counts`, the expected counts of each cluster, (cluster,), in any unit. There are at most `images_max` images, and
+    The cluster with the most counts gets the first image. Each further image goes to the cluster that is fitted worst
+    by the images chosen so far. The misfit of a cluster is the squared distance between its shape and the shape of its
+    image, times its expected `counts`, (cluster,), which may have any unit. There are at most `images_max` images, and
     at most one for each cluster.
     """
     if not len(counts):
@@ -204,9 +204,10 @@ def share_images(gas: Gas, counts: FloatArray, images_max: int = IMAGES_MAX) -> 
 def _shapes(gas: Gas) -> tuple[FloatArray, FloatArray]:
     """Return the shape of each cluster's image, (cluster, feature), and ln of its size in arcmin, (cluster,).
 
-    The features are ln(radius / size) at fixed shares of the flux, times the mean slope of the growth curve, and a
-    multiple of ln(axis ratio). With these factors the distance between two shapes is the root mean square difference of
-    the shares of the flux that they enclose.
+    The last feature is ln(axis ratio) times a constant. The other features belong to fixed shares of the flux. Each of
+    them is ln(r / size) times the mean slope of the growth curve, where r is the radius that encloses the share. The
+    factors make the distance between two shapes equal to the root mean square difference between their growth curves
+    (the share of the flux inside each radius).
     """
     radius = np.stack([_log_radius(gas.profiles, share) for share in _SHARES], axis=1)
     slope = (np.gradient(_SHARES) / np.gradient(radius, axis=1)).mean(axis=0)
@@ -219,7 +220,7 @@ def _shapes(gas: Gas) -> tuple[FloatArray, FloatArray]:
 
 
 def _log_radius(profiles: RadialProfiles, share: float) -> FloatArray:
-    """Return ln of the radius that encloses `share` of each profile's total, in the profiles' unit, (profile,)."""
+    """Return ln of the radius (in the profiles' unit) that encloses `share` of each profile's total, (profile,)."""
     low = np.full(len(profiles.total), np.log(profiles.nodes[0]) - 5)
     high = np.full(len(profiles.total), np.log(profiles.nodes[-1]))
     return bisect(lambda middle: profiles.enclosed(np.exp(middle)) < share * profiles.total, low, high, 45)
@@ -228,7 +229,7 @@ def _log_radius(profiles: RadialProfiles, share: float) -> FloatArray:
 def cluster_image(gas: Gas, row: int) -> tuple[Float32Array, float]:
     """Return an image of cluster `row` without the PSF, and the width of its pixels in deg.
 
-    The image (y, x) has its major axis along x and a sum of 1; the whole profile just fits in.
+    The image (y, x) just contains the whole profile. Its major axis is along x, and its sum is 1.
     """
     profiles = gas.profiles[np.array([row])]
     # a share just below 1, since rounding could put the radius of the whole total elsewhere than at the cut
@@ -248,10 +249,10 @@ def cluster_image(gas: Gas, row: int) -> tuple[Float32Array, float]:
 
 
 def background_image(field: Field) -> tuple[Float32Array, float]:
-    """Return an image of a uniform sky, and the solid angle in arcmin2 that it covers.
+    """Return an image of a uniform sky, and the solid angle of this image in arcmin2.
 
-    The image (y, x) covers `field` and `_MARGIN_DEG` around it, in a TAN projection about the field's centre. The
-    value of a pixel is proportional to its solid angle; the sum is 1.
+    The image (y, x) covers `field` and `_MARGIN_DEG` around it, in a TAN projection about the field's centre. The value
+    of a pixel is proportional to its solid angle. The sum of the image is 1.
     """
     width, height = (side / 2 + _MARGIN_DEG for side in (field.width_deg, field.height_deg))
     reach = np.tan(np.radians(width)), np.tan(np.radians(height)) / np.cos(np.radians(width))
@@ -266,7 +267,7 @@ def background_image(field: Field) -> tuple[Float32Array, float]:
 
 
 def _image_hdu(image: Float32Array, pixel_deg: float, name: str) -> fits.ImageHDU:
-    """Return an image (y, x) as the FITS extension `name`; x grows to the West, y to the North."""
+    """Return an image (y, x) as the FITS extension `name`. x grows to the West, and y to the North."""
     hdu = fits.ImageHDU(image, name=name, ver=1)
     rows, columns = image.shape
     hdu.header.update({
@@ -279,7 +280,7 @@ def _image_hdu(image: Float32Array, pixel_deg: float, name: str) -> fits.ImageHD
 
 @dataclass(frozen=True)
 class ArrivingSpectra:
-    """Photon spectra as they arrive, absorbed by the hydrogen column; each has a unique name."""
+    """Photon spectra as they arrive, absorbed by the hydrogen column. Each spectrum has a unique name."""
 
     names: list[str]
     density: FloatArray  #: photon/s/cm2/keV at `ENERGY_KEV`, for 1 erg/s/cm2 in `BAND_KEV`, (spectrum, energy)
@@ -287,15 +288,15 @@ class ArrivingSpectra:
 
     @classmethod
     def from_emitted(cls, names: list[str], emitted: FloatArray, nh_cm2: float) -> ArrivingSpectra:
-        """Absorb the photon spectra `emitted`, shape (spectrum, energy); their normalisation is arbitrary."""
+        """Return the photon spectra `emitted` (spectrum, energy) after absorption. Any normalisation is allowed."""
         absorbed = emitted * transmission(ENERGY_KEV, nh_cm2)
         flux = _band_flux(absorbed)
         return cls(names, absorbed / flux[:, None], flux / _band_flux(emitted))
 
     def with_background(self, density: FloatArray) -> tuple[ArrivingSpectra, float]:
-        """Return the spectra with that of the background added as the last one, and the flux of the background.
+        """Return these spectra, followed by the spectrum of the background, and the flux of the background.
 
-        `density` is its absorbed spectrum in photon/s/cm2/keV/arcmin2 at `ENERGY_KEV`; the flux is in
+        `density` is the background's absorbed spectrum at `ENERGY_KEV` in photon/s/cm2/keV/arcmin2. The flux is in
         erg/s/cm2/arcmin2.
         """
         flux = float(_band_flux(density[None])[0])
@@ -304,7 +305,7 @@ class ArrivingSpectra:
 
 
 def _spectrum_hdu(spectra: ArrivingSpectra) -> fits.BinTableHDU:
-    """Return the FITS extension SPECTRUM; the names of spectra have a fixed length, which libsimput needs."""
+    """Return the FITS extension SPECTRUM. The names of spectra have a fixed length, because libsimput needs this."""
     energies, vector = np.broadcast_to(ENERGY_KEV, spectra.density.shape), f"{len(ENERGY_KEV)}E"
     columns = [
         fits.Column("ENERGY", vector, unit="keV", array=energies.astype(np.float32)),
@@ -317,18 +318,21 @@ def _spectrum_hdu(spectra: ArrivingSpectra) -> fits.BinTableHDU:
 
 
 def _band_flux(density: FloatArray) -> FloatArray:
-    """Return the 0.5-2 keV flux, erg/s/cm2, of photon spectra `density`, photon/s/cm2/keV, (spectrum, energy)."""
+    """Return the 0.5-2 keV flux of each photon spectrum in erg/s/cm2, (spectrum,).
+
+    `density` has the shape (spectrum, energy) and is in photon/s/cm2/keV.
+    """
     first, last = np.searchsorted(ENERGY_KEV, BAND_KEV)
     energy = ENERGY_KEV[first : last + 1]
     return np.asarray(np.trapezoid(density[:, first : last + 1] * energy, energy, axis=1)) * ERG_PER_KEV
 
 
 def cluster_spectra(kt_kev: FloatArray, redshift: FloatArray) -> tuple[list[str], FloatArray, IntArray]:
-    """Return names and emitted spectra (spectrum, energy) of the grid points in use, and each cluster's row in them.
+    """Return names of the emitted spectra, the spectra (spectrum, energy), and the row of each cluster's spectrum.
 
-    Each cluster takes the nearest point of a grid in temperature and redshift. In a realization of the default sky,
-    this changes the count rates by at most 0.2 % for two thirds of the clusters, by at most 0.7 % for 95 % and by at
-    most 3 % for all of them; the sum of all rates changes by at most 0.1 %.
+    Each cluster gets the spectrum of the nearest point of a grid in temperature and redshift. In a realization of the
+    default sky, this changes the count rates by at most 0.2 % for two thirds of the clusters, by at most 0.7 % for 95 %
+    and by at most 3 % for all of them. The sum of all rates changes by at most 0.1 %.
     """
     nearest = np.stack([np.rint(np.log(kt_kev) / _LOG_KT_STEP), np.rint(redshift / _REDSHIFT_STEP)], axis=1)
     points, rows = np.unique(nearest, axis=0, return_inverse=True)

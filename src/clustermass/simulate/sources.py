@@ -1,7 +1,7 @@
 """Sources of a field: haloes (mass function of Tinker et al. 2008) and AGN (number counts of Moretti et al. 2003).
 
-The number of haloes is drawn from a Poisson distribution, and their positions are unclustered. All AGN have the same
-power law as spectrum; on request some of them lie around haloes.
+The number of haloes is drawn from a Poisson distribution, and their positions are unclustered. The spectrum of all AGN
+is the same power law. If the configuration asks for it, some of the AGN lie around haloes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _REDSHIFT_STEPS, _MASS_STEPS = 120, 160
 
 @dataclass(frozen=True)
 class Haloes(Rows):
-    """Haloes of one field: native position in deg, cosmological redshift, log10(M500c / Msun); each array (halo,)."""
+    """Haloes of one field: native position in deg, cosmological redshift, log10(M500c / Msun). Arrays are (halo,)."""
 
     longitude: FloatArray
     latitude: FloatArray
@@ -38,7 +38,10 @@ class Haloes(Rows):
 
 
 def halo_density(redshift: FloatArray, log10_m500c: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
-    """Return the number of haloes per deg2, redshift and dex of M500c (Tinker et al. 2008, ApJ 688, 709); (z, mass)."""
+    """Return the number of haloes per deg2, unit redshift and dex of M500c, (redshift, mass).
+
+    The mass function is that of Tinker et al. 2008, ApJ 688, 709.
+    """
     from colossus.lss import mass_function
 
     little_h = set_colossus(cosmology)
@@ -51,7 +54,7 @@ def halo_density(redshift: FloatArray, log10_m500c: FloatArray, cosmology: Mappi
 
 
 def set_colossus(cosmology: Mapping[str, float]) -> float:
-    """Make the cosmology of a config block that of colossus, whose masses are in Msun/h, and return h."""
+    """Set the cosmology of colossus to that of a config block; return h, because masses in colossus are in Msun/h."""
     from colossus.cosmology import cosmology as colossus_cosmology
 
     keys = {"H0": "h0_km_s_mpc", "Om0": "omega_m", "Ob0": "omega_b", "sigma8": "sigma8", "ns": "ns"}
@@ -61,7 +64,7 @@ def set_colossus(cosmology: Mapping[str, float]) -> float:
 
 
 def draw_haloes(field: Field, parameters: Clusters, cosmology: Mapping[str, float], rng: np.random.Generator) -> Haloes:
-    """Draw the haloes of `field` from the config block `clusters`; their positions are uniform on the sphere."""
+    """Return random haloes of `field` for the config block `clusters`. Their positions are uniform on the sphere."""
     redshift = np.linspace(parameters["redshift_min"], parameters["redshift_max"], _REDSHIFT_STEPS + 1)
     mass = np.linspace(parameters["log10_m500c_min"], parameters["log10_m500c_max"], _MASS_STEPS + 1)
     density = halo_density(redshift, mass, cosmology)
@@ -85,7 +88,7 @@ _SLOPE_BRIGHT, _SLOPE_FAINT, _BREAK_CGS, _UNIT_CGS = 1.82, 0.60, 1.48e-14, 2e-15
 
 @dataclass(frozen=True)
 class PointSources(Rows):
-    """Point sources: native position in deg and unabsorbed flux in erg/s/cm2, 0.5-2 keV; each array (source,)."""
+    """Point sources: native position in deg, unabsorbed 0.5-2 keV flux in erg/s/cm2. Arrays are (source,)."""
 
     longitude: FloatArray
     latitude: FloatArray
@@ -93,7 +96,7 @@ class PointSources(Rows):
 
     @property
     def source_ids(self) -> IdArray:
-        """Return the SRC_ID of each source, -1, -2, ..., which its photons carry as `Photons.source`."""
+        """Return the SRC_ID of each source, -1, -2, ... In `Photons.source`, it marks the photons from this source."""
         return -np.arange(1, len(self.flux) + 1, dtype=np.int32)
 
 
@@ -103,7 +106,7 @@ def joined_positions(haloes: Haloes, agn: PointSources) -> tuple[FloatArray, Flo
 
 
 def counts_above(flux_cgs: ArrayLike, normalisation_per_deg2: float) -> FloatArray:
-    """Return the number of sources per deg2 above `flux_cgs` (erg/s/cm2, 0.5-2 keV), by Moretti et al. 2003, Eq. 2."""
+    """Return the number of sources per deg2 above `flux_cgs` (erg/s/cm2, 0.5-2 keV): Moretti et al. 2003, Eq. 2."""
     flux = np.asarray(flux_cgs, dtype=float)
     faint = _BREAK_CGS ** (_SLOPE_BRIGHT - _SLOPE_FAINT) * flux**_SLOPE_FAINT
     return normalisation_per_deg2 * _UNIT_CGS**_SLOPE_BRIGHT / (flux**_SLOPE_BRIGHT + faint)
@@ -112,10 +115,10 @@ def counts_above(flux_cgs: ArrayLike, normalisation_per_deg2: float) -> FloatArr
 def draw_agn(
     field: Field, parameters: Agn, haloes: Haloes, r500_arcmin: FloatArray, rng: np.random.Generator
 ) -> PointSources:
-    """Draw the AGN of `field` from the config block `agn`.
+    """Return random AGN of `field` for the config block `agn`.
 
-    `haloes` are the haloes above the flux limit, and `r500_arcmin` holds their R500c, (halo,). Each AGN is put near a
-    halo with the probability `clustered_fraction`. The halo is chosen with a probability proportional to its M500c. The
+    `haloes` are the haloes above the flux limit. `r500_arcmin` holds their R500c, (halo,). An AGN is put near a halo
+    with the probability `clustered_fraction`. This halo is chosen with a probability proportional to its M500c. The
     projected distance of the AGN from this halo is uniform up to R500c times `clustered_r500`, so that the surface
     density falls as 1 / r. All other AGN are uniform on the sky.
     """

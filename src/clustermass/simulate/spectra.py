@@ -1,4 +1,4 @@
-"""Photon spectra of plasmas and power laws, their absorption, and count spectra from which event energies are drawn."""
+"""Photon spectra of plasmas and power laws, their absorption, and count spectra to draw event energies from."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -35,7 +35,7 @@ def transmission(energy_kev: ArrayLike, nh_cm2: float) -> FloatArray:
 
 
 def power_law(energy_kev: ArrayLike, photon_index: float) -> FloatArray:
-    """Return the photon spectrum E^-index, photon / (s cm2 keV), for a flux of 1 erg/s/cm2 in 0.5-2 keV, unabsorbed."""
+    """Return the unabsorbed photon spectrum E^-index in photon / (s cm2 keV), for a 0.5-2 keV flux of 1 erg/s/cm2."""
     if abs(photon_index - 2) < 1e-9:
         energy_flux = np.log(2.0 / 0.5)
     else:
@@ -45,7 +45,7 @@ def power_law(energy_kev: ArrayLike, photon_index: float) -> FloatArray:
 
 @dataclass(frozen=True)
 class CountSpectra:
-    """Spectra folded with the telescope's response, from which the energies of events are drawn."""
+    """Spectra folded with the telescope's response. The energies of events are drawn from them."""
 
     rate: FloatArray  #: count rate over all detector energies (200-2350 eV), count/s; (spectra,)
     detection_fraction: FloatArray  #: part of these counts in the detection band 0.2-2.3 keV; (spectra,)
@@ -53,12 +53,15 @@ class CountSpectra:
 
     @classmethod
     def from_photons(cls, photon_spectra: FloatArray) -> "CountSpectra":
-        """Fold photon spectra on `PHOTON_KEV`, photon / (s cm2 keV), (spectra, photon energies), with the response."""
+        """Return count spectra of photon spectra at `PHOTON_KEV`, folded with the response.
+
+        `photon_spectra` are in photon / (s cm2 keV) and have the shape (spectrum, photon energy).
+        """
         return cls.from_counts(fold(np.atleast_2d(photon_spectra)))
 
     @classmethod
     def from_counts(cls, counts: FloatArray) -> "CountSpectra":
-        """Tabulate count spectra that are given in count/s in each bin, shape (spectra, PI bins)."""
+        """Return count spectra from tables of count/s in each bin, (spectrum, PI bin)."""
         rate = counts.sum(axis=1)
         # a spectrum without counts gets a flat table, from which nothing is drawn
         shape = np.where(rate[:, None] > 0, counts, 1.0)
@@ -68,7 +71,7 @@ class CountSpectra:
         return cls(rate, detection_band_fraction(counts), quantiles.astype(np.float32))
 
     def draw_energy(self, rng: np.random.Generator, spectrum: NDArray[np.integer] | int, number: int) -> Float32Array:
-        """Draw `number` detector energies in eV from the row `spectrum`: one row for all energies, or one for each."""
+        """Return `number` random detector energies in eV. `spectrum` is one row for all energies, or a row for each."""
         position = rng.random(number, dtype=np.float32) * np.float32(len(_QUANTILES) - 1)
         lower = np.minimum(position.astype(np.int32), len(_QUANTILES) - 2)
         position -= lower
@@ -127,10 +130,10 @@ _BAND = np.linspace(0.5, 2.0, 601)
 
 
 def bremsstrahlung(energy_kev: ArrayLike, kt_kev: ArrayLike) -> FloatArray:
-    """Return the free-free power per electron and hydrogen nucleus in Born's approximation, erg cm3 / (s keV).
+    """Return the free-free power per electron and hydrogen nucleus in Born's approximation, in erg cm3 / (s keV).
 
-    It is 6.8e-38 T^-1/2 g exp(-E/kT) per Hz (Rybicki & Lightman Eq. 5.14b) with the Born Gaunt factor g = sqrt(3)/pi
-    exp(E/2kT) K0(E/2kT) and sum Z^2 n_ion = 1.39 n_hydrogen (helium included).
+    The power is 6.8e-38 T^-1/2 g exp(-E/kT) per Hz (Rybicki & Lightman Eq. 5.14b). The Born Gaunt factor is g =
+    sqrt(3)/pi exp(E/2kT) K0(E/2kT), and sum Z^2 n_ion = 1.39 n_hydrogen (helium included).
     """
     x = np.asarray(energy_kev, dtype=float) / np.asarray(kt_kev, dtype=float)
     kelvin = np.asarray(kt_kev, dtype=float) * 1.160452e7
@@ -140,7 +143,7 @@ def bremsstrahlung(energy_kev: ArrayLike, kt_kev: ArrayLike) -> FloatArray:
 
 
 def emissivity(energy_kev: ArrayLike, kt_kev: float) -> FloatArray:
-    """Return a plasma's power per electron and hydrogen nucleus at rest-frame energies, erg cm3 / (s keV)."""
+    """Return a plasma's power per electron and hydrogen nucleus at rest-frame energies, in erg cm3 / (s keV)."""
     energy = np.asarray(energy_kev, dtype=float)
     constant, excess, kt_slope, energy_slope = CONTINUUM
     correction = constant + excess * kt_kev**-kt_slope * energy**energy_slope
@@ -154,12 +157,12 @@ def emissivity(energy_kev: ArrayLike, kt_kev: float) -> FloatArray:
 
 
 def plasma_power(energy_kev: ArrayLike, kt_kev: float) -> FloatArray:
-    """Return a plasma's power per keV at rest-frame energies, normalised to 1 between 0.5 and 2 keV (rest frame)."""
+    """Return a plasma's power per keV at rest-frame energies. Its integral from 0.5 to 2 keV (rest frame) is 1."""
     return emissivity(energy_kev, kt_kev) / _band_power(kt_kev)
 
 
 def cooling_function(kt_kev: ArrayLike) -> FloatArray:
-    """Return the cooling function of Comparat et al. 2020 in 0.5-2 keV (rest frame), erg cm3/s, at kT of 0.2-20 keV."""
+    """Return the 0.5-2 keV (rest-frame) cooling function of Comparat et al. 2020 in erg cm3/s, for kT of 0.2-20 keV."""
     log_kt, log_power = _cooling_table()
     return np.exp(np.interp(np.log(np.asarray(kt_kev, dtype=float)), log_kt, log_power))
 
@@ -194,7 +197,7 @@ class ClusterSpectra:
 
     @classmethod
     def build(cls, redshift_max: float, nh_cm2: float) -> "ClusterSpectra":
-        """Compute the spectra from redshift 0 to at least `redshift_max`, absorbed by a hydrogen column `nh_cm2`."""
+        """Return the spectra from redshift 0 to at least `redshift_max`, absorbed by the hydrogen column `nh_cm2`."""
         redshift = np.arange(0.0, redshift_max + _REDSHIFT_STEP, _REDSHIFT_STEP)
         stretch = 1 + redshift[:, None]
         photons, correction = [], []
@@ -208,7 +211,7 @@ class ClusterSpectra:
         return cls(redshift, CountSpectra.from_photons(absorbed), np.concatenate(correction))
 
     def interpolate(self, values: FloatArray, kt_kev: FloatArray, redshift: FloatArray) -> FloatArray:
-        """Return `values`, one for each spectrum, interpolated bilinearly to ln(kT) and redshift of clusters."""
+        """Return `values`, given for each spectrum, interpolated bilinearly to the ln(kT) and redshift of clusters."""
         row, kt_weight, column, z_weight = self._position(kt_kev, redshift)
         grid = values.reshape(len(_LOG_KT), len(self.redshift))
         low = grid[row, column] * (1 - z_weight) + grid[row, column + 1] * z_weight
@@ -216,7 +219,7 @@ class ClusterSpectra:
         return low * (1 - kt_weight) + high * kt_weight
 
     def choose(self, rng: np.random.Generator, kt_kev: FloatArray, redshift: FloatArray) -> IntArray:
-        """Return a spectrum's number for each photon: one of the four nearest, drawn with their bilinear weights."""
+        """Return a spectrum's number for each photon, drawn from the four nearest spectra with bilinear weights."""
         row, kt_weight, column, z_weight = self._position(kt_kev, redshift)
         row = row + (rng.random(len(row)) < kt_weight)
         column = column + (rng.random(len(column)) < z_weight)

@@ -1,6 +1,6 @@
 """The model of the eROSITA telescopes: effective area, energy redistribution, point-spread function.
 
-The effective area is that on the optical axis. Vignetting is part of the exposure maps alone, which hold equivalent
+The effective area applies on the optical axis. Vignetting is included only in the exposure maps, which hold equivalent
 on-axis seconds.
 """
 
@@ -62,17 +62,17 @@ def effective_area_cm2(energy_kev: ArrayLike) -> FloatArray:
 
 @cache
 def redistribution() -> FloatArray:
-    """Return the probability of each PI bin at each photon energy, (photon energies, PI bins); rows sum to <= 1."""
+    """Return the probability of each PI bin at each photon energy, (photon energy, PI bin). Rows sum to <= 1."""
     below = redistribution_below(PI_EDGES_EV, PHOTON_KEV[:, None])
     return np.maximum(np.diff(below, axis=1), 0)  # rounding makes it -1e-16 where it is zero
 
 
 def redistribution_below(detector_ev: ArrayLike, photon_kev: ArrayLike) -> FloatArray:
-    """Return the probability that a photon of `photon_kev` (0.1-3 keV) is detected below `detector_ev`, broadcast.
+    """Return the probability that a photon of `photon_kev` (0.1-3 keV) gets a detector energy below `detector_ev`.
 
-    Most photons have a Gaussian distribution of detected energies, part of which is smeared to lower energies by an
-    exponential. For a small share of the photons the distribution is flat from zero to the photon energy
-    (`CHARGE_LOSS`).
+    Most photons have a Gaussian distribution of detector energies. For some of them it is smeared to lower energies by
+    an exponential. For a small share of the photons, the distribution is flat from zero to the photon energy
+    (`CHARGE_LOSS`). The arguments are broadcast.
     """
     from scipy.special import log_ndtr, ndtr
 
@@ -89,12 +89,12 @@ def redistribution_below(detector_ev: ArrayLike, photon_kev: ArrayLike) -> Float
 
 
 def fold(photon_spectrum: FloatArray) -> FloatArray:
-    """Turn photon spectra on `PHOTON_KEV`, photon / (s cm2 keV), into count / s in each PI bin, (..., PI bins)."""
+    """Return the count / s in each PI bin, (..., PI bin), of photon spectra in photon / (s cm2 keV) at `PHOTON_KEV`."""
     return (photon_spectrum * effective_area_cm2(PHOTON_KEV) * PHOTON_STEP_KEV) @ redistribution()
 
 
 def detection_band_fraction(count_spectrum: FloatArray) -> FloatArray:
-    """Return the fraction of the counts of spectra (..., PI bins) that is in the detection band, 0.2-2.3 keV."""
+    """Return the fraction of the counts of spectra (..., PI bin) that lies in the detection band, 0.2-2.3 keV."""
     inside = PI_EDGES_EV[1:] <= DETECTION_BAND_EV[1]
     total = count_spectrum.sum(-1)
     return np.asarray(count_spectrum[..., inside].sum(-1) / np.where(total > 0, total, 1.0))
@@ -102,7 +102,7 @@ def detection_band_fraction(count_spectrum: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True)
 class KingPsf:
-    """King point-spread function (1 + (r / core)^2)^-slope, cut at `radius_max_arcsec` and normalised to one inside.
+    """King point-spread function (1 + (r / core)^2)^-slope, cut at `radius_max_arcsec`. Its integral is 1.
 
     Its fields are the keys of the config block `psf`. At photon energy E the core radius is `core_arcsec` times
     (E / 1 keV)^`energy_slope`, and the profile scales with it. The default core of 7.6 arcsec and slope of 1.5 give
@@ -120,7 +120,7 @@ class KingPsf:
         return float(1 - (1 + (self.radius_max_arcsec / self.core_arcsec) ** 2) ** (1 - self.slope))
 
     def __call__(self, radius_arcsec: ArrayLike) -> FloatArray:
-        """Return the surface brightness per arcsec2 at `radius_arcsec` and 1 keV; its integral over the plane is 1."""
+        """Return the surface brightness per arcsec2 at `radius_arcsec` and 1 keV. Its integral over the plane is 1."""
         radius = np.asarray(radius_arcsec, dtype=float)
         peak = (self.slope - 1) / (np.pi * self.core_arcsec**2 * self._total)
         profile = peak * (1 + (radius / self.core_arcsec) ** 2) ** -self.slope
@@ -132,13 +132,13 @@ class KingPsf:
         return np.asarray((1 - (1 + (radius / self.core_arcsec) ** 2) ** (1 - self.slope)) / self._total)
 
     def draw_radius(self, rng: np.random.Generator, energy_ev: Float32Array) -> Float32Array:
-        """Draw the distance in arcsec of each photon from its source; `energy_ev` are the photons' energies."""
+        """Return a random distance from the source in arcsec for each photon, whose energies are `energy_ev`."""
         core = self._core(energy_ev)
         cut = 1 - (1 + np.square(np.float32(self.radius_max_arcsec) / core)) ** np.float32(1 - self.slope)
         outside = 1 - cut * rng.random(len(core), dtype=np.float32)
         return core * np.sqrt(np.maximum(outside ** np.float32(1 / (1 - self.slope)) - 1, 0))
 
     def _core(self, energy_ev: Float32Array) -> Float32Array:
-        """Return the core radius in arcsec for each photon; detector energies are close enough to photon energies."""
+        """Return the core radius in arcsec for each photon, taking the detector energy for the photon energy."""
         table = self.core_arcsec * (np.arange(1, 321) * 0.01) ** self.energy_slope
         return np.asarray(table.astype(np.float32)[np.clip(energy_ev * 0.1, 0, 319).astype(np.int32)])
