@@ -1,1 +1,1 @@
-"""From photons to images: geometry, cut-outs, exposure, preprocessing."""
+"""Make images of clusters from photons: geometry, cut-outs, exposure, preprocessing."""

@@ -1,4 +1,4 @@
-"""Count images in energy bands, as evtool makes them, in place of event lists: each count becomes a photon."""
+"""Use count images in energy bands (made by evtool) in place of event lists, with one photon for each count."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -33,7 +33,7 @@ _PIXEL_BYTES, _COUNT_BYTES = 32, 100
 
 
 class BandImage(NamedTuple):
-    """One band image: counts int64 (y, x), celestial WCS, edges of the band in eV, file, and whether it's simulated."""
+    """One band image: counts, int64 (y, x); celestial WCS; edges of the band in eV; file; whether it is simulated."""
 
     counts: NDArray[np.int64]
     wcs: WCS
@@ -44,16 +44,17 @@ class BandImage(NamedTuple):
 
 
 class ImagePhotons(NamedTuple):
-    """Photons of a set of band images, the images' common WCS, and their counts summed over bands, int64 (y, x)."""
+    """Photons of a set of band images; the images' common WCS; the counts summed over the bands, int64 (y, x)."""
 
     events: EventList
     wcs: WCS
     counts: NDArray[np.int64]
 
     def occupied(self) -> tuple[NDArray[np.bool_], float]:
-        """Return which pixels have photons nearby and so count as exposed, bool (y, x), and their area in deg2.
+        """Return whether each pixel counts as exposed, bool (y, x), and the exposed area in deg2.
 
-        Gaps of a few arcmin are filled, as in `occupied.occupied_cells`. Nothing outside the images counts as exposed.
+        A pixel counts as exposed if there are photons nearby. Gaps of a few arcmin are filled, as in
+        `occupied.occupied_cells`. Nothing outside the images counts as exposed.
         """
         scales = proj_plane_pixel_scales(self.wcs)
         shape = self.counts.shape
@@ -70,7 +71,7 @@ class ImagePhotons(NamedTuple):
         return near, float(near.sum() * np.prod(scales))
 
     def within(self, exposure: NDArray[np.float32], wcs: WCS) -> NDArray[np.float32]:
-        """Return the map `exposure` (y, x), in s, with 0 s outside the band images."""
+        """Return the map `exposure` (y, x) in s, after setting it to 0 outside the band images."""
         check_memory(2 * _PIXEL_BYTES * exposure.size, "the exposure map")
         rows, columns = np.indices(exposure.shape)
         shown = np.ones(self.counts.shape, dtype=np.float32)
@@ -79,7 +80,10 @@ class ImagePhotons(NamedTuple):
 
 
 def are_images(paths: Sequence[str | Path]) -> bool:
-    """Whether files hold count images, by their headers; InputError if a file is missing, or only some hold images."""
+    """Return whether the headers of files say that they hold count images.
+
+    InputError if a file is missing, or if only some of the files hold images.
+    """
     kinds = [_is_image(Path(path)) for path in paths]
     if any(kinds) and not all(kinds):
         image, other = paths[kinds.index(True)], paths[kinds.index(False)]
@@ -96,10 +100,12 @@ def _is_image(path: Path) -> bool:
 
 
 def read_images(path: Path) -> list[BandImage]:
-    """Read all two-dimensional images of a FITS file that have a celestial WCS; bands are EMIN1 to EMAX1 (keV).
+    """Return all two-dimensional images in a FITS file that have a celestial WCS.
 
-    InputError if there is no such file, it is damaged, or it has no such image, or if an image has no energy band or
-    has pixels that aren't counts. Counts are whole numbers from 0 to 65535.
+    The band of an image is EMIN1 to EMAX1 (keV) in its header.
+
+    Counts are whole numbers from 0 to 65535. InputError if the file is missing or damaged, if it has no such image, or
+    if an image has no energy band or has pixels that aren't counts.
     """
     with opened_fits(path) as hdus:
         first = hdus[0].header
@@ -147,13 +153,14 @@ def _edge_ev(header: fits.Header, first: fits.Header, key: str, path: Path) -> f
 
 
 def photons_of_images(paths: Sequence[str | Path], edges_ev: Sequence[int], pattern_mask: int = 15) -> ImagePhotons:
-    """Return the photons of a set of band images on one pixel grid, at the centres of the pixels.
+    """Return the photons of a set of band images on one pixel grid. Each photon is at the centre of its pixel.
 
-    A configured band, between two neighbouring `edges_ev`, is the sum of the images inside it, which must fill it
-    without gap or overlap. Flags, patterns and good times were selected when the images were made; therefore the
-    photons get a pattern that passes `pattern_mask`. An image centred on a cluster gives the same cut-out as the event
-    list; otherwise photons are displaced by up to half a pixel. InputError if a configured band can't be put together
-    (all such bands are named), the images don't share a grid or hold no photon, or a file is faulty (`read_images`).
+    A configured band lies between two neighbouring `edges_ev`. It is the sum of the images inside it, which must fill
+    it without gap or overlap. Flags, patterns and good times were selected when the images were made. Therefore the
+    photons get a pattern that passes `pattern_mask`. If an image is centred on a cluster, the cut-out is the same as
+    from the event list. Otherwise photons are displaced by up to half a pixel. InputError if a configured band can't be
+    put together (the message names all such bands), if the images don't share a grid or hold no photon, or if a file is
+    faulty (`read_images`).
     """
     images = [image for path in paths for image in read_images(Path(path))]
     _check_grids(images)
@@ -201,13 +208,13 @@ def _check_grids(images: Sequence[BandImage]) -> None:
 
 
 def _corners(shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return the columns and the rows, counted from 0, of the four corners of an image, float64 (2, 4)."""
+    """Return the columns and the rows (from 0) of the four corners of an image, float64 (2, 4)."""
     bottom, left = shape[0] - 1.0, shape[1] - 1.0
     return np.array([[0, 0, left, left], [0, bottom, 0, bottom]])
 
 
 def _assigned(images: Sequence[BandImage], edges_ev: Sequence[int]) -> list[tuple[BandImage, float]]:
-    """Return the images that make up the configured bands, and for each the energy in the middle of its band, in eV."""
+    """Return pairs of an image and the middle of its configured band in eV, for all images in the configured bands."""
     used: list[tuple[BandImage, float]] = []
     missing = []
     for low, high in pairwise(edges_ev):

@@ -1,4 +1,4 @@
-"""From photons to images: the counts in energy bands around each detection."""
+"""Make images from photons: the counts in energy bands around each detection."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _WHOLE = 0.999
 
 
 class Detections(NamedTuple):
-    """Detections that get an image, in the order of the catalogue; arrays of shape (clusters,)."""
+    """Detections that get an image, in the order of the catalogue. Arrays have the shape (clusters,)."""
 
     id_src: NDArray[np.int64]
     ra: FloatArray
@@ -51,14 +51,14 @@ class Detections(NamedTuple):
     exp_from: NDArray[np.str_]  #: origin of the exposures
 
     def take(self, rows: NDArray[Any]) -> Detections:
-        """Return the detections in `rows`, which are row numbers or booleans."""
+        """Return the detections that `rows` selects by row numbers or booleans."""
         measured = {name: values[rows] for name, values in self.measured.items()}
         seconds = None if self.exposure_s is None else self.exposure_s[rows]
         return Detections(self.id_src[rows], self.ra[rows], self.dec[rows], measured, seconds, self.exp_from[rows])
 
 
 class Labels(NamedTuple):
-    """True mass, id and position of each detection's halo, (clusters,); without a halo NaN, and -1 for `halo_id`."""
+    """True mass, id and position of each detection's halo, (clusters,). Without a halo: NaN, and -1 for `halo_id`."""
 
     log10_m500c: FloatArray
     halo_id: NDArray[np.int64]
@@ -77,14 +77,15 @@ def extract_images(
     truth: Path | None = None,
     matches: Path | None = None,
 ) -> None:
-    """Write `images.nc` of one realization: an image of each detection above the likelihood limits in `images`.
+    """Write `images.nc` of one realization, with an image of each detection above the likelihood limits in `images`.
 
-    Takes an event list of eSASS, of SIXTE or of this package, and a vignetting-corrected exposure map in s. Exposures
-    from the map are multiplied by the share of the list's good time that the modules `events_block["modules"]` have.
-    Without a map, the exposure comes from the good time intervals (the mean of the seven modules, not corrected for
-    vignetting), and the covered fraction is the share of 5 x 5 cells of a box that hold photons. Detections whose box
-    reaches beyond the field are kept, with a `covered_fraction` below 1. Cluster ids are `<realization>_<ID_SRC>`. An
-    observed sky has neither `truth` nor `matches`. InputError if something is wrong with a file or a setting.
+    `events` is an event list of eSASS, of SIXTE or of this package. `exposure` is a vignetting-corrected exposure map
+    in s. Its exposures are multiplied by the share of the list's good time that belongs to the modules
+    `events_block["modules"]`. If `exposure` is None, the exposure comes from the good time intervals (the mean of the
+    seven modules, not corrected for vignetting), and the covered fraction is the share of the box's 5 x 5 cells that
+    hold photons. Detections whose box reaches beyond the field are kept, with a `covered_fraction` below 1. Cluster ids
+    are `<realization>_<ID_SRC>`. An observed sky has neither `truth` nor `matches`. InputError if something is wrong
+    with a file or a setting.
     """
     geometry = ImageGeometry.from_config(images)
     detections = _read_detections(Path(catalogue), images, FROM_MAP if exposure is not None else GOOD_TIME)
@@ -115,11 +116,11 @@ def cut_in_parts(
     folder: Path,
     part_bytes: int = PART_BYTES,
 ) -> Iterator[xr.Dataset]:
-    """Yield what `extract_images` writes for an observed sky, a part of the clusters at a time, in bounded memory.
+    """Yield what `extract_images` writes for an observed sky, one part of the clusters at a time, to limit memory.
 
-    The counts of a part take at most `part_bytes`; its clusters are neighbours on the sky. Photons near boxes are
-    stored in `folder` in the meantime. The attribute `simulated` of a part tells whether its photons are simulated.
-    InputError in the same cases as for `extract_images`.
+    The counts of a part take at most `part_bytes`. The clusters of a part are neighbours on the sky. Meanwhile, the
+    photons near boxes are stored in a temporary file in `folder`. The attribute `simulated` of a part says whether its
+    photons are simulated. InputError in the same cases as for `extract_images`.
     """
     geometry = ImageGeometry.from_config(images)
     detections = _read_detections(Path(catalogue), images, FROM_MAP)
@@ -155,7 +156,7 @@ def _dataset(
     realization: str,
     labels: Labels | None = None,
 ) -> xr.Dataset:
-    """Return counts of images and quantities of their clusters as the variables of `images.nc`."""
+    """Return the counts of all images, and quantities of their clusters, as the variables of `images.nc`."""
     per_cluster: dict[str, NDArray[Any]] = {**detections.measured, "ra": detections.ra, "dec": detections.dec}
     per_cluster |= {"exposure_s": seconds, "covered_fraction": covered}
     if labels is not None:
@@ -175,7 +176,7 @@ def _dataset(
 
 
 def photons_of(counts: NDArray[np.uint16]) -> NDArray[np.int64]:
-    """Return the number of photons in each image, (cluster,), from counts (cluster, band, y, x)."""
+    """Return the number of photons in each image, (cluster,). `counts` has the shape (cluster, band, y, x)."""
     return np.asarray(counts.sum(axis=(1, 2, 3), dtype=np.int64))
 
 
@@ -193,9 +194,9 @@ def _check_memory(clusters: int, geometry: ImageGeometry) -> None:
 
 
 def _read_detections(path: Path, images: Images, exp_from: str) -> Detections:
-    """Return the detections in `catalogue.fits` above the likelihood limits in `images`; InputError if there is none.
+    """Return the detections in `catalogue.fits` above the likelihood limits in `images`. InputError if there are none.
 
-    `exp_from` is the origin of the exposures if the file doesn't state it.
+    `exp_from` is the origin of the exposures, which is used if the file doesn't state it.
     """
     det_like_min, ext_like_min = images["det_like_min"], images["ext_like_min"]
     table = read_product(path, "CATALOGUE", ("ID_SRC", "RA", "DEC", *MEASURED))
@@ -225,7 +226,10 @@ def _read_detections(path: Path, images: Images, exp_from: str) -> Detections:
 
 
 def _read_labels(truth: Path | None, matches: Path | None, id_src: NDArray[np.int64]) -> Labels | None:
-    """Return each detection's halo, or None without files; InputError if only one file is given, or they disagree."""
+    """Return each detection's halo, or None if there are no files.
+
+    InputError if only one of the files is given, or if they contradict each other.
+    """
     if truth is None and matches is None:
         return None
     if truth is None or matches is None:
@@ -249,10 +253,11 @@ def _read_labels(truth: Path | None, matches: Path | None, id_src: NDArray[np.in
 
 
 def _image_centres(detections: Detections, labels: Labels | None, images: Images) -> tuple[FloatArray, FloatArray]:
-    """Return right ascension and declination of the image centres in deg, float64 (clusters,) each.
+    """Return right ascension and declination of the image centres in deg, each float64 (clusters,).
 
-    `images.centre` decides: 'detected' = position in the catalogue; 'halo' = true position of the halo, or the detected
-    one where there is no halo. InputError for 'halo' if the sky has no truth, or for an unknown value.
+    The key `centre` of `images` chooses the centres. 'detected' stands for the position in the catalogue. 'halo' stands
+    for the true position of the halo, or the detected position if there is no halo. InputError if the value is 'halo'
+    but the sky has no truth, or if the value is unknown.
     """
     if images["centre"] == "detected":
         return detections.ra, detections.dec
@@ -268,9 +273,10 @@ def _image_centres(detections: Detections, labels: Labels | None, images: Images
 
 
 def count_list(path: Path, selection: Selection, stack: ImageStack) -> tuple[NDArray[np.uint16], EventList, set[int]]:
-    """Add the selected photons of an event list to `stack`, piece by piece: memory doesn't grow with the list.
+    """Add the selected photons of an event list to `stack`, piece by piece, so that memory doesn't grow with the list.
 
-    Returns the counts of `stack`, the last piece of the list (for its metadata), and the modules with selected photons.
+    Returns the counts of `stack`, the last piece of the list (for its metadata), and the modules that have selected
+    photons.
     """
     modules: set[int] = set()
     for piece in track(stream_events(path), f"{path}: pieces of {PIECE_ROWS} rows"):

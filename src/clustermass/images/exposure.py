@@ -1,4 +1,4 @@
-"""Exposure maps: reading and checking them; the exposure at a position; mean exposure and covered fraction of boxes."""
+"""Exposure maps: reading, checks, the exposure at a position, and mean exposure and covered fraction of boxes."""
 
 import re
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ _UNITS = {"s": "s", "sec": "s", "secs": "s", "second": "s", "seconds": "s", "ks"
 
 @dataclass(frozen=True)
 class ExposureMap:
-    """Exposure in s as one image or several, float32 (y, x) each, with their celestial WCS."""
+    """Exposure in s as one image or several images, each float32 (y, x), with their celestial WCS."""
 
     planes: tuple[tuple[NDArray[np.float32], WCS], ...]
     #: whether exposures are added where images overlap (separate observations), or the largest is taken (survey tiles)
@@ -54,7 +54,7 @@ class ExposureMap:
 
     @classmethod
     def read(cls, path: Path) -> "ExposureMap":
-        """Return the map in `exposure.fits`, which `write_exposure` wrote; errors are those of `read_exposure`."""
+        """Return the map in `exposure.fits`, which `write_exposure` wrote. Errors are as for `read_exposure`."""
         first = read_exposure(path)
         with opened_fits(path) as hdus:
             further = [
@@ -66,7 +66,7 @@ class ExposureMap:
         return cls((first, *further), added)
 
     def at(self, ra_deg: FloatArray, dec_deg: FloatArray) -> NDArray[np.float32]:
-        """Return the exposure in s at positions in deg, shape of `ra_deg`; 0 outside all images."""
+        """Return the exposure in s at positions in deg, with the shape of `ra_deg`. It is 0 outside all images."""
         values = exposure_at(*self.planes[0], ra_deg, dec_deg)
         for image, wcs in self.planes[1:]:
             other = exposure_at(image, wcs, ra_deg, dec_deg)
@@ -87,17 +87,17 @@ def planes(hdus: fits.HDUList) -> list[Any]:
 
 
 def unlike(header: fits.Header, task: str) -> str:
-    """Return what an image is, in words, if its CREATOR is a known eSASS task other than `task`; else ""."""
+    """Return what an image is, in words, if its CREATOR is a known eSASS task other than `task`, else ""."""
     creator = (str(header.get("CREATOR", "")).upper().split() or [""])[0]
     return f"{_TASKS[creator]} (CREATOR {creator})" if creator in _TASKS and creator != task else ""
 
 
 def read_exposure(path: Path) -> tuple[NDArray[np.float32], WCS]:
-    """Read a user's exposure map in s, float32 (y, x): the first image of a FITS file, and its celestial WCS.
+    """Return a user's exposure map in s, float32 (y, x), and its celestial WCS, from the first image of a FITS file.
 
-    Blank and negative pixels become 0. Times in another unit (BUNIT) are converted. InputError if there is no such
-    file, it is damaged, has no image, no celestial WCS or no positive exposure anywhere, or if CREATOR, BUNIT or its
-    values show that it is no exposure map.
+    Blank and negative pixels become 0. Times in another unit (BUNIT) are converted. InputError if the file is missing
+    or damaged, if it has no image, no celestial WCS or no positive exposure, or if CREATOR, BUNIT or the values show
+    that it isn't an exposure map.
     """
     with opened_fits(path) as hdus:
         images = planes(hdus)
@@ -118,7 +118,7 @@ def read_exposure(path: Path) -> tuple[NDArray[np.float32], WCS]:
 
 
 def _in_seconds(image: NDArray[np.float32], header: fits.Header, path: Path) -> NDArray[np.float32]:
-    """Return a user's map in s; InputError if it is no exposure map."""
+    """Return a user's map in s. InputError if it isn't an exposure map."""
     unit = str(header.get("BUNIT", "")).strip()
     if unit:
         image = _converted(image, unit, path)
@@ -135,7 +135,7 @@ def _in_seconds(image: NDArray[np.float32], header: fits.Header, path: Path) -> 
 
 
 def _converted(image: NDArray[np.float32], unit: str, path: Path) -> NDArray[np.float32]:
-    """Return a map in s, converted from `unit`, its BUNIT; InputError if this is a known unit, but not of time."""
+    """Return a map in s, converted from its BUNIT `unit`. InputError if this is a known unit but not a unit of time."""
     check_unit(unit, path)
     try:
         factor = units.Unit(_UNITS.get(unit.lower(), re.sub("counts|cts", "ct", unit))).to(units.s)
@@ -155,7 +155,7 @@ def _converted(image: NDArray[np.float32], unit: str, path: Path) -> NDArray[np.
 def exposure_at(
     image: NDArray[np.float32], wcs: WCS, ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Return the exposure in s at positions in deg, shape of `ra_deg`; 0 outside the map."""
+    """Return the exposure in s at positions in deg, with the shape of `ra_deg`. It is 0 outside the map."""
     x, y = to_pixels(wcs, ra_deg, dec_deg)
     rows, columns = image.shape
     inside = np.isfinite(x) & np.isfinite(y) & (x > -0.5) & (y > -0.5) & (x < columns - 0.5) & (y < rows - 0.5)
@@ -167,10 +167,10 @@ def exposure_at(
 def box_exposure(
     exposure: ExposureMap, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry
 ) -> tuple[FloatArray, FloatArray]:
-    """Return mean exposure and covered fraction of boxes at positions in deg, float64 (clusters,), from a map in s.
+    """Return mean exposure in s and covered fraction of boxes around positions in deg, each float64 (clusters,).
 
-    The map is looked up at the centre of every pixel of `images.nc`. The mean, in s, is over the exposed part; it is 0
-    if nothing is exposed. The covered fraction is the share of the box with more than 5 % of the field's median
+    The map is looked up at the centre of every pixel of `images.nc`. The mean includes only the exposed part of a box.
+    It is 0 if nothing is exposed. The covered fraction is the share of the box with more than 5 % of the field's median
     exposure.
     """
     offsets = geometry.base_offsets_arcsec() / SKY_PIXEL_ARCSEC
@@ -191,10 +191,10 @@ def covered_fraction(
     half_width_arcsec: FloatArray,
     circle_arcsec: float = np.inf,
 ) -> FloatArray:
-    """Return the covered fraction (clusters,), as in `box_exposure`, of squares about positions in deg.
+    """Return the covered fraction of squares around positions in deg, (clusters,), as defined in `box_exposure`.
 
-    `half_width_arcsec` (clusters,) is half the side of each square. Only the part of a square that lies inside a circle
-    of radius `circle_arcsec` counts.
+    `half_width_arcsec` is half the side of each square, (clusters,). Only the part of a square inside a circle with the
+    radius `circle_arcsec` counts.
     """
     steps = (np.arange(_STEPS) - _STEPS / 2 + 0.5) * 2 / _STEPS / SKY_PIXEL_ARCSEC
     x, y = (grid.ravel() for grid in np.meshgrid(steps, steps))

@@ -20,10 +20,10 @@ _PIXEL_DEG = (1e-5, 30.0)
 
 
 def celestial_wcs(header: fits.Header, name: object) -> WCS | None:
-    """Return the celestial WCS of an image, None if it has none.
+    """Return the celestial WCS of an image, or None if it has no celestial WCS.
 
-    InputError if its frame isn't known to astropy, latitude is the first axis, or the size of its pixels is impossible.
-    The message begins with `name`.
+    InputError if astropy doesn't know its frame, if latitude is the first axis, or if the size of the pixels is
+    impossible. The message begins with `name`.
     """
     # the memory of the WCS grows with the squares of these numbers; alternative coordinates (WCSAXESA) are read, too
     for key in ("A_ORDER", "B_ORDER", "AP_ORDER", "BP_ORDER", *fnmatch.filter(header, "WCSAXES*")):
@@ -53,7 +53,7 @@ def celestial_wcs(header: fits.Header, name: object) -> WCS | None:
 
 
 def to_pixels(wcs: WCS, ra: ArrayLike, dec: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Return columns and rows, from 0, of ICRS positions in deg; NaN where the projection doesn't show them."""
+    """Return columns and rows (from 0) of ICRS positions in deg, or NaN where the projection can't show them."""
     frame = _other_frame(wcs)
     if frame is not None:
         there = SkyCoord(ra, dec, unit="deg", frame="icrs").transform_to(frame).spherical
@@ -64,7 +64,7 @@ def to_pixels(wcs: WCS, ra: ArrayLike, dec: ArrayLike) -> tuple[FloatArray, Floa
 
 
 def to_sky(wcs: WCS, x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Return ICRS positions in deg of columns and rows counted from 0."""
+    """Return the ICRS positions in deg of columns and rows (from 0)."""
     longitude, latitude = wcs.wcs_pix2world(x, y, 0)
     frame = _other_frame(wcs)
     if frame is None:
@@ -74,7 +74,7 @@ def to_sky(wcs: WCS, x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, FloatArray
 
 
 def _other_frame(wcs: WCS) -> Any:
-    """Return the celestial frame of a WCS; None for ICRS and for FK5 J2000, which agree to 0.03 arcsec."""
+    """Return the celestial frame of a WCS, or None for ICRS and for FK5 J2000, which agree to 0.03 arcsec."""
     frame = wcs_to_celestial_frame(wcs)
     equatorial = isinstance(frame, ICRS) or (isinstance(frame, FK5) and frame.equinox == Time("J2000"))
     return None if equatorial else frame

@@ -37,7 +37,7 @@ class ImageGeometry:
 
     @classmethod
     def from_config(cls, images: Images) -> ImageGeometry:
-        """Return the geometry of the config block `images`; InputError unless its sizes are whole numbers of pixels."""
+        """Return the geometry of the config block `images`. InputError unless its sizes are whole numbers of pixels."""
         box, rebin = int(images["box_pixels"]), int(images["base_rebin"])
         if box <= 0 or rebin <= 0 or box % (2 * rebin):
             raise InputError(f"images.box_pixels is {box}, but must be a multiple of 2 x images.base_rebin ({rebin}).")
@@ -73,7 +73,7 @@ class ImageGeometry:
         return np.asarray((np.arange(self.base_pixels) - self.base_pixels / 2 + 0.5) * base_arcsec, dtype=float)
 
     def band_numbers(self, pi_ev: NDArray[Any]) -> NDArray[np.int8]:
-        """Return the number of each photon's energy band (-1 = in none of the bands), int8 of the shape of `pi_ev`."""
+        """Return the number of each photon's energy band (-1 = in no band), int8, with the shape of `pi_ev`."""
         # whole eV are exact in float32, so no photon on an edge can slip to the wrong side
         edges = np.array(self.edges_ev, dtype=pi_ev.dtype)
         band = np.searchsorted(edges, pi_ev, side="right") - 1
@@ -81,7 +81,7 @@ class ImageGeometry:
         return band.astype(np.int8)
 
     def around_box(self, ra: float, dec: float) -> Bounds:
-        """Return bounds in right ascension and declination that enclose the box around a position in deg."""
+        """Return limits of right ascension and declination that enclose the box around a position, all in deg."""
         half = np.radians(self.half_width_sky / _PIXELS_PER_DEG)
         bounds = box_bounds(dec, half)
         if bounds is not None:
@@ -108,7 +108,7 @@ def band_coordinates(edges_ev: Sequence[int]) -> dict[str, Any]:
 def pixel_numbers(
     band: NDArray[np.int8], j: FloatArray, i: FloatArray, shape: tuple[int, int, int]
 ) -> NDArray[np.int64]:
-    """Return the flat indices of the photons in an image of `shape` (band, y, x), by their bands, rows j, columns i."""
+    """Return each photon's index in a flattened image of `shape` (band, y, x), from band, row `j` and column `i`."""
     _, rows, columns = shape
     within = (band >= 0) & (j >= 0) & (j < rows) & (i >= 0) & (i < columns)
     numbers, row, column = (values[within].astype(np.int64) for values in (band, j, i))
@@ -116,7 +116,7 @@ def pixel_numbers(
 
 
 def storable(counts: NDArray[np.int64]) -> NDArray[np.uint16]:
-    """Return counts as uint16, as images store them; InputError if a pixel holds more than 65535 photons."""
+    """Return counts as uint16, as images store them. InputError if a pixel holds more than 65535 photons."""
     if counts.max(initial=0) > np.iinfo(np.uint16).max:
         raise InputError(
             f"A pixel holds {counts.max()} photons, more than the 65535 that an image can store. Use smaller pixels "
@@ -126,7 +126,7 @@ def storable(counts: NDArray[np.int64]) -> NDArray[np.uint16]:
 
 
 def block_sum(counts: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Return sums over blocks of `factor` x `factor` pixels of the last two axes; ValueError if blocks don't fit."""
+    """Return sums over blocks of `factor` x `factor` pixels of the last two axes. ValueError if blocks don't fit."""
     rows, columns = counts.shape[-2:]
     if rows % factor or columns % factor:
         raise ValueError(f"{factor} does not divide {rows} x {columns} pixels")
@@ -141,12 +141,12 @@ def block_sum(counts: NDArray[Any], factor: int) -> NDArray[Any]:
 
 
 def project(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
-    """Return the offsets of positions from a centre, in sky pixels of 0.05"; x grows to the West, y to the North.
+    """Return the offsets of positions from a centre in sky pixels of 0.05". x grows to the West, and y to the North.
 
-    This is the SIN projection of Calabretta & Greisen (2002), Eqs. 61-62, with the native pole at the centre, in a form
-    without numerical cancellation near the centre. Positions are in deg, of any shape; right ascensions on both sides
-    of 0/360 are neighbours. Offsets are float64. They are infinite for positions at 90 deg or more from the centre,
-    which SIN can't show.
+    This is the SIN projection of Calabretta & Greisen (2002), Eqs. 61-62, with the native pole at the centre. It is
+    written in a form without numerical cancellation near the centre. Positions are in deg and may have any shape. Right
+    ascensions on both sides of 0/360 are neighbours. Offsets are float64. They are infinite for positions at 90 deg or
+    more from the centre, which SIN can't show.
     """
     delta = np.radians((np.asarray(ra, dtype=np.float64) - ra0 + 180.0) % 360.0 - 180.0)
     latitude, latitude0 = np.radians(np.asarray(dec, dtype=np.float64)), np.radians(dec0)
@@ -161,7 +161,7 @@ def project(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> tuple[Flo
 
 
 def deproject(x: ArrayLike, y: ArrayLike, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
-    """Return the positions in deg, 0 <= ra < 360, of offsets from `project`; ValueError if one is too large."""
+    """Return the positions in deg (0 <= ra < 360) of offsets from `project`. ValueError if an offset is too large."""
     west, north = (np.radians(np.asarray(offset, dtype=np.float64) / _PIXELS_PER_DEG) for offset in (x, y))
     squared = west**2 + north**2
     if np.any(squared > 1):
@@ -177,17 +177,17 @@ def deproject(x: ArrayLike, y: ArrayLike, ra0: float, dec0: float) -> tuple[Floa
 
 
 def image_pixels(offset: FloatArray, centre: float, rebin: int, size: int) -> NDArray[np.float64]:
-    """Return pixel numbers from 0 by evtool's rule i = floor((X - xc) / rebin) + size / 2.
+    """Return pixel numbers (from 0) according to evtool's rule i = floor((X - xc) / rebin) + size / 2.
 
-    X (or Y) is the `offset` in whole sky pixels, infinite for positions that the projection can't show; xc is the
-    `centre` of the image. An image pixel is `rebin` sky pixels wide; the image has `size` pixels, an even number.
-    A pixel includes its lower edge. Numbers below 0 or from `size` on are outside the image.
+    X (or Y) is the `offset` in whole sky pixels. It is infinite for positions that the projection can't show. xc is the
+    `centre` of the image. An image pixel is `rebin` sky pixels wide. The image has `size` pixels along a side, an even
+    number. A pixel includes its lower edge. Numbers below 0, and numbers of at least `size`, are outside the image.
     """
     return np.asarray(np.floor((offset - centre) / rebin) + size // 2)
 
 
 def _around(ra: float, half: float) -> list[tuple[float, float]]:
-    """Return the right ascensions within `half` of `ra`, in deg, as intervals in [0, 360], split at 0/360."""
+    """Return the right ascensions within `half` of `ra` as intervals in [0, 360] that are split at 0/360, in deg."""
     low, high = ra - half, ra + half
     if low < 0:
         return [(0.0, high), (low + 360.0, 360.0)]
@@ -195,11 +195,11 @@ def _around(ra: float, half: float) -> list[tuple[float, float]]:
 
 
 def box_bounds(dec: float, half: float) -> tuple[float, float, float] | None:
-    """Return lowest and highest declination and half-width in right ascension, in deg, of a box around `dec` in deg.
+    """Return lowest and highest declination and half-width in right ascension of a box around `dec`, all in deg.
 
-    Half the side of the box is `half`, in rad. The result is None near a pole. In the Northern hemisphere, a box has
-    its lowest declination at its Southern corners, its highest at the middle of its Northern side, and its farthest
-    right ascensions at its Northern corners.
+    `half` is half the side of the box in rad. The result is None near a pole. In the Northern hemisphere, a box has its
+    lowest declination at its Southern corners, its highest at the middle of its Northern side, and its farthest right
+    ascensions at its Northern corners.
     """
     sine, cosine = np.sin(np.radians(abs(dec))), np.cos(np.radians(dec))
     corner = 1.0 - 2.0 * half**2

@@ -24,9 +24,9 @@ _CELL_PIXELS = 3.0
 
 
 def write_moc(exposures: Iterable[ExposureMap], output: Path, made_by: Mapping[str, Any]) -> None:
-    """Write the cells that the maps `exposures` cover, as ascending NUNIQ numbers.
+    """Write the cells that are covered by the maps `exposures`, as ascending NUNIQ numbers.
 
-    `made_by` becomes HISTORY; its step is called `write_moc`.
+    `made_by` is the provenance, which is written as HISTORY with the step `write_moc`.
     """
     found = [(order, covered_cells(one, order)) for one in exposures for order in [cell_order(one)]]
     order = min(each for each, _ in found)
@@ -37,16 +37,16 @@ def write_moc(exposures: Iterable[ExposureMap], output: Path, made_by: Mapping[s
 
 
 def cell_order(exposure: ExposureMap) -> int:
-    """Return the order of the cells in which a map is described: at most `FINEST`, and lower for large pixels."""
+    """Return the order of the cells that describe a map: at most `FINEST`, and lower if the map's pixels are large."""
     pixel = max(proj_plane_pixel_scales(wcs).max() for _, wcs in exposure.planes)
     return min(FINEST, max(0, int(np.log2(_SIDE_DEG / (_CELL_PIXELS * pixel)))))
 
 
 def covered_cells(exposure: ExposureMap, order: int) -> NDArray[np.int64]:
-    """Return the numbers, ascending, of the cells of an order that hold the centre of a covered pixel.
+    """Return the ascending numbers of the cells of the given order that contain the centre of a covered pixel.
 
-    A pixel is covered if its exposure is above `ExposureMap.covered_above_s`. Of small pixels, only some rows and
-    columns are looked at.
+    A pixel is covered if its exposure is above `ExposureMap.covered_above_s`. If the pixels are small, only some of the
+    rows and columns are examined.
     """
     found = []
     for image, wcs in exposure.planes:
@@ -57,7 +57,7 @@ def covered_cells(exposure: ExposureMap, order: int) -> NDArray[np.int64]:
 
 
 def nested_cell(longitude: FloatArray, latitude: FloatArray, order: int) -> NDArray[np.int64]:
-    """Return the HEALPix cell, in the nested numbering, of positions in deg (Gorski et al. 2005, ApJ 622, 759)."""
+    """Return the HEALPix cell (nested numbering) of positions in deg (Gorski et al. 2005, ApJ 622, 759)."""
     side = 1 << order
     z, turn = np.sin(np.radians(latitude)), np.mod(longitude, 360.0) / 90.0  # turn in quarters, 0 to 4
     quarter = np.minimum(turn.astype(np.int64), 3)
@@ -76,12 +76,12 @@ def nested_cell(longitude: FloatArray, latitude: FloatArray, order: int) -> NDAr
 
 
 def _spread(number: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return numbers whose bits are at the even places."""
+    """Return numbers in which bit k of `number` is moved to bit 2k. The bits between them are 0."""
     return np.sum([(number >> bit & 1) << 2 * bit for bit in range(FINEST)], axis=0)
 
 
 def merged(cells: NDArray[np.int64], order: int) -> NDArray[np.int64]:
-    """Return the NUNIQ numbers, ascending, of distinct cells (ascending); four that fill a larger cell become it."""
+    """Return ascending NUNIQ numbers of distinct ascending cells, with four cells merged where they fill a larger one."""
     listed = []
     for level in range(order, 0, -1):
         parents, number = np.unique(cells >> 2, return_counts=True)

@@ -1,4 +1,4 @@
-"""Exposed area from photons alone: the extent of a field without exposure map, and the covered fraction of boxes."""
+"""Estimate the exposed area from photons alone: the extent of a field without exposure map, and covered fractions."""
 
 from collections.abc import Iterable
 
@@ -23,7 +23,9 @@ POINTING_DEG2 = 1.3
 
 
 def occupied_cells(pieces: Iterable[EventList], centre: tuple[float, float]) -> tuple[NDArray[np.bool_], float, WCS]:
-    """Return which cells of the sky hold photons, bool (y, x), with small gaps filled; their area in deg2; their WCS.
+    """Return whether each cell of the sky is exposed, bool (y, x); the exposed area in deg2; and the cells' WCS.
+
+    A cell is exposed if it holds photons, or if it lies in a small gap.
 
     Cells have sides of `CELL_ARCSEC` in a SIN projection about `centre`, the photons' mean RA and Dec in deg. A margin
     of empty cells surrounds the field. InputError if photons lie more than 60 deg from `centre`.
@@ -53,14 +55,14 @@ def occupied_cells(pieces: Iterable[EventList], centre: tuple[float, float]) -> 
 
 
 def fill_gaps(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the cells (y, x) with holes and gaps of a few cells filled; no cell is lost at the border."""
+    """Return the cells (y, x) after filling holes and gaps of a few cells. No cell is lost at the border."""
     margin = _GAP_CELLS + 1
     closed = ndimage.binary_closing(np.pad(cells, margin), np.ones((_GAP_CELLS + 1, _GAP_CELLS + 1), dtype=bool))
     return np.asarray(ndimage.binary_fill_holes(closed)[margin:-margin, margin:-margin])
 
 
 def mean_position(pieces: Iterable[EventList]) -> tuple[float, float]:
-    """Return RA in [0, 360) and Dec, in deg, of the photons' mean direction; the division into pieces has no effect."""
+    """Return the photons' mean direction, RA in [0, 360) and Dec in deg. The division into pieces doesn't matter."""
     total, number = np.zeros(3), 0
     for piece in pieces:
         directions = unit_vectors(piece.ra, piece.dec)
@@ -71,7 +73,10 @@ def mean_position(pieces: Iterable[EventList]) -> tuple[float, float]:
 
 
 def photon_coverage(counts: NDArray[np.uint16]) -> FloatArray:
-    """Return for each image (clusters, band, y, x) the share of its 5 x 5 cells that hold photons, (clusters,)."""
+    """Return the share of the 5 x 5 cells of each image that hold photons, (cluster,).
+
+    `counts` has the shape (cluster, band, y, x).
+    """
     flat = counts.sum(axis=1, dtype=np.int64)
     edges = np.linspace(0, flat.shape[-1], _CELLS, endpoint=False).astype(int)
     cells = np.add.reduceat(np.add.reduceat(flat, edges, axis=1), edges, axis=2)

@@ -1,4 +1,4 @@
-"""From counts to a network's input: cut a circle, crop, rebin, join bands, smooth, clip, transform, in this order."""
+"""Make a network's input from counts: cut a circle, crop, rebin, join bands, smooth, clip, transform, in this order."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ TRANSFORMS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 
 
 def preprocess(images: Path, output: Path, recipe: Recipe) -> None:
-    """Write `smoothed/<preprocessing>.nc` from `images.nc`: float32 `image`, and the other variables of each cluster.
+    """Write `smoothed/<preprocessing>.nc`: `image` (float32), and the other variables of each cluster in `images.nc`.
 
-    The file `images` holds either `counts` on the grid on which they are stored (base grid), or an `image` that is
-    smoothed already, as its attribute `applied` says. In the second case, the recipe must ask for the same smoothing,
-    and only clip and transform are applied. InputError if the file is damaged, or if the recipe doesn't fit the base
-    grid or the smoothing already applied, or has an unknown transform; the message names the key.
+    The file `images` holds one of two variables. `counts` are on the grid on which they are stored (base grid). `image`
+    has already been smoothed, as its attribute `applied` says. In this case, the recipe must contain the same
+    smoothing, and only clip and transform are applied. InputError if the file is damaged, if the recipe doesn't fit the
+    base grid or the smoothing already applied, or if its transform is unknown. The message names the key.
     """
     needed = ("redshift",) if recipe.get("scale_to_redshift") is not None else ()
     source = read_netcdf(images, require=("x", "y", "band", *needed))
@@ -59,7 +59,7 @@ def preprocess(images: Path, output: Path, recipe: Recipe) -> None:
 
 
 def preprocessed(source: xr.Dataset, recipe: Recipe, name: str) -> tuple[xr.Dataset, dict[str, float]]:
-    """Return what `preprocess` writes from the content of `images.nc`, and attributes that describe the grid.
+    """Return what `preprocess` writes for the content of `images.nc`, and attributes that describe the grid.
 
     Messages begin with `name`.
     """
@@ -94,13 +94,16 @@ def _from_counts(images: str, source: xr.Dataset, recipe: Recipe) -> _Images:
 
 
 def inside_circle(offsets: FloatArray, radius: float) -> NDArray[np.bool_]:
-    """Return which pixels lie wholly within `radius` of the centre, bool (y, x), from the offsets of their centres."""
+    """Return whether each pixel lies wholly within `radius` of the centre, bool (y, x).
+
+    `offsets` are the offsets of the pixels' centres from this centre along one axis.
+    """
     farthest = np.abs(offsets) + (offsets[1] - offsets[0]) / 2
     return np.asarray(np.hypot(farthest[None, :], farthest[:, None]) <= radius + 1e-6)
 
 
 def _from_smoothed(images: str, source: xr.Dataset, recipe: Recipe) -> _Images:
-    """Return published images, already rebinned and smoothed, after the recipe's clip and transform."""
+    """Return published images, which are rebinned and smoothed already, after the recipe's clip and transform."""
     applied = json_attribute(source.attrs, "applied", images)
     for key in ("bands", "circle_arcsec", "scale_to_redshift"):
         if recipe.get(key) is not None:
@@ -120,7 +123,7 @@ def _from_smoothed(images: str, source: xr.Dataset, recipe: Recipe) -> _Images:
 def band_number(recipe: Recipe, bands: int) -> int:
     """Return the number of bands into which a recipe joins `bands` bands.
 
-    InputError if this number doesn't divide `bands`, or if smoothing reaches over as many bands or more.
+    InputError if `bands` isn't a multiple of this number, or if the half-width of the smoothing isn't below it.
     """
     number = bands if recipe.get("bands") is None else int(recipe["bands"])
     if number < 1 or bands % number:
@@ -136,7 +139,7 @@ def band_number(recipe: Recipe, bands: int) -> int:
 
 
 def _joined_bands(images: str, source: xr.Dataset, number: int) -> dict[str, Any]:
-    """Return centres and edges in keV of the `number` bands into which the images' bands are joined."""
+    """Return centres and edges in keV of the `number` bands that result from joining the images' bands."""
     if "band_bounds" not in source:
         raise InputError(f"{images}: lacks the variable band_bounds. Delete it and run again.")
     bounds = source["band_bounds"].values.reshape(number, -1)[:, [0, -1]]
@@ -146,9 +149,9 @@ def _joined_bands(images: str, source: xr.Dataset, number: int) -> dict[str, Any
 def finish(
     counts: NDArray[Any], smoothing: Smoothing | None = None, clip: float | None = None, transform: str | None = None
 ) -> NDArray[np.float32]:
-    """Return counts (cluster, band, y, x) on the recipe's grid after smoothing, clip and transform; None = left out.
+    """Return counts (cluster, band, y, x) on the recipe's grid after smoothing, clip and transform. None skips a step.
 
-    All is done in float64; the result is float32. InputError if the transform is unknown.
+    The calculation is in float64, and the result is float32. InputError if the transform is unknown.
     """
     if (transform or "none") not in TRANSFORMS:
         raise InputError(f"transform is {transform!r}, but must be one of: {', '.join(TRANSFORMS)}.")
@@ -161,10 +164,11 @@ def finish(
 
 
 def smooth(images: NDArray[np.float64], half_width: Sequence[int], sigma: float) -> NDArray[np.float64]:
-    """Convolve images (..., band, y, x) with the Gaussian kernel of Krippendorf et al. (2023), Eqs. A.1 and A.2.
+    """Return images (..., band, y, x) convolved with the Gaussian kernel of Krippendorf et al. (2023), Eqs. A.1, A.2.
 
-    The kernel is a product of one-dimensional kernels, applied axis by axis; images are zero outside their edges.
-    `half_width` holds X, Y, Z >= 0, in pixels along x and y and in bands; `sigma` is in units of these half-widths.
+    The kernel is a product of one-dimensional kernels, which are applied axis by axis. Images count as zero outside
+    their edges. `half_width` holds X and Y in pixels and Z in bands, all >= 0. `sigma` is in units of these
+    half-widths.
     """
     for axis, half in zip((-1, -2, -3), half_width, strict=True):
         images = convolve1d(images, kernel(half, sigma), axis=axis, mode="constant", cval=0.0)
@@ -174,7 +178,8 @@ def smooth(images: NDArray[np.float64], half_width: Sequence[int], sigma: float)
 def kernel(half_width: int, sigma: float) -> NDArray[np.float64]:
     """Return the kernel of `smooth` along one axis, with 2 X + 1 values (Krippendorf et al. 2023, Eq. A.2).
 
-    They are proportional to exp(-(i/X)^2 / (2 sigma^2)) with i from -X to X, where X is `half_width`; their sum is 1.
+    The values are proportional to exp(-(i/X)^2 / (2 sigma^2)), where X is `half_width` and i runs from -X to X. Their
+    sum is 1.
     """
     steps = np.arange(-half_width, half_width + 1) / max(half_width, 1)
     weights = np.exp(-(steps**2) / (2 * sigma**2))
@@ -182,11 +187,11 @@ def kernel(half_width: int, sigma: float) -> NDArray[np.float64]:
 
 
 class Grid:
-    """The grid of a recipe's images: the base grid is cropped, and whole blocks of base pixels are summed.
+    """The grid of a recipe's images. The base grid is cropped, and whole blocks of base pixels are summed.
 
-    The base grid is that of the stored counts. Takes the offsets of the base pixels' centres from the image centre in
-    arcsec; InputError, which names the key, if the recipe doesn't fit them. `pixels` is the number of pixels along a
-    side of the recipe's grid; `attributes` describe the grid in the file.
+    The base grid is the grid of the stored counts. The constructor takes the offsets of the base pixels' centres from
+    the image centre in arcsec. InputError, which names the key, if the recipe doesn't fit the base grid. `pixels` is
+    the number of pixels along a side of the recipe's grid. `attributes` describe the grid in the file.
     """
 
     def __init__(self, offsets: FloatArray, recipe: Recipe) -> None:
@@ -222,7 +227,7 @@ class Grid:
         self._crop = slice(centre - half, centre + half)
 
     def rebin(self, counts: NDArray[np.uint16], rows: slice) -> NDArray[Any]:
-        """Return counts of the clusters `rows` on this grid, uint32 (cluster, band, pixels, pixels)."""
+        """Return the counts of the clusters in `rows` on this grid, uint32 (cluster, band, pixels, pixels)."""
         return block_sum(counts[..., self._crop, self._crop].astype(np.uint32), self._factor)
 
     def offsets_arcsec(self) -> NDArray[np.float64]:
@@ -231,7 +236,10 @@ class Grid:
 
 
 def zooms(recipe: Recipe, redshift: FloatArray) -> FloatArray:
-    """Return a length's angle at each redshift over that at the recipe's redshift, (cluster,); NaN = no redshift."""
+    """Return a length's angle at each redshift divided by its angle at the recipe's redshift, (cluster,).
+
+    It is NaN for a cluster without a positive redshift.
+    """
     reference, cosmology = float(recipe["scale_to_redshift"] or 0), recipe["cosmology"]
     zoom = np.full(redshift.shape, np.nan)
     positive = np.isfinite(redshift) & (redshift > 0)
@@ -240,7 +248,7 @@ def zooms(recipe: Recipe, redshift: FloatArray) -> FloatArray:
 
 
 def half_widths_arcsec(recipe: Recipe, redshift: FloatArray, half_box: float) -> FloatArray:
-    """Return half the width of sky in a recipe's images, (cluster,) arcsec; it is at most `half_box`, half the box."""
+    """Return half the width of the sky in each of a recipe's images, (cluster,), in arcsec; at most `half_box`."""
     shown = np.full(redshift.shape, float(recipe["half_width_arcsec"]))
     if recipe.get("scale_to_redshift") is not None:
         shown *= zooms(recipe, redshift)
@@ -255,10 +263,10 @@ def _whole(ratio: float) -> int:
 class ScaledGrid(Grid):
     """The recipe's grid scaled to each cluster's redshift: pixels have the same size in kpc for all clusters.
 
-    Angles and offsets are those at the recipe's redshift. Counts of a base pixel are shared among the pixels that it
-    overlaps, in proportion to area, which keeps their sum. If a cluster is so near that its image would reach beyond
-    the base box, the image is as large as the box. The image of a cluster without a positive redshift is NaN. The
-    recipe needs a `cosmology`.
+    Angles and offsets apply at the recipe's redshift. The counts of a base pixel are shared among the pixels that it
+    overlaps, in proportion to the overlap's area, so that the sum of the counts stays the same. If a cluster is so near
+    that its image would reach beyond the base box, the image is as large as the box. The image of a cluster without a
+    positive redshift is NaN. The recipe needs a `cosmology`.
     """
 
     def __init__(self, offsets: FloatArray, recipe: Recipe, redshift: FloatArray) -> None:
@@ -278,10 +286,10 @@ class ScaledGrid(Grid):
         self._zoom = np.minimum(zoom, largest)
 
     def _fit(self) -> None:
-        """Accept any pixels: counts are shared by area."""
+        """Accept pixels of any size, because counts are shared in proportion to area."""
 
     def rebin(self, counts: NDArray[np.uint16], rows: slice) -> NDArray[Any]:
-        """Return counts of the clusters `rows` on this grid, float64 (cluster, band, pixels, pixels)."""
+        """Return the counts of the clusters in `rows` on this grid, float64 (cluster, band, pixels, pixels)."""
         result = np.full((*counts.shape[:2], self.pixels, self.pixels), np.nan)
         for image, cluster, zoom in zip(result, counts, self._zoom[rows].tolist(), strict=True):
             if np.isfinite(zoom):
@@ -291,9 +299,9 @@ class ScaledGrid(Grid):
 
 
 def shares(pixels: int, side: float, base_pixels: int) -> FloatArray:
-    """Return the share, 0 to 1, of each base pixel's width that lies in each pixel, along one axis.
+    """Return the share (0 to 1) of each base pixel's width that lies in each pixel along one axis, (pixel, base pixel).
 
-    Both grids have the same centre; `side` is the width of a pixel in base pixels. The shape is (pixels, base_pixels).
+    Both grids have the same centre. `side` is the width of a pixel in base pixels.
     """
     edges = (np.arange(pixels + 1) - pixels / 2) * side
     base = np.arange(base_pixels + 1) - base_pixels / 2

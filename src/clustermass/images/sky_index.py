@@ -1,4 +1,4 @@
-"""Find and count the photons in boxes around positions, by an index of the sky in memory or on disk."""
+"""Find and count the photons in boxes around positions, with an index of the sky in memory or on disk."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LAYOUT = np.dtype([("ra", np.float64), ("dec", np.float64), ("pi_ev", np.float3
 
 
 class Photons(NamedTuple):
-    """Positions (deg) and energies (eV) of photons, (photons,) each: the part of an event list that images need."""
+    """Positions (deg) and energies (eV) of photons, each (photons,): the part of an event list that images need."""
 
     ra: FloatArray
     dec: FloatArray
@@ -34,7 +34,7 @@ class Photons(NamedTuple):
 
 
 class ImageStack:
-    """Counts, uint16 (clusters, band, y, x), around positions in deg (clusters,), added up piece by piece."""
+    """Counts around positions (clusters,) in deg, added up piece by piece. They are uint16 (clusters, band, y, x)."""
 
     def __init__(self, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
         self.ra, self.dec, self.geometry = ra, dec, geometry
@@ -44,7 +44,7 @@ class ImageStack:
         self._photons = np.zeros(ra.size, dtype=np.int64)
 
     def add(self, photons: EventList | Photons) -> None:
-        """Add photons to the counts; InputError if a pixel holds more than 65535 photons."""
+        """Add photons to the counts. InputError if a pixel then holds more than 65535 photons."""
         if photons.ra.size == 0:
             return
         index = SkyIndex(photons, self.geometry, self._cells.rows(photons))
@@ -59,7 +59,7 @@ class ImageStack:
 
 
 class SkyIndex:
-    """Photons (all, or those in `rows`) in the energy bands, sorted by strip of declination and right ascension."""
+    """Photons in the energy bands (all, or those in `rows`), sorted by strip of declination, then right ascension."""
 
     def __init__(
         self, photons: EventList | Photons, geometry: ImageGeometry, rows: NDArray[np.int64] | None = None
@@ -74,7 +74,7 @@ class SkyIndex:
         self._key, self.ra, self.dec, self.band = key[order], ra[order], dec[order], band[order]
 
     def near_box(self, ra: float, dec: float) -> NDArray[np.int64]:
-        """Return the row numbers of all photons in the box around a position, and of a few outside it."""
+        """Return the row numbers of all photons in the box around a position, and of a few photons outside the box."""
         low, high, right_ascensions = self._geometry.around_box(ra, dec)
         strips = np.arange(float(_strip(low)), float(_strip(high)) + 1) * _STRIDE
         starts = np.concatenate([np.searchsorted(self._key, strips + start) for start, _ in right_ascensions])
@@ -82,11 +82,11 @@ class SkyIndex:
         return np.concatenate([np.arange(start, stop) for start, stop in zip(starts, stops, strict=True)])
 
     def base_pixels(self, ra: float, dec: float) -> NDArray[np.int64]:
-        """Return the pixels of the flattened image (band, y, x) about a position in deg, one for each photon, int64.
+        """Return each photon's pixel in the flattened image (band, y, x) around a position in deg, int64 (photons,).
 
-        Photons outside the image are left out; the order is arbitrary. Base pixels are evtool's full-resolution pixels
-        summed in blocks: for whole numbers X, floor(floor(X / 80) / 3) = floor(X / 240). Offsets are rounded down to
-        whole sky pixels, as SIXTE's radec2xy does.
+        Photons outside the image are left out. The order of the photons is arbitrary. Base pixels are blocks of
+        evtool's full-resolution pixels, because floor(floor(X / 80) / 3) = floor(X / 240) for whole numbers X. Offsets
+        are rounded down to whole sky pixels, as SIXTE's radec2xy does.
         """
         rows, geometry = self.near_box(ra, dec), self._geometry
         size, rebin = geometry.base_pixels, geometry.pixel_sky * geometry.base_rebin
@@ -96,7 +96,7 @@ class SkyIndex:
 
 
 class BoxCells:
-    """Cells of the sky, with sides of `cell_deg`, that touch the boxes around positions in deg."""
+    """Cells of the sky that touch the boxes around positions in deg. The sides of a cell are `cell_deg` long."""
 
     def __init__(self, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry, cell_deg: float = _STRIP_DEG) -> None:
         self._cell_deg = cell_deg
@@ -120,7 +120,7 @@ class BoxCells:
         return np.asarray(strip * self._touched.shape[1] + cell)
 
     def rows(self, photons: EventList | Photons) -> NDArray[np.int64]:
-        """Return the row numbers, int64, of photons in cells that touch a box; they include all photons in boxes."""
+        """Return the row numbers of photons in cells that touch a box, int64. They include all photons in boxes."""
         return np.flatnonzero(self._touched.reshape(-1)[self.numbers(photons)])
 
 
@@ -151,7 +151,7 @@ class PhotonsByCell:
         self._stored.add(rows, self._cells.numbers(_photons(rows)))
 
     def count(self, ra: FloatArray, dec: FloatArray) -> NDArray[np.uint16]:
-        """Return the counts, as in `ImageStack`, around `ra` and `dec`, which are some of the positions."""
+        """Return the counts, as in `ImageStack`, around `ra` and `dec`. These must be some of the stored positions."""
         stack = ImageStack(ra, dec, self._geometry)
         for rows in self._stored.some(BoxCells(ra, dec, self._geometry, _CELL_DEG).touched().tolist(), PIECE_ROWS):
             stack.add(_photons(rows))
@@ -163,6 +163,6 @@ def _photons(rows: NDArray[Any]) -> Photons:
 
 
 def neighbours(ra: FloatArray, dec: FloatArray, most: int) -> list[NDArray[np.int64]]:
-    """Divide positions in deg into parts of at most `most` neighbours on the sky; return the rows of each part."""
+    """Return the rows of each part of a list of positions (deg): at most `most` positions that are near each other."""
     order = np.lexsort([ra, np.floor(dec / _PART_DEG)])
     return [np.sort(order[start : start + most]) for start in range(0, ra.size, most)]
