@@ -1,1 +1,1 @@
-"""The configuration: its keys (`models`), the merging of its blocks (`resolve`), its errors (`validate`, `checks`)."""
+"""The configuration: its keys (`models`), the merging of blocks (`resolve`), and its errors (`validate`, `checks`)."""

@@ -1,4 +1,4 @@
-"""Energy bands of the images: the configuration states them as a list of edges, or as equally wide bands."""
+"""Energy bands of the images, which the configuration states as a list of edges or as equally wide bands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def band_edges(bands: BandsKey) -> tuple[int, ...]:
-    """Return the edges of the energy bands in eV; InputError if they don't ascend, or if there are over 120 bands."""
+    """Return the edges of the energy bands in eV. InputError if they don't ascend, or if there are over 120 bands."""
     if isinstance(bands, Mapping):
         start, width, number = (_whole_number(bands, key) for key in ("start_ev", "width_ev", "number"))
         edges = tuple(start + width * band for band in range(min(number, limits.BANDS.most + 1) + 1))
@@ -32,7 +32,7 @@ def band_edges(bands: BandsKey) -> tuple[int, ...]:
 
 
 def joined_edges(edges: Sequence[int], number: int | None) -> tuple[int, ...]:
-    """Return the edges of the `number` bands that result from joining neighbouring bands; None = nothing is joined."""
+    """Return the edges of the `number` bands that result from joining neighbouring bands. None joins no bands."""
     return tuple(edges[:: (len(edges) - 1) // (number or len(edges) - 1)])
 
 
@@ -43,6 +43,6 @@ def _whole_number(bands: Bands, key: Literal["start_ev", "width_ev", "number"]) 
 
 
 def in_kev(edges: Sequence[float]) -> str:
-    """Return a text that states the number of energy bands and their edges in keV; `edges` are in eV."""
+    """Return a text with the number of energy bands and their edges in keV. `edges` are in eV."""
     number = f"{len(edges) - 1} bands" if len(edges) > 2 else "1 band"
     return f"{number} with the edges {', '.join(f'{edge / 1000:g}' for edge in edges)} keV"

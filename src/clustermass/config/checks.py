@@ -1,8 +1,8 @@
-"""Checks that compare several keys of the configuration, in all blocks that are used.
+"""Checks that compare several keys of the configuration with each other, in all blocks that are used.
 
 They check that a block exists if another block names it, that shares add up to 1, that lower limits are below upper
-ones, and that the values of different blocks fit each other. A check ends where it needs a top-level block that has an
-error of its own.
+limits, and that the values of different blocks agree. A check stops when it needs a top-level block that itself has an
+error.
 """
 
 import math
@@ -42,14 +42,14 @@ class _FaultyBlockError(Exception):
 
 
 class _Sound(dict[str, Any]):
-    """The top-level blocks without an error of their own; reading any other block raises `_FaultyBlockError`."""
+    """The top-level blocks without errors. Reading a block with errors raises `_FaultyBlockError`."""
 
     def __missing__(self, name: str) -> None:
         raise _FaultyBlockError
 
 
 def cross_checks(config: Block, faulty: Collection[str]) -> Iterator[str]:
-    """Yield a sentence for each error that the checks find; a check ends where it reads a block named in `faulty`."""
+    """Yield a sentence for each error that the checks find. A check stops when it reads a block named in `faulty`."""
     sound = cast("Config", _Sound({name: block for name, block in config.items() if name not in faulty}))
     checks: list[Callable[[Config], Iterator[str]]] = [*_CHECKS]
     checks += [partial(_of_experiments, check) for check in _CHECKS_OF_EXPERIMENTS]
@@ -59,7 +59,7 @@ def cross_checks(config: Block, faulty: Collection[str]) -> Iterator[str]:
 
 
 def _of_experiments(check: Callable[[Config, Experiment], Iterator[str]], config: Config) -> Iterator[str]:
-    """Apply a check to all experiments; yield its sentences, each beginning with the experiment's name."""
+    """Yield the sentences of a check for all experiments. Each sentence begins with the experiment's name."""
     resolved = experiments_of(config)
     parents = dict.fromkeys(set(resolved) - {BASE_EXPERIMENT}, BASE_EXPERIMENT)
     yield from (f"experiments.{line}" for line in once(resolved, parents, partial(check, config)))
@@ -102,7 +102,7 @@ def _base(config: Config) -> Iterator[str]:
 
 
 def _reference(key: str, place: str, config: Config, experiment: Experiment) -> Iterator[str]:
-    """Yield an error if the key `key` of an experiment names an entry that the block `place` doesn't have."""
+    """Yield an error if an experiment's `key` names an entry that doesn't exist in the block `place`."""
     word, blocks = cast(Block, experiment).get(key), cast(Block, config)
     defined = config["training"]["recipes"] if key == "recipe" else blocks[place]
     default = word is None or (key == "images" and word in DEFAULT_IMAGES)
@@ -166,7 +166,7 @@ def _selections(config: Config, experiment: Experiment) -> Iterator[str]:
 
 
 def _images_of(config: Config, experiment: Experiment) -> tuple[str, Images | None]:
-    """Return the dotted key and the content of the block of an experiment's images; None = no such image set."""
+    """Return the dotted key and the content of the block of an experiment's images, or None if it doesn't exist."""
     name, image_sets = experiment.get("images"), config["image_sets"]
     if name in DEFAULT_IMAGES:
         return "images", config["images"]
@@ -204,7 +204,7 @@ def _grids(config: Config) -> Iterator[str]:
 
 
 def _misfits(recipe: Preprocessing, images: Images, key: str) -> Iterator[str]:
-    """Yield a text for each setting of a preprocessing that doesn't fit `images`, a block with the dotted key `key`."""
+    """Yield a text for each setting of a preprocessing that doesn't fit `images`, the block with the dotted key `key`."""
     half, pixel = recipe["half_width_arcsec"], recipe["pixel_arcsec"]
     base, half_box = images["pixel_arcsec"] * images["base_rebin"], images["box_pixels"] * images["pixel_arcsec"] / 2
     of_base = f"a whole multiple of the base pixel, {base:g} arcsec ({key}.pixel_arcsec x {key}.base_rebin)"

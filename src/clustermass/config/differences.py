@@ -10,10 +10,10 @@ _ABSENT = object()
 
 
 def changed_keys(old: object, new: object, path: str = "") -> Iterator[str]:
-    """Yield a line "key: old -> new" for each key whose value differs; entries of lists have numbers, from 0.
+    """Yield a line "key: old -> new" for each key whose value differs.
 
-    A key that only one side has is one line, in which the other side is `(none)`. Lists of different lengths are one
-    line, too. Long values are cut.
+    If only one side has the key, the other side is written as `(none)`. An entry of a list is named by its index, from
+    0. Two lists of different lengths give a single line. Long values are cut.
     """
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in [*old, *(key for key in new if key not in old)]:

@@ -1,10 +1,9 @@
 """The keys of the configuration: type, range, unit and meaning of each.
 
-The keys of networks are in `network_models`, those of a sky in `sky_models`.
-At run time the configuration consists of plain dicts. `config/describe.py` makes `workflow/schemas/config.schema.yaml`
-and the table of keys in `config/README.md` from these classes. The steps of the workflow also run where pydantic isn't
-installed. Therefore they import these classes for annotations only, under `TYPE_CHECKING`, and a change of this file
-re-runs no step.
+The keys of networks are in `network_models`, and the keys of a sky are in `sky_models`. At run time, the configuration
+consists of plain dicts. `config/describe.py` makes `workflow/schemas/config.schema.yaml` and the table of keys in
+`config/README.md` from these classes. The steps of the workflow also run where pydantic isn't installed. Therefore they
+import these classes for annotations only, under `TYPE_CHECKING`, and a change of this file re-runs no step.
 """
 
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias

@@ -1,4 +1,4 @@
-"""Reading and merging of configuration files, and completion of blocks that take keys from another block."""
+"""Reading and merging of configuration files. Blocks that take keys from another block are completed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PUBLISHED_BANDS: Bands = {"start_ev": 250, "width_ev": 205, "number": 10}
 
 
 def load_config(paths: Iterable[str | Path]) -> Block:
-    """Return the configuration that is merged from YAML files in order, unchecked; InputError if one can't be read."""
+    """Return the configuration merged from YAML files in order, without checks. InputError if a file can't be read."""
     config: Block = {}
     for path in map(Path, paths):
         content = read_yaml(path)
@@ -46,16 +46,16 @@ def load_config(paths: Iterable[str | Path]) -> Block:
 
 
 def default_config() -> Block:
-    """Return the default configuration: `config/config.yaml` of the repository, which the installed package holds."""
+    """Return the default configuration: `config/config.yaml` of the repository, which is part of the package."""
     packaged = Path(__file__).with_name("config.yaml")
     return load_config([packaged if packaged.is_file() else Path(__file__).parents[3] / "config" / "config.yaml"])
 
 
 def read_yaml(path: Path) -> object:
-    """Return the content of a YAML file; InputError if it is missing, isn't YAML or is larger than `limits` allows.
+    """Return the content of a YAML file. InputError if it is missing, isn't YAML or is larger than `limits` allows.
 
-    Aliases (`*name`) are counted as the values that they stand for, because few lines with aliases of aliases can stand
-    for more values than fit in memory.
+    The size includes all values that aliases (`*name`) stand for, because a few lines with aliases of aliases can stand
+    for more values than fit into memory.
     """
     if path.is_fifo():
         raise InputError(f"{path}: can't be read (it is a pipe, not a file).")
@@ -78,10 +78,10 @@ def read_yaml(path: Path) -> object:
 
 
 def number_of_values(node: yaml.Node, path: Path, known: dict[yaml.Node, float] | None = None) -> float:
-    """Return the number of values in a YAML node with its aliases replaced; infinity if the node contains itself.
+    """Return the number of values in a YAML node after replacing aliases. It is infinite if the node contains itself.
 
-    `known` holds the results for nodes that were counted before. InputError, which names the file `path`, if a single
-    number is written with too many characters, because YAML needs hours to read 1:1:1:... with a million digits.
+    `known` holds the results for nodes that have been counted already. InputError, which names the file `path`, if a
+    single number is written with too many characters. YAML needs hours to read 1:1:1:... with a million digits.
     """
     known = {} if known is None else known
     if node.tag in _NUMBERS and isinstance(node, yaml.ScalarNode):
@@ -95,7 +95,7 @@ def number_of_values(node: yaml.Node, path: Path, known: dict[yaml.Node, float] 
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Block:
-    """Return `base` with the keys of `changes`: blocks are merged, lists and single values are replaced."""
+    """Return `base` with the keys of `changes`. Blocks are merged. Lists and single values are replaced."""
     merged = dict(base)
     for key, value in changes.items():
         nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
@@ -104,7 +104,10 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Block:
 
 
 def resolve_sky(skies: Mapping[str, Sky], name: str) -> Sky:
-    """Return the sky `name` with the keys that `like` adds; InputError if `like` names no sky or leads in a circle."""
+    """Return the sky `name`, completed with the keys of the sky that its key `like` names.
+
+    InputError if there is no such sky, or if `like` leads in a circle.
+    """
     chain = [name]
     while "like" in skies[chain[-1]]:
         parent = skies[chain[-1]]["like"]
@@ -125,7 +128,7 @@ def resolve_sky(skies: Mapping[str, Sky], name: str) -> Sky:
 
 
 def resolvable_skies(skies: Mapping[str, Sky]) -> dict[str, Sky]:
-    """Return all skies, by name, as `resolve_sky` completes them; skies for which it raises an error are left out."""
+    """Return a dict from names to skies, completed by `resolve_sky`. Skies for which it raises errors are left out."""
     resolved = {}
     for name in skies:
         with suppress(InputError):
@@ -134,17 +137,17 @@ def resolvable_skies(skies: Mapping[str, Sky]) -> dict[str, Sky]:
 
 
 def resolve_experiment(experiments: Mapping[str, Experiment | None], name: str) -> Experiment:
-    """Return the experiment `name`; keys that it doesn't set are taken from the base experiment."""
+    """Return the experiment `name`. Keys that it doesn't set are taken from the base experiment."""
     return cast("Experiment", merge(experiments.get(BASE_EXPERIMENT) or {}, experiments[name] or {}))
 
 
 def resolve_images(images: Images, image_sets: Mapping[str, ImageSet], name: str | None) -> Images:
-    """Return the block `images` with the changes of the image set `name`; None stands for no changes."""
+    """Return the block `images` with the changes of the image set `name`. If `name` is None, nothing is changed."""
     return images if name is None or name in DEFAULT_IMAGES else cast("Images", merge(images, image_sets[name]))
 
 
 def realization_names(sky: Sky) -> list[str]:
-    """Return the sorted names of a sky's realizations: the user's names with `source: files`, else "01", "02", ..."""
+    """Return the sorted names of a sky's realizations: the user's names if `source` is `files`, else "01", "02", ..."""
     realizations = sky.get("realizations", 1)
     if isinstance(realizations, Mapping):
         return sorted(realizations)
@@ -162,13 +165,13 @@ def input_files(sky: Sky, realization: str) -> list[str]:
 
 
 def exposure_files(files: RealizationFiles) -> list[str]:
-    """Return the paths of the exposure maps of a realization: none, one or several."""
+    """Return the paths of the exposure maps of a realization, which may have none, one or several."""
     named = files.get("exposure") or []
     return [named] if isinstance(named, str) else list(named)
 
 
 def realization_files(sky: Sky, realization: str) -> RealizationFiles:
-    """Return the block of files of a realization; InputError if it is missing, or names no events or no catalogue."""
+    """Return the block of files of a realization. InputError if the block, its events or its catalogue is missing."""
     realizations = sky.get("realizations")
     if not isinstance(realizations, Mapping) or realization not in realizations:
         raise InputError(f"skies: no realization {realization!r}; name its files under realizations.")
@@ -180,17 +183,17 @@ def realization_files(sky: Sky, realization: str) -> RealizationFiles:
 
 
 def whole(ratio: float) -> int:
-    """Return the whole number above 0 that `ratio` equals within 1e-6; 0 if there is none. Rebinning does the same."""
+    """Return the whole number above 0 that `ratio` equals within 1e-6, or 0 if there is none, as in rebinning."""
     return round(ratio) if ratio > 0 and abs(ratio - round(ratio)) < 1e-6 else 0
 
 
 def side_pixels(preprocessing: Preprocessing) -> int:
-    """Return the number of pixels along a side of a preprocessing's images; 0 if it isn't a whole number."""
+    """Return the number of pixels along a side of a preprocessing's images, or 0 if it isn't a whole number."""
     return whole(2 * preprocessing["half_width_arcsec"] / preprocessing["pixel_arcsec"])
 
 
 def nearest(word: object, allowed: Iterable[object]) -> str:
-    """Return the text " Did you mean ...?" with the allowed word most similar to `word`; "" if none is similar."""
+    """Return the text " Did you mean ...?" with the allowed word most similar to `word`, or "" if none is similar."""
     match = difflib.get_close_matches(str(word), list(map(str, allowed)), n=1, cutoff=0.6)
     return f" Did you mean {match[0]}?" if match else ""
 

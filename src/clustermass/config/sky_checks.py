@@ -1,4 +1,4 @@
-"""Checks of skies, of observed fields and of the sky of `make validate-sky`, and functions that `checks` uses, too."""
+"""Checks of skies, of observed fields and of the sky of `make validate-sky`, and functions that `checks` also uses."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,8 +18,8 @@ T = TypeVar("T")
 def once(blocks: Mapping[str, T], parents: Mapping[str, str], problems: Callable[[T], Iterable[str]]) -> Iterator[str]:
     """Yield "<name><problem>" for each problem that the function `problems` finds in a block.
 
-    `parents` holds for each block the name of the block from which it takes keys. A problem that this other block has
-    as well is yielded only for the other block.
+    `parents` maps the name of a block to the name of its parent, from which it takes keys. If the parent has the same
+    problem, the problem is yielded only for the parent.
     """
     texts = {name: list(problems(block)) for name, block in blocks.items()}
     for name in texts:
@@ -28,9 +28,9 @@ def once(blocks: Mapping[str, T], parents: Mapping[str, str], problems: Callable
 
 
 def lacking(model: Any, block: Any, above: str = "") -> Iterator[tuple[str, list[str]]]:
-    """Yield the dotted key of each block that lacks keys which the class `model` requires, and these keys.
+    """Yield the dotted key of each block that lacks keys required by the class `model`, and the missing keys.
 
-    The block may be `block` itself or lie inside it. Dotted keys begin with `above`.
+    This block is `block` itself, or a block inside it. Dotted keys begin with `above`.
     """
     kinds = get_type_hints(model)
     missing = [key for key in kinds if key in model.__required_keys__ and key not in block]
@@ -42,14 +42,14 @@ def lacking(model: Any, block: Any, above: str = "") -> Iterator[tuple[str, list
 
 
 def not_below(block: Any, lower: str, upper: str, above: str = "") -> Iterator[str]:
-    """Yield an error if a block has both keys, and the value of `lower` isn't below the value of `upper`."""
+    """Yield an error if a block has both keys, but the value of `lower` isn't below the value of `upper`."""
     low, high = block.get(lower), block.get(upper)
     if low is not None and high is not None and low >= high:
         yield f"{above}.{lower} is {low}, but must be below {upper} = {high}."
 
 
 def experiments_of(config: Config) -> dict[str, Experiment]:
-    """Return all experiments by name; keys that an experiment doesn't set are taken from the base experiment."""
+    """Return a dict from names to experiments. Keys that one of them doesn't set come from the base experiment."""
     return {name: resolve_experiment(config["experiments"], name) for name in config["experiments"]}
 
 

@@ -59,14 +59,14 @@ def check_config(config: Block) -> None:
 
 
 def config_errors(config: Block) -> list[str]:
-    """Return a sentence for each error of the merged configuration; the errors that `cross_checks` finds come last."""
+    """Return a sentence for each error of the merged configuration. The errors found by `cross_checks` come last."""
     errors = sorted(_errors(config), key=lambda error: [str(part) for part in error["loc"]])
     faulty = {str(error["loc"][0]) for error in errors}
     return list(dict.fromkeys([*map(_sentence, errors), *cross_checks(config, faulty)]))
 
 
 def check_block(block: object, kind: Any, name: str) -> None:
-    """Raise InputError, whose text begins with `name`, unless a block of a configuration fits the class `kind`."""
+    """Raise InputError unless a block of a configuration fits the class `kind`. The message begins with `name`."""
     try:
         pydantic.TypeAdapter(kind).validate_python(block, strict=True)
     except pydantic.ValidationError as failure:
@@ -76,7 +76,7 @@ def check_block(block: object, kind: Any, name: str) -> None:
 
 
 def without_execution_keys(block: Block, rule: Block | None = None) -> Block:
-    """Return a block without keys that only steer execution; `rule` is its part of the schema, None = all of it."""
+    """Return a block without keys that only steer execution. `rule` is its part of the schema (None = all of it)."""
     inner = {key: _below(schema() if rule is None else rule, key) for key in block}
     return {
         key: without_execution_keys(value, inner[key]) if isinstance(value, dict) else value
@@ -107,7 +107,7 @@ def _remove_titles(rule: object) -> None:
 
 
 def keys(rule: Block | None = None, above: str = "") -> Iterator[tuple[str, Block]]:
-    """Yield the dotted path of each key and its part of the schema; `<name>` stands for names that users choose."""
+    """Yield the dotted path of each key and its part of the schema. `<name>` stands for names that users choose."""
     for option in _options(rule or schema()):
         for key, inner in [*option.get("properties", {}).items(), *(("<name>", rule) for rule in _named_alike(option))]:
             below = inner | {mark: True for mark in option if mark == EXECUTION_ONLY}
@@ -116,7 +116,7 @@ def keys(rule: Block | None = None, above: str = "") -> Iterator[tuple[str, Bloc
 
 
 def _options(rule: Block) -> list[Block]:
-    """Return the alternatives that a part of the schema allows for a value, each with the rules common to all."""
+    """Return the alternatives that a part of the schema allows for a value. Each includes the rules common to all."""
     common = {key: value for key, value in rule.items() if key not in ("$ref", "anyOf", "oneOf")}
     if "$ref" in rule:
         return _options(schema()["$defs"][rule["$ref"].split("/")[-1]] | common)
@@ -125,20 +125,20 @@ def _options(rule: Block) -> list[Block]:
 
 
 def _merged(rule: Block) -> Block:
-    """Return a part of the schema with its alternatives merged to one block, in which `type` lists all types."""
+    """Return a part of the schema whose alternatives are merged into one block. Its `type` lists all types."""
     options = _options(rule)
     types = [option["type"] for option in options if "type" in option]
     return {key: value for option in options for key, value in option.items()} | {"type": types}
 
 
 def _named_alike(rule: Block) -> list[Block]:
-    """Return the part of the schema for entries whose names users choose, in a list; empty if there is none."""
+    """Return a list with the part of the schema for entries whose names users choose, or an empty list."""
     rules = [rule.get("additionalProperties"), *rule.get("patternProperties", {}).values()]
     return [inner for inner in rules if isinstance(inner, dict)]
 
 
 def _below(rule: Block, key: str | int) -> Block:
-    """Return the part of the schema for the entry `key` of a block or list; empty if the schema has no such entry."""
+    """Return the part of the schema for the entry `key` of a block or list. It is empty if there is no such entry."""
     for option in _options(rule):
         alike = next(iter(_named_alike(option)), option.get("items"))
         if inner := option.get("properties", {}).get(key, alike):
@@ -147,9 +147,9 @@ def _below(rule: Block, key: str | int) -> Block:
 
 
 def _errors(config: Block) -> Iterator[ErrorDetails]:
-    """Yield pydantic's errors, with `loc` as the path of keys in the configuration.
+    """Yield pydantic's errors, whose `loc` is the path of keys in the configuration.
 
-    Missing keys of skies, experiments and image sets are no errors here: they may be taken from another entry.
+    Missing keys of skies, experiments and image sets aren't errors here, because they may come from another entry.
     """
     try:
         _ADAPTER.validate_python(config)
@@ -161,7 +161,7 @@ def _errors(config: Block) -> Iterator[ErrorDetails]:
 
 
 def _sentence(error: ErrorDetails) -> str:
-    """Return a sentence on an error, with the key, its value and what is allowed."""
+    """Return a sentence about an error, with the key, its value and what is allowed."""
     *above, last = error["loc"]
     if last == "[key]":
         return _name_sentence(".".join(map(str, above[:-1])), error)
@@ -181,7 +181,7 @@ def _sentence(error: ErrorDetails) -> str:
 
 
 def _name_sentence(key: str, error: ErrorDetails) -> str:
-    """Return a sentence on an error in a name that the user chose for an entry of the block `key`."""
+    """Return a sentence about an error in a name that the user chose for an entry of the block `key`."""
     name = error["input"]
     if error["type"] == "literal_error":
         return f"{key}.{name} is not a key that is known there. Allowed: {error['ctx']['expected']}."
@@ -192,7 +192,7 @@ def _name_sentence(key: str, error: ErrorDetails) -> str:
 
 
 def _complaint(error: ErrorDetails, rule: Block) -> str:
-    """Return the predicate of the sentence on a wrong value; `rule` is the value's part of the schema."""
+    """Return the part of a sentence that says what is wrong with a value. `rule` is the value's part of the schema."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "string_pattern_mismatch":
         return f"is {value!r}, but {_PATTERNS.get(context['pattern'], _NAME_RULE)}"
