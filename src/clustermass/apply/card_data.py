@@ -1,6 +1,7 @@
-"""What a cluster's card shows beside its row in the mass catalogue: image, neighbours, unusual quantities.
+"""Data of clusters' cards that are not in the mass catalogue: image, neighbours, unusual quantities.
 
-It is written as `masses.cards.nc` beside `masses.fits`.
+A card is the picture and the numbers of one cluster on the page of a field. Its data are written to `masses.cards.nc`
+beside `masses.fits`.
 """
 
 from __future__ import annotations
@@ -33,14 +34,15 @@ _TITLE = "Images, neighbours and unusual quantities of clusters with masses"
 
 
 def cards_beside(fits: Path) -> Path:
-    """Return the path of the cards' data of the mass catalogue `fits`."""
+    """Return the path of the file with the data of clusters' cards, which lies beside the mass catalogue `fits`."""
     return fits.with_suffix(".cards.nc")
 
 
 def card_images(images: xr.Dataset) -> xr.Dataset:
-    """Return the inner part of the counts in `images.nc`, added up in `COLOURS` groups of energy bands.
+    """Return the inner part of the counts images in `images.nc`, summed over the bands of each of `COLOURS` groups.
 
-    The variables are `colour_counts` (cluster, colour, y, x), uint16, and `colour_bounds` (colour, edge) in keV.
+    A group consists of neighbouring energy bands and is shown as one colour. The variables are `colour_counts`, uint16
+    (cluster, colour, y, x), and `colour_bounds` (colour, edge) in keV.
     """
     inner = {name: np.flatnonzero(np.abs(images[name].values) <= HALF_WIDTH_ARCSEC) for name in ("y", "x")}
     part = images.isel(inner)
@@ -64,11 +66,11 @@ def write_cards(
     path: Path,
     made_by: Mapping[str, Any],
 ) -> None:
-    """Write the cards' data of a field's clusters.
+    """Write the file with the data of a field's cards.
 
-    Takes the `columns` of the mass catalogue with those that begin with `card_`, the results of `card_images`, the
-    catalogue of each realization, the names of the quantities in `card_score`, and whether the networks see a circle,
-    not a square.
+    `columns` are the columns of the mass catalogue and the columns whose names begin with `card_`. `images` are results
+    of `card_images`. `catalogues` maps each realization to its catalogue. `quantities` are the names of the quantities
+    in `card_score`. `circle` says whether the networks see a circle instead of a square.
     """
     cluster = columns["CLUSTER"]
     whole = xr.concat(images, "cluster", data_vars="minimal", coords="minimal", compat="override", join="override")
@@ -83,9 +85,9 @@ def write_cards(
 
 
 def _neighbours(catalogues: Mapping[str, Path], columns: Columns) -> dict[str, NDArray[np.float32]]:
-    """Return the other detections in each cluster's image, (cluster, neighbour): those with most counts, NaN = none.
+    """Return the other detections with most counts in each cluster's image, (cluster, neighbour). NaN = none.
 
-    `near_x` and `near_y` are offsets to the West and North in arcsec; the others are those of `_NEIGHBOUR`.
+    `near_x` and `near_y` are offsets to the West and North in arcsec. The other columns are listed in `_NEIGHBOUR`.
     """
     names = ("near_x", "near_y", *_NEIGHBOUR.values())
     found = {name: np.full((columns["RA"].size, MOST_NEIGHBOURS), np.nan, np.float32) for name in names}
@@ -112,6 +114,6 @@ def _neighbours(catalogues: Mapping[str, Path], columns: Columns) -> dict[str, N
 
 
 def _offsets(ra: FloatArray, dec: FloatArray, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
-    """Return offsets of positions in deg from a centre in arcsec, to the West and North, in the images' projection."""
+    """Return offsets of positions (deg) to the West and North of a centre, in arcsec, in the images' projection."""
     x, y = project(ra, dec, ra0, dec0)
     return SKY_PIXEL_ARCSEC * x, SKY_PIXEL_ARCSEC * y

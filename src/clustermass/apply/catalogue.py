@@ -42,7 +42,7 @@ Cards: TypeAlias = dict[str, tuple[str | float, str]]
 
 
 class CataloguePaths(NamedTuple):
-    """Paths of one mass catalogue in its four formats, of its regions for DS9, and of its field's coverage."""
+    """Paths of a mass catalogue in its four formats, its regions for DS9, and the coverage of its field."""
 
     fits: Path
     votable: Path
@@ -58,7 +58,7 @@ class CataloguePaths(NamedTuple):
 
 
 def iau_names(acronym: str, ra: FloatArray, dec: FloatArray) -> NDArray[np.str_]:
-    """Return names `<acronym> JHHMMSS.s+DDMMSS` of ICRS positions in deg (cluster,); digits are cut, not rounded."""
+    """Return names `<acronym> JHHMMSS.s+DDMMSS` of ICRS positions in deg, (cluster,). Digits are cut, not rounded."""
     # a millionth of the last digit is added, because a binary number may be slightly below the decimal one
     tenths = np.floor(np.mod(ra, 360) * 2400 + 1e-6).astype(int)
     arcsec = np.floor(np.abs(dec) * 3600 + 1e-6).astype(int)
@@ -82,10 +82,10 @@ def header_cards(
     p: FloatArray,
     prior: MassPrior | None,
 ) -> Cards:
-    """Return the header cards of a mass catalogue: origin, definition of mass, training sample and calibration.
+    """Return the FITS header cards of a mass catalogue: origin, definition of mass, training sample, calibration.
 
-    `members` is the number of networks. `p` (cluster,) are the values of the column OOD_P; the card OODSAMP is computed
-    from them. `prior` is the mass distribution of the training sample, or None for a catalogue without the columns
+    `members` is the number of networks. `p` holds the column OOD_P, (cluster,), from which the card OODSAMP is
+    computed. `prior` is the mass distribution of the training sample. It is None for a catalogue without the columns
     LOGM500_FLAT*, which gets no card FLATFLR.
     """
     sample = sample_p(p, ood_model.number)
@@ -118,14 +118,17 @@ def header_cards(
 
 
 def _conformal_cards(calibration: Calibration) -> Cards:
-    """Return the cards CONF68ER, CONF90ER and CONF95ER: standard error, in %, of the conformal intervals' coverage."""
+    """Return header cards CONF68ER, CONF90ER, CONF95ER: standard error in % of the conformal intervals' coverage."""
     errors = {level: coverage_error(level, calibration.number) for level in LEVELS}
     what = "error of the level of LOGM500_CONF"
     return {f"CONF{k}ER": (round(100 * error, 1), f"[%] {what}{k}") for k, error in errors.items() if error}
 
 
 def _range_cards(key: str, ends: tuple[float, float], what: str) -> Cards:
-    """Return two cards: the lowest and highest value of a quantity in training; none for NaN, which FITS can't hold."""
+    """Return two header cards with the lowest and highest value of a quantity in training.
+
+    A value of NaN gets no card, because FITS headers can't hold it.
+    """
     low, high = ends
     return {f"{key}LO": (low, f"smallest {what}"), f"{key}HI": (high, f"largest {what}")} if low <= high else {}
 
@@ -133,12 +136,12 @@ def _range_cards(key: str, ends: tuple[float, float], what: str) -> Cards:
 def write_catalogue(
     columns: Columns, cluster: NDArray[np.str_], header: Cards, made_by: Mapping[str, Any], paths: CataloguePaths
 ) -> Table:
-    """Write the mass catalogue in four formats, and return it as a table; missing numbers are NaN.
+    """Write the mass catalogue in four formats, and return it as a table. Missing numbers are NaN.
 
-    `columns` are those of `clustermass.io.products.MASSES`, (cluster,) each; only optional columns may be missing. They
-    also hold those of `MEMBERS`, (cluster, member), which only FITS and netCDF get.
-    `cluster` (cluster,) holds the ids of the clusters, which become the coordinate `cluster` of the netCDF file.
-    `header` is made by `header_cards`, and `made_by` by `clustermass.io.provenance.provenance`.
+    `columns` holds the columns of `clustermass.io.products.MASSES`, each (cluster,). Only optional columns may be
+    missing. It also holds the columns of `MEMBERS`, each (cluster, member), which are written only to FITS and netCDF.
+    `cluster` holds the ids of the clusters, (cluster,), which become the coordinate `cluster` of the netCDF file.
+    `header` is a result of `header_cards`, and `made_by` a result of `clustermass.io.provenance.provenance`.
     """
     inputs = made_by.get("input_sha256", {}).values()
     cards = {
@@ -174,7 +177,7 @@ def _image(name: str, values: NDArray[np.float32]) -> fits.ImageHDU:
 
 
 def _write_ecsv(table: Table, path: Path) -> None:
-    """Write a table in ECSV, some rows at a time, because astropy takes 4 kB of memory for each row."""
+    """Write a table in ECSV, some rows at a time, because astropy needs 4 kB of memory for each row."""
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for start in range(0, max(len(table), 1), _ROWS):
             text = StringIO()
@@ -186,7 +189,7 @@ def _write_ecsv(table: Table, path: Path) -> None:
 
 
 def _write_votable(table: Table, cards: Cards, made_by: list[tuple[str, str]], path: Path) -> None:
-    """Write a VOTable, with header and provenance as INFO. Numbers become texts that are read back to the same bits."""
+    """Write a VOTable, with header and provenance as INFO. Reading the written numbers restores the same bits."""
     plain = table.copy()
     # bytes get the VOTable datatype char; str would get unicodeChar, which not every reader understands
     plain.convert_unicode_to_bytestring()

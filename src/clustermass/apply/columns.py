@@ -1,4 +1,4 @@
-"""Columns of the mass catalogue from the ensemble's predictions: masses, errors, intervals and flags."""
+"""Columns of the mass catalogue that follow from the ensemble's predictions: masses, errors, intervals and flags."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ POINT_EXPOSURE = 1.1
 
 
 def predicted_mixture(predicted: Prediction, calibration: Calibration) -> tuple[FloatArray, FloatArray]:
-    """Return means and standard deviations, in dex, of the recalibrated mixture's Gaussians, (member, cluster).
+    """Return means and standard deviations of the Gaussians in the recalibrated mixture, (member, cluster), in dex.
 
     The standard deviations include the uncertainty due to the redshift's error.
     """
@@ -43,10 +43,10 @@ def predicted_mixture(predicted: Prediction, calibration: Calibration) -> tuple[
 
 
 def mass_columns(predicted: Prediction, calibration: Calibration) -> dict[str, FloatArray]:
-    """Return the columns LOGM500, its errors, quantiles and conformal intervals, (cluster,) each, and `MEMBERS`.
+    """Return LOGM500, its errors, quantiles and conformal intervals, each (cluster,), and the columns `MEMBERS`.
 
-    The calibration's scale multiplies both the aleatoric and the epistemic sigma. Its floor is added in quadrature to
-    the aleatoric sigma only.
+    The scale of the calibration multiplies both the aleatoric and the epistemic sigma. The floor of the calibration is
+    added in quadrature to the aleatoric sigma only.
     """
     again = calibration.recalibration
     aleatoric, epistemic = again.sigma(predicted.sigma_aleatoric), again.scale * predicted.sigma_epistemic
@@ -65,7 +65,7 @@ def mass_columns(predicted: Prediction, calibration: Calibration) -> dict[str, F
 
 
 def sizes(columns: Columns, cosmology: Cosmology) -> Columns:
-    """Return M500 and its quantiles in Msun, and R500C in kpc and arcmin, (cluster,) each; NaN without a mass."""
+    """Return M500 and its quantiles in Msun, and R500C in kpc and arcmin, each (cluster,); NaN = no mass."""
     found = {name: 10 ** columns[f"LOG{name}"].astype(float) for name in ("M500", "M500_Q16", "M500_Q84")}
     radius, angle = np.full((2, found["M500"].size), np.nan)
     rows = np.isfinite(columns["LOGM500"])
@@ -77,23 +77,24 @@ def sizes(columns: Columns, cosmology: Cosmology) -> Columns:
 
 
 def excess_error(redshift: FloatArray, error: FloatArray, trained: float) -> FloatArray:
-    """Return the part of the redshifts' standard errors that exceeds those of the training clusters, (cluster,).
+    """Return the part of each redshift's standard error that exceeds the errors in training, (cluster,).
 
-    The networks' sigma includes the redshift errors of the training clusters already. The root mean square of these
-    errors, each divided by 1 + z, is `trained`. The excess is therefore sqrt(error^2 - (trained * (1 + z))^2), or 0 if
-    `error` is smaller than trained * (1 + z): exact redshifts don't reduce sigma.
+    The networks' sigma already includes the redshift errors of the training clusters. `trained` is the root mean square
+    of these errors, each divided by 1 + z. The excess is therefore sqrt(error^2 - (trained * (1 + z))^2). It is 0 if
+    `error` is smaller than trained * (1 + z), so exact redshifts don't reduce sigma.
     """
     return np.sqrt(np.maximum(error**2 - (trained * (1 + redshift)) ** 2, 0.0))
 
 
 def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: Sequence[str]) -> Columns:
-    """Return FLAG_RANGE, FLAG_EDGE and FLAG_NOCAT, (cluster,) int16 each, of a field and its log10 masses (cluster,).
+    """Return FLAG_RANGE, FLAG_EDGE and FLAG_NOCAT of a field with the log10 masses `mass`, each int16 (cluster,).
 
     FLAG_RANGE has a bit for each quantity outside its training range; a missing quantity (NaN) sets no bit. For
-    exposures from the catalogue (ML_EXP) the range is wider by a factor `POINT_EXPOSURE` at both ends. FLAG_EDGE is 1
-    if the covered fraction is below `COVERED_MIN`. FLAG_NOCAT is 1 if the catalogue lacks a positive measurement (count
-    rate, extent or background) that is among the networks' side inputs, `side_names`. The networks then use none of the
-    three. They learned this in training, where the three are left out at random, and predict a wider sigma.
+    exposures from the catalogue (ML_EXP), the range is wider by a factor `POINT_EXPOSURE` at both ends. FLAG_EDGE is 1
+    if the covered fraction of the image is below `COVERED_MIN`. FLAG_NOCAT concerns three measurements of the
+    catalogue: count rate, extent and background. It is 1 if one of them is among the networks' side inputs
+    (`side_names`) but isn't positive in the catalogue. The networks then use none of the three, and predict a wider
+    sigma. They learned this in training, where the three are left out at random.
     """
     values = {name: field[name].values.astype(float) for name in ("redshift", "ml_cts", "exposure_s")}
     values["log10_m500c"] = mass
@@ -113,6 +114,6 @@ def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: S
 
 
 def good(columns: Columns) -> NDArray[np.int16]:
-    """Return GOOD, (cluster,): 1 = there is a mass, and no flag says that it is less trustworthy."""
+    """Return the column GOOD, (cluster,). It is 1 if there is a mass and no flag says that it is less trustworthy."""
     unflagged = np.all([columns[f"FLAG_{flag}"] == 0 for flag in ("RANGE", "OOD", "EDGE", "NOCAT")], axis=0)
     return (unflagged & np.isfinite(columns["LOGM500"])).astype(np.int16)

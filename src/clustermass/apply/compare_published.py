@@ -61,13 +61,13 @@ def compare_published(
     bootstrap: int,
     seed: int,
 ) -> None:
-    """Compare an observed field's masses with published masses and with two published relations; write a JSON file.
+    """Write a JSON file that compares an observed field's masses with published masses and two published relations.
 
     The relations give a mass from luminosity and a mass from count rate. In the JSON file `comparison`, `published` is
     the name of the paper, and `n` holds the number of clusters with each kind of mass. `comparisons` holds the results
     of `compare_masses` for each pair of `PAIRS` that has clusters. `pivots` are the mass and the redshift at which the
-    offsets of fits are stated. `clusters` holds all masses of each cluster (null = no mass). The text `caution` is
-    about what agreement means. InputError if a file is missing or faulty, the field is simulated, or no cluster has
+    offsets of fits are stated. `clusters` holds all masses of each cluster (null = no mass). The text `caution`
+    explains what agreement means. InputError if a file is missing or faulty, the field is simulated, or no cluster has
     both a mass in `masses` and a published mass.
 
     Parameters
@@ -125,10 +125,10 @@ def _read_masses(path: Path) -> CheckedTable:
 
 
 def _measured(masses: CheckedTable, catalogues: Mapping[str, Path]) -> Columns:
-    """Return ids, names and measurements of a mass catalogue's clusters from the catalogues of their realizations.
+    """Return ids, names and measurements of a mass catalogue's clusters, read from their realizations' catalogues.
 
-    The columns (cluster,) are `id_src`, `id` (the user's id as a text), `rate` (ML_RATE), `luminosity` (LX500) and, if
-    any catalogue has names, `name` (NAME_CAT). Missing rates and luminosities are NaN.
+    The columns have the shape (cluster,). They are `id_src`, `id` (the user's id as a text), `rate` (ML_RATE),
+    `luminosity` (LX500) and, if any catalogue has names, `name` (NAME_CAT). Missing rates and luminosities are NaN.
     """
     realization, id_src = np.array(masses.texts("REALIZATION")), np.asarray(masses.table["ID_SRC"], dtype=np.int64)
     columns: Columns = {"id_src": id_src, "id": id_src.astype(str).astype(object), "rate": np.full(id_src.size, np.nan)}
@@ -155,9 +155,9 @@ def _measured(masses: CheckedTable, catalogues: Mapping[str, Path]) -> Columns:
 def _clusters(
     masses: CheckedTable, measured: Columns, published: Published, rows: NDArray[np.int64], relations: Baselines
 ) -> Columns:
-    """Return ids, redshifts, masses of each kind and flags of all clusters, (cluster,) each; NaN = no mass.
+    """Return ids, redshifts, masses of each kind and flags of all clusters, each (cluster,). A missing mass is NaN.
 
-    `rows` are the clusters' rows in the table of published masses, -1 = none.
+    `rows` holds each cluster's row in the table of published masses (-1 = none).
     """
     redshift, mass, error = map(masses.numbers, ("Z", "LOGM500", "LOGM500_ERR"))
     stated = (published.mass, published.low, published.high)
@@ -181,7 +181,7 @@ def _clusters(
 def _cut(clusters: Columns, block: PublishedMasses, path: Path) -> Columns:
     """Return the clusters whose published mass is in the range of `block`, or all clusters if it sets no range.
 
-    InputError if none of them has both a mass by the networks and a published mass.
+    InputError if none of these clusters has both a mass from the networks and a published mass.
     """
     mass, kept = clusters["published"], np.ones(clusters["published"].size, dtype=bool)
     if (low := block.get("log10_m500c_min")) is not None:
@@ -221,15 +221,15 @@ Summary: TypeAlias = dict[str, Any]
 def compare_masses(
     first: FloatArray, second: FloatArray, redshift: FloatArray, resamplings: int, rng: np.random.Generator
 ) -> Summary:
-    """Return statistics of the difference, first minus second, of two sets of log10(M500c / Msun), (cluster,).
+    """Return statistics of the difference first - second of two sets of log10(M500c / Msun), each (cluster,).
 
-    The fit is difference = offset + slope_mass * (m - `PIVOT_LOG10_M500C`) + slope_redshift * q by least squares, with
-    m the mean of the two log10 masses (Bland & Altman 1986) and q = log10((1 + z) / (1 + `PIVOT_Z`)). A fit against
-    only one of the masses would get a slope from the errors of that mass. Against the mean, equal errors of both masses
-    cause no slope. Clusters where a mass or the redshift isn't finite are left out.
+    The fit is difference = offset + slope_mass * (m - `PIVOT_LOG10_M500C`) + slope_redshift * q by least squares. m is
+    the mean of the two log10 masses (Bland & Altman 1986), and q = log10((1 + z) / (1 + `PIVOT_Z`)). If m were only one
+    of the masses, the errors of this mass would cause a slope. If m is the mean, equal errors of both masses cause no
+    slope. Clusters where a mass or the redshift isn't finite are left out.
 
     The result holds the number of clusters `n`, `mean_dex`, `median_dex`, `scatter_dex` (standard deviation),
-    `nmad_dex` (scatter by the median absolute deviation) and `rms_dex`. Its block `fit` holds `offset_dex` at the
+    `nmad_dex` (scatter from the median absolute deviation) and `rms_dex`. Its block `fit` holds `offset_dex` at the
     pivots, `slope_mass` (dex per dex), `slope_redshift` (dex per dex of 1 + z) and `scatter_dex` about the fit. Each
     value has a 68 % interval `<name>_ci68` and a standard error `<name>_error`, from `resamplings` bootstrap samples of
     single clusters. With fewer than `MIN_CLUSTERS` clusters all values except `n` are None.
@@ -252,14 +252,14 @@ def compare_masses(
 
 
 def _moments(difference: FloatArray) -> FloatArray:
-    """Return mean, median, standard deviation, scatter by the median absolute deviation, and rms of differences."""
+    """Return mean, median, standard deviation, scatter from the median absolute deviation, and rms of differences."""
     median = np.median(difference)
     nmad = _SIGMA_PER_MAD * np.median(np.abs(difference - median))
     return np.array([difference.mean(), median, difference.std(), nmad, np.sqrt(np.mean(difference**2))])
 
 
 def _fit(difference: FloatArray, design: FloatArray) -> FloatArray:
-    """Return offset, slope with mass, slope with redshift and scatter of a least-squares fit to differences (cluster,).
+    """Return offset, slope with mass, slope with redshift, and scatter of a least-squares fit to differences.
 
     The scatter is sqrt(sum of squared residuals / (number of clusters - number of coefficients)).
     """
@@ -270,10 +270,10 @@ def _fit(difference: FloatArray, design: FloatArray) -> FloatArray:
 
 
 def _stated(names: tuple[str, ...], values: FloatArray, resampled: FloatArray) -> Summary:
-    """Return by name each of `values`, its 68 % interval and its standard error; all are None if there are no `values`.
+    """Return a dict with each value, its 68 % interval and its standard error; all are None if `values` is empty.
 
-    Intervals and errors are those of `resampled` (resampling, value). Numbers are rounded to six decimals, because
-    further digits depend on the machine.
+    The keys are `<name>`, `<name>_ci68` and `<name>_error`. Intervals and errors are computed from `resampled`
+    (resampling, value). Numbers are rounded to six decimals, because further digits depend on the machine.
     """
     if not values.size:
         return {f"{name}{suffix}": None for name in names for suffix in ("", "_ci68", "_error")}

@@ -1,4 +1,4 @@
-"""The last lines in the log of a mass catalogue: numbers of masses and flags, assumptions, warnings."""
+"""The last lines in the log of a mass catalogue: number of masses, number of flags, assumptions, warnings."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -40,10 +40,10 @@ _CAUSES = {
 
 
 def conclude(columns: Mapping[str, NDArray[Any]], catalogues: Sequence[Path], covered_least: float) -> None:
-    """Log how many clusters have masses and flags, which exposures and columns were used, and warnings.
+    """Log how many clusters have masses and flags, which exposures and columns are used, and warnings.
 
-    `columns` are those of the mass catalogue, (cluster,) each; `catalogues` are the files `catalogue.fits` of the
-    field. Clusters with less than `covered_least` of the image exposed have no mass.
+    `columns` are the columns of the mass catalogue, each (cluster,). `catalogues` are the files `catalogue.fits` of the
+    field. A cluster has no mass if less than the share `covered_least` of its image is exposed.
     """
     number, massive = columns["ID_SRC"].size, np.isfinite(columns["LOGM500"])
     no_redshift = columns["FLAG_NOZ"] != 0
@@ -77,7 +77,7 @@ def conclude(columns: Mapping[str, NDArray[Any]], catalogues: Sequence[Path], co
 
 
 def _warn_of_unlike(columns: Mapping[str, NDArray[Any]], massive: NDArray[np.bool_], exposure: str) -> None:
-    """Log a warning with likely causes if more clusters have FLAG_OOD than chance explains (`UNUSUAL_P`)."""
+    """Log a warning with likely causes if chance can't explain how many clusters have FLAG_OOD (`UNUSUAL_P`)."""
     unlike = massive & (columns["FLAG_OOD"] != 0)
     number, total = int(unlike.sum()), int(massive.sum())
     if not number or (chance := binomtest(number, total, FALSE_ALARMS, "greater").pvalue) > UNUSUAL_P:
@@ -101,11 +101,11 @@ def _warn_of_range(bits: NDArray[Any]) -> None:
 
 
 def split_clusters(columns: Mapping[str, NDArray[Any]]) -> list[tuple[int, int]]:
-    """Return the pairs of rows that may be one cluster.
+    """Return the pairs of rows that may be the same cluster.
 
-    Their redshifts are equal within `_SAME_REDSHIFT` times 1 + z or within three standard errors, and their distance on
-    the sky is below the larger of the two R500. Only rows with masses are compared. If too many are near each other, a
-    warning is logged, and no pair is returned.
+    In such a pair, the redshifts are equal within `_SAME_REDSHIFT` times 1 + z or within three standard errors, and the
+    distance on the sky is below the larger R500. Only rows with masses are compared. If too many rows are near each
+    other, a warning is logged, and no pair is returned.
     """
     rows = np.flatnonzero(np.isfinite(columns["LOGM500"]))
     if rows.size < 2:
@@ -144,6 +144,6 @@ def _names(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.bool_]) -> str:
 
 
 def _columns_taken(catalogue: Path) -> str:
-    """Return the text in `catalogue.fits` that says which columns of the user's table are used; "" if simulated."""
+    """Return the text in `catalogue.fits` that says which columns of the user's table are used, or "" if simulated."""
     with opened_fits(catalogue) as hdus:
         return str(hdus[1].header.get("COLUMNS", ""))

@@ -1,4 +1,4 @@
-"""Masses of a user's field by a trained ensemble: the steps of the workflow, one after the other, without Snakemake."""
+"""Masses of a user's field from a trained ensemble: the steps of the workflow in sequence, without Snakemake."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def masses_of_field(
     log: bool = False,
     mass_prior: str = "training",
 ) -> Table:
-    """Write the mass catalogue of one field as `output` (FITS) and beside it as .vot, .ecsv and .nc; return it.
+    """Write the mass catalogue of a field as `output` (FITS) and beside it as .vot, .ecsv and .nc, and return it.
 
-    The files .reg (regions for DS9) and .moc.fits (coverage of the field) are written beside it, too. So is .cards.nc
-    (data of the clusters' cards), unless the field has more than `MOST_CLUSTERS`.
+    The files .reg (regions for DS9) and .moc.fits (coverage of the field) are also written beside it. If the field has
+    at most `MOST_CLUSTERS` clusters, .cards.nc (pictures and numbers for the page of the field) is written, too.
 
     Images are cut and preprocessed like the training images of the ensemble. InputError if there is no trained
     ensemble, an input is missing or faulty, or a file to write exists already and `overwrite` is False.
@@ -114,7 +114,7 @@ def sky_of_files(
     columns: Mapping[str, str] | None = None,
     catalogue_bands: Sequence[int] | None = None,
 ) -> Sky:
-    """Return the block of an observed sky with `source: files`; the arguments are those of `masses_of_field`."""
+    """Return the block of an observed sky with `source: files`. The arguments are described in `masses_of_field`."""
     files = {"events": [*map(str, events)], "catalogue": str(catalogue), "exposure_s": exposure_s}
     files["exposure"] = [*map(str, exposure)]
     sky = {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": columns or {}}
@@ -140,7 +140,7 @@ def check_settings(network: TrainedNetwork, path: Path) -> None:
 
 
 class CutField(NamedTuple):
-    """A user's field whose images are cut when `parts` is iterated; only a part of them is in memory at a time."""
+    """A user's field. Iterating over `parts` cuts its images, and only one part of them is in memory at a time."""
 
     catalogue: Path  #: `catalogue.fits` of the field
     exposure: ExposureMap
@@ -152,8 +152,9 @@ def cut_field(
 ) -> CutField:
     """Convert the field of a sky (see `sky_of_files`) to files in `folder`, and return its images.
 
-    `images` and `events_block` are blocks of the configuration, and `edges_ev` the bands that band images must have. If
-    `with_redshift` is False, redshifts of the catalogue aren't read. InputError if a file is missing or faulty.
+    `images` and `events_block` are blocks of the configuration. `edges_ev` states the energy bands that a user's band
+    images must have. If `with_redshift` is False, the redshifts in the catalogue aren't read. InputError if a file is
+    missing or faulty.
     """
     field = FieldFiles(folder / "events.fits", folder / "exposure.fits", folder / "catalogue.fits")
     ingest_field(sky, REALIZATION, events_block, field, edges_ev, with_redshift)
@@ -163,7 +164,7 @@ def cut_field(
 
 
 def cut_for(network: TrainedNetwork, path: Path, sky: Sky, folder: Path, with_redshift: bool = True) -> CutField:
-    """Return the images of a field, cut as the training images of the network from the file `path`; see `cut_field`."""
+    """Return a field's images, cut like the training images of `network`, whose file is `path`; see `cut_field`."""
     check_settings(network, path)
     cutting = network.cutting
     modules = named_modules(cutting["events"].get("modules", ALL_MODULES))
@@ -197,7 +198,7 @@ def _masses(
 
 
 def check_outputs(paths: Sequence[Path], overwrite: bool, inputs: Sequence[Path] = ()) -> None:
-    """Raise InputError if a file to write is also an input, is a folder, or exists while `overwrite` is False."""
+    """Raise InputError if a file to write is an input or a folder, or if it exists and `overwrite` is False."""
     used = {os.path.realpath(path) for path in inputs}  # `Path.resolve` fails for a link to itself
     for path in paths:
         if os.path.realpath(path) in used:

@@ -12,11 +12,11 @@ LISTED = 5
 
 
 def find_cluster(columns: Mapping[str, Sequence[str]], wanted: str | int, where: object) -> int:
-    """Return the row of the cluster with this name or id, or with a name of which `wanted` is a part.
+    """Return the row of the cluster whose name or id is `wanted`, or whose name contains `wanted`.
 
-    `columns` holds the texts of those of `IDENTIFIERS` that the catalogue `where` has, at least NAME and ID_SRC. Case,
-    spaces and underscores don't matter. Digits alone are an id, no part of a name. InputError, with the nearest names,
-    if no cluster or several are meant.
+    `columns` holds the columns of `IDENTIFIERS` that exist in the catalogue `where`, as texts; NAME and ID_SRC must be
+    among them. Case, spaces and underscores don't matter. Digits alone are an id, not a part of a name. InputError, with
+    the most similar names, if no cluster fits or several clusters fit.
     """
     rows, word = rows_called(columns, wanted), _plain(wanted)
     if len(rows) > 1:
@@ -37,7 +37,7 @@ def find_cluster(columns: Mapping[str, Sequence[str]], wanted: str | int, where:
 
 
 def rows_called(columns: Mapping[str, Sequence[str]], wanted: str | int) -> list[int]:
-    """Return the rows with exactly this name or id, from the first column of `IDENTIFIERS` that holds it."""
+    """Return the rows whose name or id is exactly `wanted`, in the first column of `IDENTIFIERS` that contains it."""
     searched = [columns[name] for name in IDENTIFIERS[:-1] if name in columns]
     for texts in (*searched, _with_realization(columns)):
         if rows := [row for row, text in enumerate(texts) if text and _plain(text) == _plain(wanted)]:
@@ -46,13 +46,13 @@ def rows_called(columns: Mapping[str, Sequence[str]], wanted: str | int) -> list
 
 
 def short_list(texts: Iterable[str]) -> str:
-    """Return the first few texts with commas, and a full stop or dots at the end."""
+    """Return the first few texts, separated by commas, with a full stop or dots at the end."""
     names = list(texts)
     return ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else ".")
 
 
 def _with_realization(columns: Mapping[str, Sequence[str]]) -> Sequence[str]:
-    """Return ids such as 01_123, which differ in a catalogue of several realizations."""
+    """Return ids such as 01_123, which are unique even in a catalogue of several realizations."""
     ids = columns["ID_SRC"]
     return [f"{one}_{number}" for one, number in zip(columns.get("REALIZATION", ids), ids, strict=True)]
 

@@ -1,4 +1,4 @@
-"""Masses for a flat prior: predictions are divided by the mass distribution of the training sample."""
+"""Masses for a flat prior. The predictions are divided by the mass distribution of the training sample."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +34,10 @@ PROBABILITIES = (0.16, 0.50, 0.84)
 
 @dataclass(frozen=True)
 class MassPrior:
-    """Mass distribution of the training clusters, p(m | z) with m = log10(M500c / Msun).
+    """Mass distribution p(m | z) of the training clusters, where m = log10(M500c / Msun).
 
-    p(m | z) = f((m - mean(z)) / spread(z)) / spread(z), with polynomials in ln z for mean and spread, and one shape f
-    for all redshifts.
+    p(m | z) = f((m - mean(z)) / spread(z)) / spread(z). The mean and the spread are polynomials in ln z. The shape f is
+    the same at all redshifts.
     """
 
     mean: FloatArray  #: coefficients of a polynomial in ln z, dex, highest power first
@@ -51,8 +51,8 @@ class MassPrior:
     def fit(cls, mass: FloatArray, redshift: FloatArray) -> Self:
         """Return the distribution fitted to training clusters.
 
-        Takes true log10(M500c / Msun) and the redshifts that the networks are given, both finite, (cluster,). The
-        shape is a Gaussian kernel density estimate with Silverman's bandwidth.
+        `mass` is the true log10(M500c / Msun), and `redshift` is the input of the networks. Both are finite and have
+        the shape (cluster,). The shape f is a Gaussian kernel density estimate with Silverman's bandwidth.
         """
         log_z = np.log(redshift)
         distinct = np.unique(log_z).size
@@ -71,7 +71,7 @@ class MassPrior:
         return cls(mean, spread, least, ends, places, shape)
 
     def density(self, mass: FloatArray, redshift: float) -> FloatArray:
-        """Return the density p(m | z) of training masses, per dex, at log10 masses `mass` (point,) and one redshift."""
+        """Return the density p(m | z) of training masses per dex, (point,), at log10 masses `mass` and one redshift."""
         mean, spread = self._scale(redshift)
         shape = np.interp((mass - mean) / spread, self.places, self.shape, left=0.0, right=0.0)
         return np.asarray(shape / spread, dtype=float)
@@ -88,10 +88,10 @@ class MassPrior:
 
 
 def read_mass_prior(ensemble: Path) -> MassPrior:
-    """Return the mass distribution of the training clusters in `ensemble.nc`, by `MassPrior.fit`.
+    """Return the mass distribution of the training clusters in `ensemble.nc`, fitted by `MassPrior.fit`.
 
-    InputError if the file is missing, lacks a variable or has fewer than `MIN_CLUSTERS` training clusters with a mass;
-    also if training weighted the clusters by mass, because the networks then learned another distribution.
+    InputError if the file is missing, lacks a variable or has fewer than `MIN_CLUSTERS` training clusters with a mass.
+    InputError also if training weighted the clusters by mass, because the networks then learned another distribution.
     """
     table = read_netcdf(ensemble, ("split", "log10_m500c", "redshift"))
     if "weighting" in table.attrs:
@@ -117,12 +117,13 @@ def read_mass_prior(ensemble: Path) -> MassPrior:
 def flat_columns(
     centre: FloatArray, width: FloatArray, redshift: FloatArray, prior: MassPrior
 ) -> dict[str, FloatArray]:
-    """Return the columns `FLAT`: mean, standard deviation and quantiles (cluster,) for a flat prior in log10 M500c.
+    """Return the columns `FLAT`, each (cluster,): mean, standard deviation, quantiles for a flat prior in log10 M500c.
 
-    The networks predict p(m | image, z), proportional to p(image | m, z) * p(m | z, training). Dividing by the second
-    factor (`MassPrior.divisor`) and normalising again leaves the likelihood p(image | m, z) of a cluster that was
-    selected as the training clusters were. `centre` and `width` (member, cluster) are means and standard deviations, in
-    dex, of the Gaussian components of each predicted distribution. The redshifts (cluster,) are positive.
+    The networks predict p(m | image, z), which is proportional to p(image | m, z) * p(m | z, training). The prediction
+    is divided by the second factor (`MassPrior.divisor`) and normalised again. This leaves the likelihood p(image | m,
+    z) of a cluster that was selected like the training clusters. `centre` and `width` are the means and standard
+    deviations (dex) of the Gaussian components of each predicted distribution, (member, cluster). `redshift` is
+    positive and has the shape (cluster,).
     """
     rows = [_flat(mu, sigma, z, prior) for mu, sigma, z in zip(centre.T, width.T, redshift.tolist(), strict=True)]
     return dict(zip(FLAT, np.array(rows, dtype=float).reshape(-1, len(FLAT)).T, strict=True))

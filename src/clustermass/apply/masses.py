@@ -68,15 +68,16 @@ def infer_observed(
     exposures: Sequence[Path] = (),
     made_by: Mapping[str, Any] | None = None,
 ) -> None:
-    """Predict the masses of an observed field and write its catalogue in four formats, regions, coverage and cards.
+    """Write the mass catalogue of an observed field in four formats, and its regions, coverage and data of cards.
 
     The total error is given by LOGM500_ERR^2 = s_a^2 + s_e^2 + s_z^2. The aleatoric part s_a and the epistemic part s_e
     are recalibrated. The part s_z is half the difference of the ensemble's masses at z + e and z - e, where e is the
-    part of the redshift's error that exceeds the errors of the training redshifts (`excess_error`). Quantiles are those
-    of the recalibrated mixture of the members' Gaussians, with s_z added in quadrature to the sigma of each. Conformal
-    intervals use the ensemble's sigma before recalibration and without s_z, because they were calibrated with this
-    sigma on validation clusters, whose redshifts have errors, too. A cluster without redshift (FLAG_NOZ) or exposure,
-    or with an exposed share below `COVERED_LEAST`, has a row in the catalogue, but no mass (NaN).
+    part of the redshift's error that exceeds the errors of the training redshifts (`excess_error`). Quantiles belong to
+    the recalibrated mixture of the members' Gaussians, after s_z is added in quadrature to the sigma of each Gaussian.
+    Conformal intervals use the ensemble's sigma before recalibration and without s_z. They were calibrated with this
+    sigma on validation clusters, whose redshifts also have errors. A cluster without redshift (FLAG_NOZ) or exposure
+    has a row in the catalogue, but no mass (NaN). The same holds if the exposed share of its image is below
+    `COVERED_LEAST`.
 
     InputError if a file is missing or damaged, files belong to different fields or preprocessings, the field has no
     cluster, or `mass_prior` is `flat` and there are too few training clusters for their mass distribution.
@@ -159,7 +160,7 @@ class AppliedEnsemble:
 
     @classmethod
     def read(cls, trained: Ensemble, device: str, mass_prior: str) -> AppliedEnsemble:
-        """Read the files of a trained ensemble; `device` and `mass_prior` are as in `infer_observed`."""
+        """Return a trained ensemble, read from its files. `infer_observed` describes `device` and `mass_prior`."""
         return cls(
             trained=trained,
             calibration=read_calibration(trained.calibration),
@@ -176,22 +177,22 @@ class AppliedEnsemble:
         return float(self.network.preprocessing.get("circle_arcsec") or np.inf)
 
     def shown(self, field: xr.Dataset) -> FloatArray:
-        """Return half the width of sky in the networks' image of each cluster, (cluster,) arcsec."""
+        """Return half the width of the sky in the networks' image of each cluster, (cluster,), in arcsec."""
         cut, recipe = self.network.cutting["images"], cast("Recipe", self.network.preprocessing)
         return half_widths_arcsec(recipe, field["redshift"].values, cut["box_pixels"] * cut["pixel_arcsec"] / 2)
 
     def covered(self, field: xr.Dataset, exposure: ExposureMap) -> FloatArray:
-        """Return the exposed share (cluster,) of what the networks see of each cluster, from an exposure map."""
+        """Return the exposed share of the sky that the networks see around each cluster, (cluster,)."""
         ra, dec = field["ra"].values.astype(float), field["dec"].values.astype(float)
         return covered_fraction(exposure, ra, dec, self.shown(field), self.circle_arcsec)
 
     def columns(self, field: xr.Dataset, name: str) -> Columns:
-        """Return the columns of the mass catalogue, except NAME, those from `catalogue.fits` and those of `sizes`.
+        """Return the columns of the mass catalogue except NAME, the columns from `catalogue.fits` and those of `sizes`.
 
         Columns of `MEMBERS` have the shape (cluster, member), all others (cluster,).
 
         Further columns for `write_cards` are `card_seen` (cluster,) and `card_score` (cluster, quantity). `field` holds
-        preprocessed images, the quantities of their clusters, and `n_phot`. InputError if an image isn't finite; the
+        preprocessed images, the quantities of their clusters, and `n_phot`. InputError if an image isn't finite. The
         message begins with `name`.
         """
         field = field.isel(cluster=_order(field["realization"].values.astype(str), id_src(field)))
@@ -215,8 +216,8 @@ class AppliedEnsemble:
     ) -> Table:
         """Write the mass catalogue of a field, and its regions, and return it as a table.
 
-        `parts` are results of `columns`, and `catalogues` the paths of `catalogue.fits` by realization. `pictures` are
-        the `card_images` of the same parts, from which `write_cards` writes the data of cards if no part is missing.
+        `parts` are results of `columns`. `catalogues` maps each realization to its `catalogue.fits`. `pictures` are the
+        `card_images` of the same parts. If no part is missing, `write_cards` writes the data of cards from them.
         """
         listed = list(parts)
         columns = {name: np.concatenate([part[name] for part in listed]) for name in listed[0]}
@@ -250,7 +251,7 @@ class AppliedEnsemble:
         return table
 
     def _masses(self, field: xr.Dataset) -> Columns:
-        """Return masses, errors, quantiles, conformal intervals and out-of-distribution columns, (cluster,) each.
+        """Return masses, errors, quantiles, conformal intervals and out-of-distribution columns, each (cluster,).
 
         A cluster has no mass (NaN) if it has no redshift, no exposure, or an exposed share below `COVERED_LEAST`.
         """
@@ -285,20 +286,19 @@ class AppliedEnsemble:
 
 
 def exposed(field: xr.Dataset) -> NDArray[np.bool_]:
-    """Return which clusters of a field are exposed well enough for a mass, (cluster,)."""
+    """Return whether each cluster of a field is exposed well enough for a mass, bool (cluster,)."""
     return (field["covered_fraction"].values >= COVERED_LEAST) & (field["exposure_s"].values > 0)
 
 
 def _order(realization: NDArray[np.str_], id_src: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the row numbers sorted by realization and by ID_SRC as a number; as texts, "10" would precede "9"."""
+    """Return the row numbers sorted by realization, then by ID_SRC as a number (as a text, "10" would precede "9")."""
     return np.lexsort((id_src, realization))
 
 
 def _of_catalogues(catalogues: Mapping[str, Path], columns: Columns) -> Columns:
-    """Return the columns `REFERENCE` (masses), `NEIGHBOUR` and `IDENTITY` (ids, names) of the realizations' catalogues.
+    """Return the columns `REFERENCE` (masses), `NEIGHBOUR` and `IDENTITY` (ids, names) from `catalogues`, (cluster,).
 
-    A missing number is NaN, and a missing id or name is "". A column of `IDENTITY` in which all are missing is left
-    out. All are (cluster,).
+    A missing number is NaN, and a missing id or name is "". A column of `IDENTITY` without any value is left out.
     """
     number = columns["ID_SRC"]
     found: Columns = {name: np.full(number.size, np.nan) for name in (*REFERENCE, *NEIGHBOUR)}
@@ -326,7 +326,7 @@ def id_src(field: xr.Dataset) -> NDArray[np.int64]:
 
 
 def _copied_columns(field: xr.Dataset) -> Columns:
-    """Return the columns of the mass catalogue that are copied from `field`, (cluster,); CLUSTER holds the ids."""
+    """Return the columns of the mass catalogue that are copied from `field`, each (cluster,). CLUSTER holds the ids."""
     copied = {"Z": "redshift", "Z_ERR": "redshift_err", "EXPOSURE": "exposure_s"}
     copied |= {name.upper(): name for name in ("n_phot", "det_like", "ext_like", "covered_fraction")}
     measured = {name.upper(): field.get(name, np.nan) for name in ("ml_rate", "ml_cts", "ext")}

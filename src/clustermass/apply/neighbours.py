@@ -12,11 +12,11 @@ REACH_ARCSEC = 300.0
 def brightest_near(
     ra: FloatArray, dec: FloatArray, counts: FloatArray, rows: NDArray[np.int64]
 ) -> tuple[FloatArray, FloatArray]:
-    """Return distance in arcsec and counts (row,) of the brightest other detection within `REACH_ARCSEC` of `rows`.
+    """Return the distance (arcsec) and the counts of the brightest other detection near each of `rows`, each (row,).
 
-    Takes positions in deg and counts of all detections, (detection,); NaN = unknown. Of detections with equal counts,
-    or with unknown counts, the nearest one is taken. Both results are NaN if there is no other detection; its counts
-    are NaN if they are unknown.
+    Near means within `REACH_ARCSEC`. `ra` and `dec` (deg) and `counts` (NaN = unknown) contain all detections,
+    (detection,). If several detections have the same counts, or if all counts are unknown, the nearest one is chosen.
+    Distance and counts are NaN if there is no other detection. If only its counts are unknown, only the counts are NaN.
     """
     own, other = neighbours(ra[rows], dec[rows], ra, dec, REACH_ARCSEC)
     own, other = own[other != rows[own]], other[other != rows[own]]

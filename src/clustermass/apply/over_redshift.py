@@ -1,4 +1,4 @@
-"""Masses of clusters whose redshift is unknown or doubtful, as functions of the redshift that is assumed."""
+"""Masses of clusters with unknown or doubtful redshifts, as functions of the assumed redshift."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ CURVES = ("LOGM500", "LOGM500_ERR", *QUANTILES)
 
 
 def masses_over_redshift(applied: AppliedEnsemble, sky: Sky, redshift: FloatArray, acronym: str) -> xr.Dataset:
-    """Return the masses of a field's clusters at each assumed redshift, taken as exact.
+    """Return the masses of a field's clusters at each assumed redshift, which is taken as exact.
 
-    The variables are `CURVES`, float64 (cluster, z) in dex. A cluster has no mass (NaN) if it is exposed too little.
-    The coordinates are `cluster` (the column NAME of the mass catalogue), `z`, the clusters' ID_SRC, RA and DEC, and
-    `trained` (z,), which is False outside the redshifts of the training clusters. InputError if a redshift isn't above
-    0 and at most `MAX_REDSHIFT`, or as for `clustermass.apply.field.masses_of_field`.
+    The variables are `CURVES`, each float64 (cluster, z) in dex. A cluster has no mass (NaN) if too little of its image
+    is exposed. The coordinates are `cluster` (the column NAME of the mass catalogue), `z`, the clusters' ID_SRC, RA and
+    DEC, and `trained` (z,), which is False outside the redshifts of the training clusters. InputError if a redshift
+    isn't above 0 or is above `MAX_REDSHIFT`, and in the cases of `clustermass.apply.field.masses_of_field`.
     """
     grid = np.atleast_1d(np.asarray(redshift, dtype=float))
     if grid.ndim != 1 or not grid.size or not ((grid > 0) & (grid <= MAX_REDSHIFT)).all():
@@ -51,7 +51,7 @@ def masses_over_redshift(applied: AppliedEnsemble, sky: Sky, redshift: FloatArra
 
 
 def _curves(applied: AppliedEnsemble, part: xr.Dataset, field: CutField, grid: FloatArray, acronym: str) -> xr.Dataset:
-    """Return the masses at each redshift of some clusters, whose images are `part`."""
+    """Return the masses of the clusters with the images `part` at each redshift of `grid`."""
     # images that are scaled to the redshift differ from one redshift to the next
     scaled = applied.network.preprocessing.get("scale_to_redshift") is not None
     blocks = [_masses(applied, part, field, block) for block in (grid[:, None] if scaled else grid[None, :])]
@@ -67,7 +67,7 @@ def _curves(applied: AppliedEnsemble, part: xr.Dataset, field: CutField, grid: F
 
 
 def _masses(applied: AppliedEnsemble, part: xr.Dataset, field: CutField, redshift: FloatArray) -> dict[str, FloatArray]:
-    """Return `CURVES` (cluster, k) of some clusters at k redshifts; all images are as at the first of these."""
+    """Return `CURVES` (cluster, k) of some clusters at k redshifts. All images are scaled for the first redshift."""
     shape = (part.sizes["cluster"], redshift.size)
     assumed = part.assign(redshift=("cluster", np.full(shape[0], redshift[0])))
     enough = exposed(assumed.assign(covered_fraction=("cluster", applied.covered(assumed, field.exposure))))

@@ -13,10 +13,10 @@ GOOD, WITHOUT_MASS = "green", "white"
 
 
 def write_regions(columns: Columns, path: Path) -> None:
-    """Write a circle of radius R500c for each cluster, in the colour of its flag, and a cross where there is no mass.
+    """Write a circle with the radius R500c in the colour of its flag for each cluster, or a cross if it has no mass.
 
-    `columns` are those of `clustermass.io.products.MASSES`, (cluster,) each. Each region has the cluster's NAME as its
-    text, and its flags (or GOOD, or NO_MASS) as tags, by which DS9 selects groups.
+    `columns` are the columns of `clustermass.io.products.MASSES`, each (cluster,). The text of a region is the
+    cluster's NAME. Its tags are the cluster's flags (or GOOD, or NO_MASS), so that DS9 can select groups of regions.
     """
     meaning = ", ".join(f"{colour}: {flag}" for flag, colour in COLOURS.items())
     lines = [

@@ -1,4 +1,4 @@
-"""A mass catalogue in TOPCAT, Aladin and DS9."""
+"""Send a mass catalogue to TOPCAT, Aladin and DS9."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from clustermass.io.samp import hub
 
 
 def send_catalogue(catalogue: Path, cluster: str | None = None) -> list[str]:
-    """Send a mass catalogue to all tools on the hub, and let sky viewers show a cluster, or the middle of the field.
+    """Send a mass catalogue to all tools on the SAMP hub, and let sky viewers show a cluster or the field's middle.
 
-    Takes the .fits file of a catalogue; tools that read VOTables get the .vot file beside it. Returns a line for each
-    tool and message. InputError if no cluster or several have the id, name or part of a name `cluster`, no hub is
-    running, or no tool wants a table or a position.
+    `catalogue` is the .fits file of a catalogue. Tools that read VOTables get the .vot file beside it. Returns a line
+    for each tool and message. `cluster` is an id, a name or a part of a name. InputError if it fits no cluster or
+    several clusters, if no hub is running, or if no tool accepts a table or a position.
     """
     check_file(catalogue)
     table = read_product(catalogue, "MASSES", ("NAME", "ID_SRC", "RA", "DEC"))
@@ -44,7 +44,7 @@ def _said(tool: str, what: str, complaint: str) -> str:
 
 
 def _place(table: CheckedTable, cluster: str | None) -> tuple[str, float, float]:
-    """Return name, RA and DEC in deg of a cluster, or of the middle of the field for None."""
+    """Return name, RA and DEC (deg) of a cluster or, if `cluster` is None, of the middle of the field."""
     ra, dec = table.positions()
     if cluster is None:
         x, y, z = unit_vectors(ra, dec).mean(axis=0)
