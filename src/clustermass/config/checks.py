@@ -204,7 +204,7 @@ def _grids(config: Config) -> Iterator[str]:
 
 
 def _misfits(recipe: Preprocessing, images: Images, key: str) -> Iterator[str]:
-    """Yield a text for each setting of a preprocessing that doesn't fit `images`, the block with the dotted key `key`."""
+    """Yield a text for each setting of a preprocessing that doesn't fit `images`, the block with the key `key`."""
     half, pixel = recipe["half_width_arcsec"], recipe["pixel_arcsec"]
     base, half_box = images["pixel_arcsec"] * images["base_rebin"], images["box_pixels"] * images["pixel_arcsec"] / 2
     of_base = f"a whole multiple of the base pixel, {base:g} arcsec ({key}.pixel_arcsec x {key}.base_rebin)"

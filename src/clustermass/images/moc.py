@@ -81,7 +81,7 @@ def _spread(number: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def merged(cells: NDArray[np.int64], order: int) -> NDArray[np.int64]:
-    """Return ascending NUNIQ numbers of distinct ascending cells, with four cells merged where they fill a larger one."""
+    """Return ascending NUNIQ numbers of distinct ascending cells. Four cells that fill a larger cell become one."""
     listed = []
     for level in range(order, 0, -1):
         parents, number = np.unique(cells >> 2, return_counts=True)
