@@ -1,4 +1,7 @@
-"""What is known of the clusters of a field: the rows of its mass catalogue, and the data of their cards."""
+"""The clusters of a field: the rows of its mass catalogue, and the data of the clusters' cards.
+
+A card is the picture and the numbers of one cluster on the page of a field.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ _DIRECTIONS = ("N", "NE", "E", "SE", "S", "SW", "W", "NW")
 
 @dataclass(frozen=True)
 class Neighbour:
-    """Another detection near a cluster: offsets to the West and North in arcsec, counts, and likelihood of extent."""
+    """Another detection near a cluster: offsets to the West and North (arcsec), counts, and likelihood of extent."""
 
     x: float
     y: float
@@ -86,9 +89,9 @@ class FieldCards:
 
     @classmethod
     def read(cls, masses: Path, cards: Path | None = None) -> FieldCards:
-        """Read `masses.fits` and the data of its cards (None = the file beside it).
+        """Return the clusters in `masses.fits` with the data of their cards (None = the file beside it).
 
-        InputError if a file is missing or damaged, or the two are of different clusters.
+        InputError if a file is missing or damaged, or if the two files contain different clusters.
         """
         if not masses.is_file():
             raise InputError(f"{masses}: no such mass catalogue.")
@@ -114,11 +117,11 @@ class FieldCards:
         return self.columns["NAME"].size
 
     def row(self, row: int) -> dict[str, Any]:
-        """Return a cluster's cells by column."""
+        """Return a dict from columns to a cluster's values."""
         return {name: values[row].item() for name, values in self.columns.items()}
 
     def find(self, cluster: str) -> int:
-        """Return the row of a cluster by id, name or part of a name; InputError if none or several are meant."""
+        """Return the row of the cluster with this id, name or part of a name. InputError if none or several fit."""
         texts = {name: self.columns[name].astype(str).tolist() for name in IDENTIFIERS if name in self.columns}
         return find_cluster(texts, cluster, self.path)
 
@@ -138,19 +141,19 @@ class FieldCards:
         return self.pixel_arcsec * self.data["x"].size / 2
 
     def neighbours(self, row: int) -> list[Neighbour]:
-        """Return the other detections in a cluster's image, the nearest first."""
+        """Return the other detections in a cluster's image, sorted by distance from the cluster."""
         names = ("near_x", "near_y", "near_cts", "near_ext_like")
         columns = np.stack([self.data[name][row] for name in names], axis=1).astype(float)
         found = [Neighbour(*values) for values in columns.tolist() if np.isfinite(values[:2]).all()]
         return sorted(found, key=lambda one: one.separation)
 
     def posterior(self, row: int) -> Posterior | None:
-        """Return the predicted distribution of a cluster's log10 mass; None without a mass."""
+        """Return the predicted distribution of a cluster's log10 mass, or None if it has no mass."""
         mu, sigma = (self.data[name][row] for name in MEMBERS)
         return Posterior(mu, sigma) if np.isfinite(mu).all() else None
 
     def curve(self, row: int, points: int) -> tuple[FloatArray, FloatArray] | None:
-        """Return log10 masses that cover a cluster's posterior, and the density there, (point,); None without mass."""
+        """Return log10 masses across a cluster's posterior, and its density there, each (point,); None without mass."""
         if (posterior := self.posterior(row)) is None:
             return None
         reach = _REACH * posterior.sigma
@@ -159,7 +162,7 @@ class FieldCards:
 
 
 def _read_cards(path: Path) -> xr.Dataset:
-    """Return the cards' data; InputError unless their variables are as `write_cards` makes them."""
+    """Return the data of the cards. InputError unless the variables are those that `write_cards` writes."""
     read = read_netcdf(path, _DATA)
     with reading(path, "data of cards"):
         step = np.diff(read["x"].values)
@@ -181,7 +184,7 @@ def _read_cards(path: Path) -> xr.Dataset:
 
 
 def _columns(table: CheckedTable) -> dict[str, NDArray[Any]]:
-    """Return the columns of a mass catalogue as `_plain` returns them; InputError for a wrong type or mass."""
+    """Return the columns of a mass catalogue, converted by `_plain`. InputError for a wrong type or mass."""
     formats = {one.name: one.format for one in MASSES if one.name in table.table.colnames}
     cells = {name: table.table[name] for name in formats}
     wrong = [name for name, one in cells.items() if one.ndim != 1 or one.dtype.kind not in _KINDS[formats[name]]]
@@ -197,7 +200,7 @@ def _columns(table: CheckedTable) -> dict[str, NDArray[Any]]:
 
 
 def _check_members(members: Mapping[str, FloatArray], rows: int, path: Path) -> None:
-    """Raise InputError unless `MEMBERS` have a mean and a positive sigma of each network in each row with a mass."""
+    """Raise InputError unless `members` holds each network's mean and positive sigma in each row with a mass."""
     mu, sigma = (members[name] for name in MEMBERS)
     same = mu.shape == sigma.shape and mu.ndim == 2 and mu.shape[0] == rows and mu.shape[1] > 0
     if not (same and (np.isnan(mu) | ((np.abs(mu) < _LARGEST_LOG) & (sigma > 0) & (sigma < _LARGEST_LOG))).all()):
@@ -205,7 +208,7 @@ def _check_members(members: Mapping[str, FloatArray], rows: int, path: Path) -> 
 
 
 def _plain(table: CheckedTable, name: str) -> NDArray[Any]:
-    """Return a column without a mask: numbers with NaN where missing, whole numbers, or texts."""
+    """Return a column without a mask, as floats (NaN = missing), whole numbers, or texts."""
     kind = table.table[name].dtype.kind
     if kind in "iub":
         return np.asarray(np.ma.getdata(table.table[name]))

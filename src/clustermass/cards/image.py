@@ -1,4 +1,4 @@
-"""Colour pictures of clusters: brightness shows the counts of all bands, colour their mean energy."""
+"""Colour pictures of clusters. Brightness shows the counts of all bands, and colour shows their mean energy."""
 
 import struct
 import zlib
@@ -25,11 +25,11 @@ _FAINTEST = 6.0
 def pictures(
     counts: NDArray[np.uint16], pixel_arcsec: float, rows: NDArray[np.intp] | Sequence[int]
 ) -> NDArray[np.uint8]:
-    """Return colour pictures (row, y, x, 3) of the `rows` of counts (cluster, colour, y, x).
+    """Return colour pictures (row, y, x, 3) of the clusters in `rows`, from counts (cluster, colour, y, x).
 
-    North is up, West is right. Brightness is the asinh of the smoothed counts over their median, from 0 to the
-    brightest pixel of each picture. Colour is the share of each group of energies, compared with its share in all
-    clusters.
+    North is up, West is right. Brightness is asinh(smoothed counts / their median), scaled to the brightest pixel of
+    each picture. The colour of a pixel shows the share of each group of energies in its counts, compared with the share
+    in all clusters.
     """
     groups = counts.shape[1]
     palette = PALETTE[np.linspace(0, len(PALETTE) - 1, groups).round().astype(int)]

@@ -27,7 +27,7 @@ _DECIMALS = {"RA": 5, "DEC": 5, "Z": 4, "Z_ERR": 4} | {one.name: 3 for one in MA
 
 
 def write_page(masses: Path, output: Path, cards: Path | None = None) -> None:
-    """Write the page of the field with the mass catalogue `masses.fits` and the data `cards` (None = beside it).
+    """Write the page of the field with the mass catalogue `masses.fits` and the data of cards (None = beside it).
 
     InputError if a file is missing or damaged.
     """
@@ -40,7 +40,7 @@ def write_page(masses: Path, output: Path, cards: Path | None = None) -> None:
 
 
 def page(data: dict[str, Any]) -> str:
-    """Return the page as text; its security policy allows no other script or style, and no address outside the page."""
+    """Return the page as text. Its security policy forbids other scripts and styles, and addresses outside the page."""
     style = "".join(path.read_text(encoding="utf-8") for path in sorted(WEB.glob("*.css")))
     script = "".join(path.read_text(encoding="utf-8") for path in sorted(WEB.glob("*.js")))
     # "<" can't occur in the text, so that nothing in a name can end the element
@@ -58,9 +58,9 @@ def _hash(text: str) -> str:
 
 
 def content(field: FieldCards) -> dict[str, Any]:
-    """Return what the page shows, as JSON values: the field, and a dictionary for each cluster.
+    """Return the content of the page as JSON values: the field, and a dictionary for each cluster.
 
-    A field of more than `MOST_CLUSTERS` clusters is shown by those with the largest DET_LIKE.
+    If a field has more than `MOST_CLUSTERS` clusters, only the clusters with the largest DET_LIKE are shown.
     """
     shown = np.sort(np.argsort(-np.nan_to_num(field.columns["DET_LIKE"]), kind="stable")[:MOST_CLUSTERS])
     images = pictures(field.data["colour_counts"], field.pixel_arcsec, shown)
@@ -96,7 +96,7 @@ def _cluster(field: FieldCards, row: int, image: Any) -> dict[str, Any]:
 
 
 def _curve(field: FieldCards, row: int) -> dict[str, Any] | None:
-    """Return the posterior's density from `low` to `high` as whole numbers. The largest number is `_TOP`."""
+    """Return the density of a posterior as whole numbers up to `_TOP`, and the masses `low` and `high` of its ends."""
     curve = field.curve(row, _POINTS)
     if curve is None:
         return None
@@ -106,7 +106,7 @@ def _curve(field: FieldCards, row: int) -> dict[str, Any] | None:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """Return a cell as a JSON value: numbers rounded, NaN as None."""
+    """Return a value of a column as a JSON value. Numbers are rounded, and NaN becomes None."""
     if isinstance(value, float | np.floating):
         if not np.isfinite(value):
             return None

@@ -31,7 +31,7 @@ _QUANTITIES, _ODD = 6, 3.0
 
 
 def text_card(field: FieldCards, row: int) -> str:
-    """Return what is known of a cluster as a text of about ten lines."""
+    """Return a text of about ten lines with a cluster's mass, flags and other numbers."""
     cells = field.row(row)
     lines = [" · ".join([cells["NAME"], f"ID_SRC {cells['ID_SRC']}", *own_names(field, row), _redshift(cells["Z"])])]
     if mass := mass_in_words(field, row):
@@ -58,7 +58,7 @@ def text_card(field: FieldCards, row: int) -> str:
 
 
 def strangest(field: FieldCards) -> str:
-    """Return a list of the clusters that are most unlike the training clusters, as a text."""
+    """Return a text that lists the clusters that are most unlike the training clusters."""
     rarity = field.columns["OOD_P"]
     rows = [row for row in np.argsort(rarity, kind="stable")[:_STRANGEST].tolist() if np.isfinite(rarity[row])]
     massive = np.isfinite(field.columns["LOGM500"]).sum()
@@ -69,7 +69,7 @@ def strangest(field: FieldCards) -> str:
 
 
 def _strangeness(field: FieldCards, row: int) -> str:
-    """Return the most unusual quantity of a cluster in words; "not flagged" if the cluster lacks FLAG_OOD."""
+    """Return the most unusual quantity of a cluster in words, or "not flagged" if FLAG_OOD isn't set."""
     why = str(field.columns["OOD_WHY"][row])
     return QUANTITIES.get(why, why) if field.columns["FLAG_OOD"][row] else "not flagged"
 
@@ -184,7 +184,7 @@ def _leave_blank(axes: Axes, why: str) -> None:
 
 
 def save_card(field: FieldCards, row: int, path: Path, dpi: int) -> None:
-    """Write the figure of a cluster as `path`, whose ending names the format: .png, .svg or .pdf."""
+    """Write the figure of a cluster to `path`. The ending of `path` (.png, .svg or .pdf) chooses the format."""
     with context(style.LOOK, after_reset=True):
         settings = {"cluster": str(field.columns["NAME"][row]), "dpi": dpi}
         description = json.dumps(provenance(_STEP, settings, [field.path]), sort_keys=True)

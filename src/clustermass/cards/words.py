@@ -24,14 +24,14 @@ _BRIGHT = 0.3
 
 
 class Note(NamedTuple):
-    """A sentence about a cluster; `warns` if it casts doubt on the mass."""
+    """A sentence about a cluster. `warns` is True if it casts doubt on the mass."""
 
     warns: bool
     text: str
 
 
 def notes(field: FieldCards, row: int) -> list[Note]:
-    """Return each flag and each bright neighbour of a cluster in words; if there is none, one note that says so."""
+    """Return a note about each flag and each bright neighbour of a cluster, or one note that there are none."""
     cells = field.row(row)
     found = [*_without_mass(field, row), *_out_of_range(field, row)]
     if cells["FLAG_EDGE"] and np.isfinite(cells["LOGM500"]):
@@ -77,7 +77,7 @@ def _out_of_range(field: FieldCards, row: int) -> list[str]:
 
 
 def _bright_neighbours(field: FieldCards, row: int) -> list[str]:
-    """Return a text for each extended detection in the networks' image that is bright (`_BRIGHT`)."""
+    """Return a text for each bright (`_BRIGHT`) extended detection in the image that the networks see."""
     own, seen, texts = float(field.columns["ML_CTS"][row]), float(field.data["seen_arcsec"][row]), []
     for one in field.neighbours(row):
         if one.ext_like > 0 and max(abs(one.x), abs(one.y)) <= seen and one.counts > _BRIGHT * own:
@@ -90,13 +90,13 @@ def _bright_neighbours(field: FieldCards, row: int) -> list[str]:
 
 
 def mass_in_words(field: FieldCards, row: int) -> str:
-    """Return the mass and its 68 % interval as a number of 10^14 solar masses, such as "1.6 (+0.6, −0.4)"; or ""."""
+    """Return the mass and its 68 % interval in 10^14 Msun, such as "1.6 (+0.6, −0.4)", or "" without a mass."""
     low, middle, high = (10 ** (float(field.columns[f"LOGM500_Q{q}"][row]) - 14) for q in (16, 50, 84))
     return f"{middle:.2f} (+{high - middle:.2f}, −{middle - low:.2f})" if np.isfinite(middle) else ""
 
 
 def own_names(field: FieldCards, row: int) -> list[str]:
-    """Return id and name of a cluster in the user's table, where it has them."""
+    """Return the id and the name of a cluster in the user's table, if the table has them."""
     names = [name for name in ("ID_CAT", "NAME_CAT") if name in field.columns]
     return [text for name in names if (text := str(field.columns[name][row]))]
 
