@@ -1,7 +1,7 @@
 """Conversions of masses: to another overdensity, to another cosmology, and to units with h.
 
 Masses of clustermass are M500c in Msun, in the cosmology of the training sky (H0 and OMEGA_M in the header of a mass
-catalogue). A cosmology is given by its keys of the configuration; None is the default, that of the default sky.
+catalogue). A cosmology is given by the keys of the configuration. None stands for the cosmology of the default sky.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def to_definition(
     """Return masses M500c as masses of another definition, in Msun, for NFW profiles.
 
     `mass` and `redshift` are broadcast against each other. `definition` is a name of colossus: 200c, 200m, vir, 2500c,
-    ... `concentration` names a model of colossus for the mean concentration at given mass and redshift, by default that
-    of Diemer & Joyce (2019). Concentrations of single haloes scatter about the mean by 0.16 dex. Therefore M200c
-    scatters by 0.03 dex at given M500c; no error includes this. `cosmology` needs h0_km_s_mpc, omega_m, omega_b, sigma8
-    and ns. InputError if colossus doesn't know a name.
+    ... `concentration` names a model of colossus for the mean concentration at given mass and redshift. The default is
+    the model of Diemer & Joyce (2019). Concentrations of single haloes scatter about the mean by 0.16 dex. Therefore
+    M200c scatters by 0.03 dex at given M500c. No error of clustermass includes this scatter. `cosmology` needs
+    h0_km_s_mpc, omega_m, omega_b, sigma8 and ns. InputError if colossus doesn't know a name.
 
     >>> from astropy import units as u
     >>> print(f"{to_definition(1e14 * u.Msun, 0.3):.3e}")
@@ -67,16 +67,16 @@ def to_cosmology(
 ) -> u.Quantity:
     """Return an approximate M500c in another cosmology, in Msun, for clusters with the same photons and redshifts.
 
-    The photons fix the flux, and so L500 / D_L^2. The gas of the simulated sky has, at given mass and redshift, the
-    same scaled emission in any cosmology, so that L500 is proportional to M^slope E(z)^(5/3) h^(-4/3). Therefore
+    The photons fix the flux, and therefore L500 / D_L^2. At given mass and redshift, the gas of the simulated sky has
+    the same scaled emission in any cosmology. Therefore L500 is proportional to M^slope E(z)^(5/3) h^(-4/3), and
 
         slope log10(M' / M) = 2 log10(D_L' / D_L) - (5/3) log10(E' / E) + (4/3) log10(h' / h).
 
-    Two things aren't converted: the angle of R500c, and the mass function, which draws the networks' masses towards
-    frequent masses. Only networks trained on a sky of the other cosmology include these
-    (docs/explanation/training.md). Both cosmologies are flat LCDM, given by h0_km_s_mpc and omega_m; `trained` is the
-    cosmology of `mass`. `slope` is d ln L / d ln M, by default that of the simulated sky below 1.2e14 Msun. Above, the
-    sky's slope is about 1.4. If the slope is 2.1 instead of 1.8, the shift is smaller by a seventh.
+    Two effects aren't included: the change of the angle of R500c, and the change of the mass function, which draws the
+    networks' masses towards frequent masses. Only networks trained on a sky with the other cosmology include these
+    effects (docs/explanation/training.md). Both cosmologies are flat LCDM, given by h0_km_s_mpc and omega_m; `trained`
+    is the cosmology of `mass`. `slope` is d ln L / d ln M, by default that of the simulated sky below 1.2e14 Msun.
+    Above, the sky's slope is about 1.4. If the slope is 2.1 instead of 1.8, the shift is smaller by a seventh.
 
     >>> from astropy import units as u
     >>> print(f"{to_cosmology(1e14 * u.Msun, 0.3, {'h0_km_s_mpc': 70.0, 'omega_m': 0.3}):.3e}")
@@ -94,7 +94,7 @@ def to_cosmology(
 
 
 def with_h(mass: u.Quantity, h0_km_s_mpc: float) -> u.Quantity:
-    """Return masses in Msun / h, the unit of halo catalogues of simulations: the number is h times that in Msun.
+    """Return masses in Msun / h, the unit of simulated halo catalogues. The number is h times the number in Msun.
 
     >>> from astropy import units as u
     >>> print(with_h(1e14 * u.Msun, 70.0))
@@ -104,7 +104,7 @@ def with_h(mass: u.Quantity, h0_km_s_mpc: float) -> u.Quantity:
 
 
 def _masses(mass: u.Quantity, redshift: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Return masses in Msun and redshifts, of one shape; InputError unless all redshifts are positive or NaN."""
+    """Return masses in Msun and redshifts with the same shape. InputError unless all redshifts are positive or NaN."""
     if not isinstance(mass, u.Quantity) or not mass.unit.is_equivalent(u.Msun):
         raise InputError("mass: must have a unit of mass, such as 10**table['LOGM500'] * u.Msun.")
     msun, z = np.broadcast_arrays(mass.to_value(u.Msun), np.asarray(redshift, dtype=float))
@@ -115,7 +115,7 @@ def _masses(mass: u.Quantity, redshift: ArrayLike) -> tuple[FloatArray, FloatArr
 
 @contextmanager
 def _colossus(cosmology: Mapping[str, float]) -> Iterator[float]:
-    """Set the cosmology of colossus for a block, and yield h; afterwards colossus has its former cosmology."""
+    """Set the cosmology of colossus within a `with` block, and yield h. Afterwards the former cosmology is restored."""
     from colossus.cosmology import cosmology as colossus_cosmology
 
     before = colossus_cosmology.current_cosmo

@@ -1,4 +1,4 @@
-"""A trained ensemble in the hands of a user: masses, curves over redshift and posteriors of a field's clusters."""
+"""A trained ensemble for users: masses of a field's clusters, masses as functions of redshift, and posteriors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from clustermass.io.netcdf import read_netcdf
 
 @dataclass(frozen=True)
 class Ensemble(trained.Ensemble):
-    """A trained ensemble: networks, calibration, and what is known of its training clusters.
+    """A trained ensemble: networks, calibration, and data of its training clusters.
 
     >>> ensemble = clustermass.Ensemble.load()
     """
@@ -45,9 +45,9 @@ class Ensemble(trained.Ensemble):
 
     @classmethod
     def load(cls, path: PathLike | None = None) -> Self:
-        """Return the released ensemble, or the one in an experiment's folder or in a file of `clustermass pack`.
+        """Return the released ensemble, or the ensemble in an experiment's folder or in a file of `clustermass pack`.
 
-        InputError if there is no ensemble, it is damaged, or this copy of clustermass has no released ensemble.
+        InputError if there is no ensemble, if it is damaged, or if this copy of clustermass has no released ensemble.
         """
         return super().load(released_ensemble("give Ensemble.load a path") if path is None else Path(path))
 
@@ -82,7 +82,9 @@ class Ensemble(trained.Ensemble):
         output: PathLike | None = None,
         overwrite: bool = False,
     ) -> Table | xr.Dataset:
-        """Return the mass catalogue of a field, as `clustermass masses` writes it; with `z_grid`, masses over redshift.
+        """Return the mass catalogue of a field or, if `z_grid` is given, the masses as functions of redshift.
+
+        The catalogue has the content that `clustermass masses` writes.
 
         Parameters
         ----------
@@ -141,9 +143,9 @@ class Ensemble(trained.Ensemble):
     def posterior(self, cluster: str | int) -> Posterior:
         """Return the posterior of a cluster's log10(M500c / Msun).
 
-        `cluster` is the id, the name or a part of the name of a cluster in the field for which `masses` was called last
-        without `z_grid`. It can also be the id in `ensemble.nc` of a simulated cluster of the training sky. InputError
-        if no cluster or several are meant, or the cluster has no mass.
+        `cluster` is the id, the name or a part of the name of a cluster in the field of the last call of `masses`
+        without `z_grid`. It can also be the id of a simulated cluster of the training sky, as in `ensemble.nc`.
+        InputError if no cluster or several clusters fit, or if the cluster has no mass.
         """
         for last in self._last:
             if rows_called(names_in(last), cluster) or not self._simulated(cluster):

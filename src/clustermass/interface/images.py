@@ -1,4 +1,4 @@
-"""Images of clusters in memory, and how they are drawn."""
+"""Images of clusters in memory, and figures of them."""
 
 from __future__ import annotations
 
@@ -39,14 +39,15 @@ def images_of(
     acronym: str = "eFEDS",
     changes: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
-    """Return images of the clusters of a field: counts, uint16 (cluster, band, y, x), by default as networks get them.
+    """Return images of the clusters of a field: counts, uint16 (cluster, band, y, x).
 
-    The first arguments are those of `Ensemble.masses`; redshifts aren't needed. `changes` are other values of the keys
-    of the block `images` in the configuration, such as ``{"base_rebin": 1}`` for pixels of 4" or ``{"bands": [500,
-    2000]}`` (eV). The coordinates are `cluster` (the column NAME of the mass catalogue), `id_src`, `band` in keV, and
-    `x` and `y`, the offsets from the image's centre to the West and North in arcsec. All images are in memory.
-    ``images.clustermass.plot()`` returns a figure of them. InputError if an input is missing or faulty, a key is
-    unknown or its value impossible, or memory lacks the room.
+    `Ensemble.masses` describes the arguments before `changes`. Redshifts aren't needed. By default, the images are
+    those from which the inputs of the default networks are made. `changes` are other values of keys in the block
+    `images` of the configuration, such as ``{"base_rebin": 1}`` for pixels of 4" or ``{"bands": [500, 2000]}`` (eV).
+    The coordinates are `cluster` (the column NAME of the mass catalogue), `id_src`, `band` in keV, and `x` and `y`, the
+    offsets from the image's centre to the West and North in arcsec. All images are in memory.
+    ``images.clustermass.plot()`` returns a figure of them. InputError if an input is missing or faulty, if a key is
+    unknown or its value impossible, or if the images don't fit into memory.
     """
     config = default_config()
     for unknown in set(changes or {}) - set(config["images"]):
@@ -73,13 +74,13 @@ def images_of(
 
 @xr.register_dataset_accessor("clustermass")
 class ImagesAccessor:
-    """What `images.clustermass` offers for the Dataset of `images_of`."""
+    """Methods of `images.clustermass`, where `images` is a Dataset from `images_of`."""
 
     def __init__(self, images: xr.Dataset) -> None:
         self._images = images
 
     def plot(self, clusters: list[str] | None = None, style: PathLike | None = None) -> Figure:
-        """Return a figure of these clusters, by default of the 12 with the most counts; `style` is a style sheet."""
+        """Return a figure of `clusters`, by default of the 12 with the most counts. `style` is a style sheet."""
         from clustermass.interface.plots import images_figure
 
         return images_figure(self._images, clusters, style=style)

@@ -31,7 +31,7 @@ _LARGEST = 2.0**63
 
 
 class FieldOptions(TypedDict, total=False):
-    """Further options of a field, see `Ensemble.masses`."""
+    """Further options of a field. `Ensemble.masses` describes them."""
 
     exposure_s: float | None
     columns: Mapping[str, str] | None
@@ -40,7 +40,7 @@ class FieldOptions(TypedDict, total=False):
 
 
 class CatalogueOptions(FieldOptions, total=False):
-    """Further options of a mass catalogue, see `Ensemble.masses`."""
+    """Further options of a mass catalogue. `Ensemble.masses` describes them."""
 
     mass_prior: str
     output: PathLike | None
@@ -51,10 +51,10 @@ class CatalogueOptions(FieldOptions, total=False):
 def as_files(
     events: Events, catalogue: Catalogue, exposure: Exposure = None
 ) -> Iterator[tuple[list[Path], Path, list[Path]]]:
-    """Yield paths of events, catalogue and exposure maps; data in memory are written to temporary files.
+    """Yield paths of events, catalogue and exposure maps. Data in memory are written to temporary files.
 
-    InputError if something is neither a path nor a table or a map. InputErrors and log messages in the block call the
-    temporary files "events in memory", "catalogue in memory" and "exposure in memory".
+    InputError if an input is neither a path nor a table or map in memory. InputErrors and log messages in the `with`
+    block call the temporary files "events in memory", "catalogue in memory" and "exposure in memory".
     """
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
         place = Path(folder)
@@ -76,13 +76,13 @@ def as_files(
 
 
 def _each(sources: object, path: Path) -> list[tuple[object, Path]]:
-    """Return one or several sources, each with a path of its own; None stands for no source."""
+    """Return pairs of a source and its own path, for one or several sources. None stands for no source."""
     listed = list(sources) if isinstance(sources, list | tuple) else [] if sources is None else [sources]
     return [(one, path if number == 1 else Path(f"{path} {number}")) for number, one in enumerate(listed, start=1)]
 
 
 def _on_disk(source: object, path: Path, kind: type[Table | CCDData]) -> Path:
-    """Return the path of a source; what is in memory, of this `kind`, is written to `path`."""
+    """Return the path of a source. A source in memory, which must be of this `kind`, is written to `path`."""
     if isinstance(source, str | os.PathLike):
         return Path(source)
     what = path.name.partition(" ")[0]
@@ -98,7 +98,7 @@ def _on_disk(source: object, path: Path, kind: type[Table | CCDData]) -> Path:
 
 
 def _table_hdus(table: Table, path: Path) -> fits.HDUList:
-    """Return a table in memory as the HDUs of a file; its metadata become cards where they fit into a header."""
+    """Return a table in memory as the HDUs of a file. Metadata that fit into a FITS header become its cards."""
     plain = plain_table(Table(table, copy=False), path)
     plain.meta = {key: value for key, value in table.meta.items() if _fits_in(key, value)}
     hdu = fits.table_to_hdu(plain)
@@ -107,7 +107,7 @@ def _table_hdus(table: Table, path: Path) -> fits.HDUList:
 
 
 def _fits_in(key: object, value: object) -> bool:
-    """Return whether a FITS card can hold an entry of a table's metadata, such as SIMULATE or CREATOR."""
+    """Return whether a card of a FITS header can hold an entry of a table's metadata, such as SIMULATE or CREATOR."""
     if isinstance(value, str):
         good = value.isascii() and value.isprintable()
     else:

@@ -1,4 +1,4 @@
-"""The posterior of a cluster's mass: where it is found by the cluster's name, and how it is drawn."""
+"""The posterior of a cluster's mass: how it is found from the cluster's name, and how it is plotted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Posterior(trained.Posterior):
-    """Posterior of the log10(M500c / Msun) of the cluster `name`, a mixture of one Gaussian for each network.
+    """Posterior of log10(M500c / Msun) of the cluster `name`. It is a mixture of one Gaussian for each network.
 
     >>> posterior = clustermass.Posterior(mu=np.array([14.0, 14.2]), sigma=np.array([0.1, 0.1]), name="mine")
     >>> float(posterior.quantile(0.5).round(3))
@@ -33,34 +33,35 @@ class Posterior(trained.Posterior):
 
     @classmethod
     def read(cls, masses: PathLike, cluster: str | int) -> Posterior:
-        """Return the posterior of a cluster in a mass catalogue, a file masses.nc.
+        """Return the posterior of a cluster in a mass catalogue (a file masses.nc).
 
-        `cluster` is its id, its name, or a part of its name. InputError if no cluster or several are meant, or it has
-        no mass.
+        `cluster` is its id, its name, or a part of its name. InputError if no cluster or several clusters fit, or if
+        the cluster has no mass.
         """
         return posterior_in(read_members(masses), cluster, masses)
 
     def plot(self, truth: float | None = None, style: PathLike | None = None) -> Figure:
-        """Return a figure of the density; `truth` is a log10 mass to mark, `style` a Matplotlib style sheet."""
+        """Return a figure of the density. `truth` is a log10 mass to mark. `style` is a Matplotlib style sheet."""
         from clustermass.interface.plots import posterior_figure
 
         return posterior_figure(self, truth, style=style)
 
 
 def read_members(masses: PathLike) -> xr.Dataset:
-    """Return a netCDF mass catalogue; InputError if it lacks the members' predictions."""
+    """Return a netCDF mass catalogue. InputError if it doesn't contain the predictions of the members."""
     return read_netcdf(Path(masses), ("NAME", "ID_SRC", *MEMBERS))
 
 
 def names_in(masses: xr.Dataset) -> dict[str, list[str]]:
-    """Return the names and ids of the clusters of a netCDF mass catalogue, by column."""
+    """Return a dict from columns to the names or ids of the clusters in a netCDF mass catalogue."""
     return {name: masses[name].values.astype(str).tolist() for name in IDENTIFIERS if name in masses.variables}
 
 
 def posterior_in(masses: xr.Dataset, cluster: str | int, where: PathLike) -> Posterior:
-    """Return the posterior of a cluster in a netCDF mass catalogue, which messages call `where`.
+    """Return the posterior of a cluster in a netCDF mass catalogue. Messages call the catalogue `where`.
 
-    InputError if no cluster or several have the id, name or part of a name `cluster`, or if the cluster has no mass.
+    `cluster` is an id, a name, or a part of a name. InputError if no cluster or several clusters fit, or if the cluster
+    has no mass.
     """
     names = names_in(masses)
     row = find_cluster(names, cluster, where)

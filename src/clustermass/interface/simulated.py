@@ -1,4 +1,4 @@
-"""Small simulated fields for scripts and notebooks, made by the default sky in seconds."""
+"""Small simulated fields of the default sky, which scripts and notebooks can make in seconds."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FILES = ("events", "exposure", "labels", "sources", "truth", "catalogue", "matc
 
 @dataclass(frozen=True, repr=False)
 class SimulatedField:
-    """A simulated field, as an observer has it, and its truth; the files are temporary until they are saved."""
+    """A simulated field as an observer has it, and its truth. The files are temporary until they are saved."""
 
     sky: Sky  #: block of the configuration that it was simulated with
     _folder: Path
@@ -59,7 +59,7 @@ class SimulatedField:
 
     @cached_property
     def truth(self) -> Table:
-        """Return the simulated haloes with their true masses LOG10_M500C; ID_SRC is -1 if a halo wasn't detected."""
+        """Return the simulated haloes with their true masses LOG10_M500C. ID_SRC is -1 if a halo wasn't detected."""
         truth, matches = self._read("truth"), self._read("matches")
         detection = dict(zip(matches["SRC_ID"].tolist(), matches["ID_SRC"].tolist(), strict=True))
         truth["ID_SRC"] = np.array([detection.get(number, -1) for number in truth["SRC_ID"].tolist()], dtype=np.int32)
@@ -88,11 +88,11 @@ class SimulatedField:
 def simulate_field(
     width_deg: float = 2.0, height_deg: float | None = None, seed: int = 1, changes: Mapping[str, Any] | None = None
 ) -> SimulatedField:
-    """Return a simulated field of `width_deg` times `height_deg` (default: a square), in about a second for each deg2.
+    """Return a simulated field of `width_deg` times `height_deg` (default: a square); each deg2 takes about a second.
 
-    The sky is `embedded` of the default configuration, and the scans are about as wide as in this sky. `changes` are
-    other values of the sky's keys, such as ``{"exposure": {"depth_s": 130.0}}``; config/README.md lists the keys. The
-    same arguments give the same field. InputError if a key is unknown or a value isn't possible.
+    The sky is `embedded` of the default configuration. The scans are about as wide as in this sky. `changes` are other
+    values of the sky's keys, such as ``{"exposure": {"depth_s": 130.0}}``; config/README.md lists the keys. The same
+    arguments give the same field. InputError if a key is unknown or a value isn't possible.
 
     >>> field = clustermass.simulate_field(width_deg=1.0, seed=3)
     >>> field.truth.colnames[:6]
