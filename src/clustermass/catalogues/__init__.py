@@ -1,1 +1,1 @@
-"""Tables of clusters as users have them: catalogues, published masses, and the truth of simulations."""
+"""Tables of clusters that users provide: catalogues, published masses, and the truth of simulations."""

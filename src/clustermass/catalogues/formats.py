@@ -1,4 +1,4 @@
-"""Reading of users' tables: the content of a file tells its format, and names and texts become ASCII."""
+"""Reading of users' tables. The format is recognised from the content of a file. Names and texts become ASCII."""
 
 import csv
 import io
@@ -55,14 +55,14 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 
 
 def read_table(path: Path) -> Table:
-    """Read the first table of a file: all rows and columns, missing cells masked.
+    """Return the first table in a file with all rows and columns. Missing cells are masked.
 
-    The content of the file tells its format: FITS, VOTable, ECSV, a table of the CDS or of IPAC, or lines of cells,
-    which are separated by commas, semicolons, tabs, bars or blanks. Lines of cells may be as VizieR and TOPCAT write
-    them, and may hold decimal commas. The file may be packed by gzip, bzip2 or xz. A column that can't be read is left
-    out with a warning. Column names and the texts in cells are turned into printable ASCII. A column of sky coordinates
-    becomes two columns, RA and DEC. A table that has only Galactic coordinates gets RA and DEC, too. InputError if
-    there is no such file, it is truncated, damaged or of another kind, or the table has no row.
+    The format is recognised from the content. It may be FITS, VOTable, ECSV, a table of the CDS or of IPAC, or lines of
+    cells that are separated by commas, semicolons, tabs, bars or blanks. Lines of cells may have the form that VizieR
+    and TOPCAT write, and may hold decimal commas. The file may be packed by gzip, bzip2 or xz. A column that can't be
+    read is left out with a warning. Column names and the texts in cells are turned into printable ASCII. A column of
+    sky coordinates becomes two columns, RA and DEC. If a table has only Galactic coordinates, RA and DEC are added.
+    InputError if the file is missing, truncated, damaged or of another kind, or if the table has no rows.
     """
     path = Path(path)
     if path.is_dir():
@@ -83,7 +83,7 @@ def read_table(path: Path) -> Table:
 
 
 def _unpacked(path: Path, size: int | None = None) -> bytes:
-    """Return the first `size` bytes of a file's unpacked content (None = all); InputError if damaged or too large."""
+    """Return the first `size` bytes of a file after unpacking (None = all). InputError if damaged or too large."""
     try:
         with path.open("rb") as stream:
             source = unpacked(stream)
@@ -116,13 +116,13 @@ def _read_fits(path: Path) -> Table:
 
 
 def _holds(dtype: np.dtype[Any], value: Any) -> bool:
-    """Whether a column of type `dtype` can hold the number `value`; only integer types have limits."""
+    """Return whether a column of type `dtype` can hold the number `value`. Only integer types have limits."""
     ends = np.iinfo(dtype) if dtype.kind in "iu" else None
     return ends is None or ends.min <= value <= ends.max
 
 
 def _read_columns(hdu: Any, path: Path, fault: Exception) -> Table:
-    """Read a table column by column, leaving out columns that can't be read; raise `fault` if no column can."""
+    """Return a table without the columns that can't be read. Raise `fault` if no column can be read."""
     read, lost = Table(), []
     for column in hdu.columns:
         try:
@@ -200,7 +200,7 @@ def _read_text(path: Path, begin: bytes) -> Table:
 
 
 def _read_cells(path: Path, lines: list[str]) -> Table:
-    """Return the table in lines of text: names of columns, VizieR's lines of units and of dashes if any, and rows."""
+    """Return the table in lines of text: column names, VizieR's lines of units and dashes (if any), and rows."""
     filled = [line for line in lines if line.strip()]
     rows = [line for line in filled if not line.startswith("#")]
     if not rows:
@@ -236,7 +236,7 @@ def _read_cells(path: Path, lines: list[str]) -> Table:
 
 
 def _names_above(path: Path, lines: list[str], row: str) -> tuple[list[str], str]:
-    """Return the column names in the comment right above the first row `row`, and the separator of the rows' cells."""
+    """Return the column names in the comment directly above the first row `row`, and the separator of cells."""
     place = lines.index(row)
     above = lines[place - 1].lstrip("# ") if place else ""
     names, own = _cells(above, _separator(above)), _separator(above)
@@ -258,12 +258,12 @@ def _cells(line: str, separator: str) -> list[str]:
 
 
 def _numbers(cells: list[str]) -> bool:
-    """Whether any of the cells is a number; a line of column names holds none."""
+    """Return whether any of the cells is a number. A line of column names has no numbers."""
     return any(re.fullmatch(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*", cell) for cell in cells)
 
 
 def _with_points(table: Table, path: Path) -> Table:
-    """Return the table with numbers in the columns that hold decimal commas, which astropy read as texts."""
+    """Return the table after converting columns with decimal commas, which astropy read as texts, to numbers."""
     changed = []
     for name in table.colnames:
         if table[name].dtype.kind == "U":

@@ -1,4 +1,4 @@
-"""Identifiers of the rows of a user's table: the user's own ids, or else the numbers of the rows."""
+"""Identifiers of the rows in a user's table: the user's ids or, without usable ids, the numbers of the rows."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
 
 
 def identified(table: CheckedTable, usual: Sequence[str]) -> CheckedTable:
-    """Return the table with ID_SRC as a name for the first of the `usual` columns whose values are unique."""
+    """Return the table after assigning the name ID_SRC to the first of the `usual` columns with unique values."""
     by_lower = {name.lower(): name for name in reversed(table.table.colnames)}
     for column in (by_lower[name.lower()] for name in usual if name.lower() in by_lower):
         named = replace(table, names={**table.names, "ID_SRC": column})
@@ -24,7 +24,7 @@ def identified(table: CheckedTable, usual: Sequence[str]) -> CheckedTable:
 
 
 def repeated(ids: Sequence[str]) -> str:
-    """Return a text about the first missing or repeated id; "" if all ids are there and differ."""
+    """Return a text about the first missing or repeated id, or "" if no id is missing or repeated."""
     seen: dict[str, int] = {}
     for row, text in enumerate(ids, start=1):
         if not text:
@@ -39,8 +39,8 @@ def numbering(table: CheckedTable) -> tuple[NDArray[np.int32], list[str]]:
     """Return a number for each row, int32 (rows,), and the user's ids that these numbers replace.
 
     The numbers are the user's ids if these are different whole numbers below 2^31. Otherwise they are 1, 2, 3, ... in
-    the order of the file, and the log says why. The list of replaced ids is empty if the table has no ids, or if the
-    numbers are its ids.
+    the order of the file, and the log says why. The list of replaced ids is empty if the table has no ids, or if its
+    ids are used.
     """
     if "ID_SRC" not in table:
         LOGGER.info("%s: no column of ids; rows are numbered from 1", table.path)

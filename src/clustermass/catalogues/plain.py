@@ -29,15 +29,15 @@ _LIKENESS = str.maketrans(
 
 
 def plain_table(table: Table, path: Path) -> Table:
-    """Return a table with plain columns and ASCII texts, and with RA and DEC, as `read_table` describes it.
+    """Return a table with plain columns, ASCII texts, and RA and DEC, as described in `read_table`.
 
-    `path` is the table's name for messages.
+    `path` is the name of the table in messages.
     """
     return _in_ascii(_with_ra_dec(_without_mixins(table, path), path))
 
 
 def _without_mixins(table: Table, path: Path) -> Table:
-    """Return the table with sky coordinates replaced by RA and DEC (ICRS, deg), and `Quantity` by plain columns."""
+    """Return the table after replacing sky coordinates by RA and DEC (ICRS, deg) and `Quantity` by plain columns."""
     plain = Table(meta=table.meta)
     for name in table.colnames:
         cells = table[name]
@@ -55,7 +55,7 @@ def _without_mixins(table: Table, path: Path) -> Table:
 
 
 def _icrs(cells: SkyCoord, what: str) -> Any:
-    """Return the ICRS longitude and latitude of sky coordinates; InputError if their frame lacks what that takes."""
+    """Return ICRS longitude and latitude of sky coordinates. InputError if their frame can't be converted to ICRS."""
     try:
         return cells.icrs.spherical
     except (*UNREADABLE, ConvertError, UnitsError) as error:
@@ -64,7 +64,7 @@ def _icrs(cells: SkyCoord, what: str) -> Any:
 
 
 def _with_ra_dec(table: Table, path: Path) -> Table:
-    """Return the table with RA and DEC (ICRS, deg) added if its only position is Galactic longitude and latitude."""
+    """Return the table. If it has only Galactic longitude and latitude, RA and DEC (ICRS, deg) are added."""
     names = {name.lower(): name for name in table.colnames}
     here = next((axes for axes in _GALACTIC if names.keys() >= {*axes}), None)
     if here is None or any(map(_RIGHT_ASCENSION.fullmatch, names)):
@@ -100,13 +100,13 @@ def _text(cell: object) -> str:
 
 
 def plain_text(text: str) -> str:
-    """Return a text in ASCII: a minus sign becomes "-", accents are left out, other characters are escaped."""
+    """Return a text in ASCII. A minus sign becomes "-", accents are left out, and other characters are escaped."""
     return text.translate({ord(sign): plain_sign(sign) for sign in {*text} if not sign.isascii()})
 
 
 @cache
 def plain_sign(sign: str) -> str:
-    """Return a character outside ASCII as similar characters of ASCII, or as its escaped code."""
+    """Return similar ASCII characters for a character outside ASCII, or else its escaped code."""
     parts = unicodedata.normalize("NFKD", sign.translate(_LIKENESS)).translate(_LIKENESS)
     kept = "".join(part for part in parts if not unicodedata.combining(part))
     plain, code = (one.encode("ascii", "backslashreplace").decode() for one in (kept, sign))
@@ -114,7 +114,7 @@ def plain_sign(sign: str) -> str:
 
 
 def decoded(raw: bytes) -> str:
-    """Return bytes as text: UTF-16 if they begin with its byte order mark, else UTF-8 if valid, else Windows-1252."""
+    """Return bytes as text, decoded as UTF-16 (if they have its byte order mark), UTF-8 (if valid) or Windows-1252."""
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return raw.decode("utf-16", "replace")
     try:

@@ -1,4 +1,4 @@
-"""Reading of published masses from several kinds of tables, as log10(M500c / Msun) with errors in dex."""
+"""Reading of published masses from several kinds of tables. They become log10(M500c / Msun) with errors in dex."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +27,7 @@ _TABLEC1 = {"Name": (0, 15), "logM500R0.5B": (45, 50), "e_logM500R0.5B": (52, 56
 
 
 class Published(NamedTuple):
-    """Published masses, arrays of shape (rows,); NaN = not given."""
+    """Published masses. The arrays have the shape (rows,), and NaN stands for values that aren't given."""
 
     key: str  #: column of `catalogue.fits` that identifies clusters: `ID_SRC` or `NAME_CAT`
     ids: NDArray[np.str_]  #: the user's ids, or names without the survey's acronym, such as "J083811.9-015935"
@@ -39,9 +39,10 @@ class Published(NamedTuple):
 def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Published:
     """Return the masses in a table of published masses of the given `kind`, one of `KINDS`.
 
-    The file is one that `read_table` reads, or `tablec1.dat` of Chiu et al. (2022). For kind `table`, `columns` maps
-    our column names to the user's. InputError for a missing column or a bad cell, or if the table isn't of that kind,
-    two rows are of the same cluster, or a mass isn't in the unit that this kind of table has.
+    The file must be readable by `read_table`, or be `tablec1.dat` of Chiu et al. (2022). For the kind `table`,
+    `columns` maps our column names to the user's. InputError for a missing column or a bad cell. InputError also if the
+    table isn't of the given kind, if two rows belong to the same cluster, or if a mass isn't in the unit of this kind
+    of table.
     """
     if kind not in KINDS:
         raise InputError(f"published masses: kind is {kind!r}, but must be one of: {', '.join(KINDS)}.")
@@ -67,10 +68,10 @@ def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Pub
 
 
 def look_up(published: Published, ids: NDArray[Any], name: NDArray[np.str_] | None) -> NDArray[np.int64]:
-    """Return for each cluster of a field's catalogue its row in a table of published masses, (cluster,); -1 = none.
+    """Return each cluster's row in a table of published masses, (cluster,). -1 = the cluster isn't in the table.
 
-    Clusters are found by `ids` or by `name`, as `published.key` says. InputError if names are needed, but the catalogue
-    has none (`name` is None), or if no cluster is found.
+    `published.key` says whether clusters are identified by `ids` or by `name`. InputError if names are needed but the
+    catalogue has none (`name` is None), or if no cluster is found.
     """
     if published.key == "NAME_CAT" and name is None:
         raise InputError(
@@ -129,7 +130,7 @@ def _user(path: Path, columns: Renamed) -> Published:
 
 
 class Kind(NamedTuple):
-    """A kind of table: its paper, published number of rows (None = any), unit of masses, and reading function."""
+    """A kind of table: its paper, its published number of rows (None = any), its unit of masses, and its reader."""
 
     paper: str
     rows: int | None
@@ -146,7 +147,7 @@ KINDS: dict[str, Kind] = {
 
 
 def _read(path: Path, *columns: str) -> tuple[NDArray[np.str_], list[FloatArray]]:
-    """Return the names in the column Name, without the survey's acronym, and the `columns` as numbers, (rows,) each."""
+    """Return the column Name without the survey's acronym, and the given `columns` as numbers, each (rows,)."""
     read = _read_tablec1(path) if path.suffix.lower() == ".dat" else read_survey_table(path)
     # FITS and VOTable allow no dot in a name
     table = find_columns(read, path, {name: (name, name.replace(".", "_")) for name in ("Name", *columns)})

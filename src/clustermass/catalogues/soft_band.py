@@ -1,4 +1,4 @@
-"""Measurements at 0.2-2.3 keV from catalogues that have them in several energy bands."""
+"""Measurements at 0.2-2.3 keV, computed from catalogues with measurements in several energy bands."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -32,16 +32,18 @@ _ERASS1_HARD = ("UID_1B", (200, 600, 2300, 5000))
 def in_soft_band(
     table: Table, path: Path, edges_ev: Sequence[float] | None = None, named: Collection[str] = ()
 ) -> Table:
-    """Return the table with ML_RATE, ML_CTS, ML_BKG and ML_EXP of 0.2-2.3 keV, made from those of numbered bands.
+    """Return the table with ML_RATE, ML_CTS, ML_BKG and ML_EXP at 0.2-2.3 keV, computed from numbered bands.
 
-    Band 1 has columns such as ML_RATE_1; ML_RATE_0 is for all bands together. The energies of the bands are `edges_ev`,
-    else those in the header's call of ermldet, else those of eRASS1's catalogue of hard sources. Rate, counts and
-    background are summed over the bands that make 0.2-2.3 keV; the exposure is their sum of counts divided by their sum
-    of rates. If no bands make 0.2-2.3 keV, or the energies of several bands are unknown, rate, counts and background
-    become unknown, with a warning. A single band of unknown energies is assumed to be 0.2-2.3 keV. The table is
-    returned unchanged if it has no numbered bands, or a column ML_RATE, or if the user has `named` a column for
-    ML_RATE. InputError if the table is ermldet's own list, with a row for each band, or if `edges_ev` doesn't fit the
-    number of bands.
+    The columns of band 1 have names such as ML_RATE_1. ML_RATE_0 belongs to all bands together. The edges of the bands
+    are `edges_ev`. If this is None, they are taken from the call of ermldet in the header, or else from eRASS1's
+    catalogue of hard sources. Rate, counts and background are summed over the bands that make up 0.2-2.3 keV. The
+    exposure is the sum of their counts divided by the sum of their rates. If no bands make up 0.2-2.3 keV, or if the
+    energies of several bands are unknown, rate, counts and background become unknown, with a warning. A single band of
+    unknown energies is assumed to be 0.2-2.3 keV.
+
+    The table is returned unchanged if it has no numbered bands or has a column ML_RATE, or if the user has `named` a
+    column for ML_RATE. InputError if the table is ermldet's own list, which has a row for each band, or if `edges_ev`
+    doesn't fit the number of bands.
     """
     upper = {name.upper(): name for name in table.colnames}
     if {"ID_BAND", "ID_INST", "ML_RATE"} <= set(upper) and np.unique(np.ma.asarray(table[upper["ID_BAND"]])).size > 1:
@@ -72,7 +74,7 @@ def in_soft_band(
 
 
 def _bands(table: Table, path: Path, numbers: Sequence[int], edges_ev: Sequence[float] | None) -> Bands:
-    """Return the edges of each band in eV, by number of the band; empty if they are unknown."""
+    """Return a dict from the number of each band to its edges in eV. It is empty if the edges are unknown."""
     if edges_ev:
         if len(edges_ev) != len(numbers) + 1:
             raise InputError(
@@ -100,7 +102,7 @@ def _that_make_soft(bands: Bands) -> list[int]:
 
 
 def _mean_exposure(measured: Mapping[str, FloatArray]) -> FloatArray:
-    """Return the exposure of the summed bands, (rows,): counts / rate of the sum, or the bands' mean if that fails."""
+    """Return the exposure of the summed bands, (rows,): counts / rate or, where this fails, the mean of the bands."""
     plain = measured["ML_EXP"].mean(axis=0)
     if not {"ML_RATE", "ML_CTS"} <= set(measured):
         return plain

@@ -1,4 +1,4 @@
-"""Tables of published surveys: usual column names, values that mean "not measured", and joins by ID_SRC."""
+"""Tables of published surveys: their usual column names, values that mean "not measured", and joins by ID_SRC."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -46,7 +46,7 @@ MAX_REDSHIFT = 10.0
 
 
 class Survey(NamedTuple):
-    """A published catalogue: its content and paper, and how it is recognised."""
+    """A published catalogue: its content and paper, the columns by which it is recognised, and its number of rows."""
 
     title: str
     marks: tuple[str, ...]  #: columns by which it is recognised: no other of `SURVEYS` has them all
@@ -72,7 +72,7 @@ _MEASUREMENTS = (
 
 
 def read_survey_table(path: Path, edges_ev: Sequence[float] | None = None, named: Collection[str] = ()) -> Table:
-    """Read a table as `read_table` does; in a published catalogue, mask the values that mean "not measured".
+    """Return a table read by `read_table`. In published catalogues, values that mean "not measured" are masked.
 
     Columns keep their names and units. `in_soft_band`, which gets `edges_ev` and `named`, may add columns.
     """
@@ -86,13 +86,13 @@ def read_survey_table(path: Path, edges_ev: Sequence[float] | None = None, named
 
 
 def recognise(table: Table) -> Survey | None:
-    """Return the published catalogue that has this table's columns (case doesn't matter), or None."""
+    """Return the published catalogue whose columns the table has (case doesn't matter), or None."""
     names = {name.upper() for name in table.colnames}
     return next((survey for survey in SURVEYS if names.issuperset(survey.marks)), None)
 
 
 def mask_sentinels(table: Table, path: Path) -> Table:
-    """Return the table in which values that mean "not measured" (`_MEASUREMENTS`) are masked; log their number."""
+    """Return the table after masking values that mean "not measured" (`_MEASUREMENTS`), and log their number."""
     checked, masked, counts = CheckedTable(table, path), table.copy(copy_data=False), {}
     for name in table.colnames:
         limits = next(((low, high) for rule, low, high in _MEASUREMENTS if rule.fullmatch(name.upper())), None)
@@ -117,13 +117,14 @@ MAX_SEPARATION_ARCSEC = 10.0
 def join_tables(
     catalogue: CheckedTable, paths: Sequence[Path], synonyms: Synonyms, edges_ev: Sequence[float] | None = None
 ) -> tuple[CheckedTable, dict[str, FloatArray]]:
-    """Return a catalogue with its missing columns filled in from further tables; earlier tables have precedence.
+    """Return a catalogue whose missing columns are taken from further tables, and the redshifts in these tables.
 
-    Rows are joined by ID_SRC, never by name, because names differ in the last digit between two eFEDS tables for three
-    of four clusters. A column that is filled in is called "<column> of <file>", and is masked where that file lacks the
-    row. Also returns, by the file's name, the redshifts (rows,) in each further table that has some; NaN = none.
-    InputError for a missing column or a bad cell, or if a further table has no ID_SRC, has no row in common with the
-    catalogue, or gives other positions for the same ID_SRC.
+    Earlier tables take precedence. Rows are joined by ID_SRC, never by name, because the names of three out of four
+    clusters differ in the last digit between two eFEDS tables. A column from a further table is called "<column> of
+    <file>". It is masked in rows that this table doesn't have. The redshifts are a dict from the name of each further
+    table with redshifts to an array (rows,), where NaN means that there is none. InputError for a missing column or a
+    bad cell, or if a further table has no ID_SRC, has no row in common with the catalogue, or gives other positions for
+    the same ID_SRC.
     """
     joined, names = catalogue.table.copy(copy_data=False), dict(catalogue.names)
     redshifts: dict[str, FloatArray] = {}
@@ -149,7 +150,7 @@ def join_tables(
 def _further(
     catalogue: CheckedTable, path: Path, synonyms: Synonyms, edges_ev: Sequence[float] | None
 ) -> tuple[CheckedTable, NDArray[np.int64]]:
-    """Return a further table, and for each row of the catalogue that table's row with the same ID_SRC; -1 = none."""
+    """Return a further table, and the row in it with the same ID_SRC as each row of the catalogue (-1 = none)."""
     catalogue.require({"ID_SRC": "to join further tables by"}, "catalogue_columns")
     other = find_columns(read_survey_table(path, edges_ev), path, synonyms)
     other = identified(other, (catalogue.names["ID_SRC"], *synonyms["ID_SRC"]))

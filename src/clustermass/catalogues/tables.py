@@ -1,4 +1,4 @@
-"""Access to a table's columns by the pipeline's names; errors name the file, column and row of a bad cell."""
+"""Access to a table's columns by the pipeline's names. Errors name the file, column and row of a bad cell."""
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ Renamed: TypeAlias = Mapping[Any, str]
 
 
 def nearest(word: str, names: Iterable[str]) -> str:
-    """Return the text " Did you mean ...?" with the name in `names` most similar to `word`; "" if none is similar."""
+    """Return the text " Did you mean ...?" with the name in `names` most similar to `word`, "" if none is similar."""
     by_lower = {name.lower(): name for name in names}
     match = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
     return f" Did you mean {by_lower[match[0]]}?" if match else ""
@@ -37,7 +37,7 @@ _EMPTY = {"", "nan", "null", "none", "--"}
 
 @dataclass(frozen=True)
 class CheckedTable:
-    """A table whose columns are read by the pipeline's names; InputError names file, column and row of a bad cell."""
+    """A table whose columns are read by the pipeline's names. InputErrors name file, column and row of a bad cell."""
 
     table: Table  #: missing cells masked
     path: Path  #: its file, for messages
@@ -53,11 +53,11 @@ class CheckedTable:
         return self.table[self.names.get(name, name)]
 
     def numbers(self, name: str) -> FloatArray:
-        """Return a column as float64 (rows,), missing cells as NaN; InputError if another cell isn't one number."""
+        """Return a column as float64 (rows,). Missing cells become NaN. InputError if another cell isn't one number."""
         return self._parsed(name, _number, "not a number")
 
     def _parsed(self, name: str, number_of: Callable[[str], float], complaint: str) -> FloatArray:
-        """Return a column as numbers; `number_of` turns the text of a cell into a number, or NaN if it can't."""
+        """Return a column as numbers. `number_of` converts the text of a cell to a number, or to NaN if it can't."""
         values = np.ma.asarray(self._cells(name))
         if values.ndim != 1:
             column = self.names.get(name, name)
@@ -71,14 +71,14 @@ class CheckedTable:
         return parsed
 
     def texts(self, name: str) -> list[str]:
-        """Return a column as texts without blanks at their ends; missing cells are ''."""
+        """Return a column as texts without blanks at the start and end. Missing cells become ''."""
         values = np.ma.asarray(self._cells(name))
         mask = np.ma.getmaskarray(values)
         cells = ["" if hidden else value for value, hidden in zip(np.ma.getdata(values).tolist(), mask, strict=True)]
         return [(cell.decode() if isinstance(cell, bytes) else str(cell)).strip() for cell in cells]
 
     def ids(self, name: str) -> list[str]:
-        """Return a column as texts, in which whole numbers have no point: '7' for 7, 7.0 and "7"."""
+        """Return a column as texts. Whole numbers have no decimal point: 7, 7.0 and "7" become '7'."""
         values = np.ma.asarray(self._cells(name))
         if values.dtype.kind != "f":
             return self.texts(name)
@@ -86,7 +86,7 @@ class CheckedTable:
                 for cell in self.numbers(name).tolist()]  # fmt: skip
 
     def single(self, values: FloatArray, name: str) -> NDArray[np.float32]:
-        """Return `values` of the column `name` in single precision; InputError if a number is too large for it."""
+        """Return `values` of the column `name` in single precision. InputError if a number is too large for it."""
         fits_in = ~(np.isfinite(values) & (np.abs(values) > np.finfo(np.float32).max))
         self.check(fits_in, values, name, "too large to be measured. Correct the cell, or leave it empty")
         return values.astype(np.float32)
@@ -94,7 +94,7 @@ class CheckedTable:
     def whole_numbers(self, name: str) -> NDArray[np.int64]:
         """Return a column of unique whole numbers as int64 (rows,).
 
-        InputError if a cell is missing or no whole number of 32 bits, or a number occurs twice (both rows are named).
+        InputError if a cell is missing or isn't a whole number below 2^31, or if a number occurs twice.
         """
         values = self.numbers(name)
         whole = (values == np.rint(values)) & (np.abs(values) < 2**31)
@@ -112,7 +112,7 @@ class CheckedTable:
         return ids
 
     def positions(self, rows: slice | NDArray[np.bool_ | np.int64] = slice(None)) -> tuple[FloatArray, FloatArray]:
-        """Return RA in [0, 360) and DEC in deg of the chosen `rows`, float64 (rows,) each.
+        """Return RA in [0, 360) and DEC of the chosen `rows` in deg, each float64 (rows,).
 
         In texts such as 08:26:26.5 or 08h26m26.5s, RA is in hours and DEC in degrees. InputError if a coordinate is
         missing, not finite, or outside [0, 360] or [-90, 90] deg.
@@ -158,7 +158,7 @@ def _number(text: str) -> float:
 
 
 def read_product(path: Path, name: str, columns: Sequence[str]) -> CheckedTable:
-    """Return the table `name` of a FITS file of the pipeline; InputError if it or one of `columns` is missing."""
+    """Return the table `name` of a FITS file of the pipeline. InputError if it or one of `columns` is missing."""
     with opened_fits(path) as hdus:
         table = next((table_of(hdu, path) for hdu in hdus if hdu.name == name), None)
     if table is None:
@@ -176,8 +176,8 @@ def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | 
     """Return a user's table in which columns can be found by our names, and numbers are in our units.
 
     `synonyms` holds the usual names of each of our columns, best first. `given` maps our names to the user's columns,
-    and takes precedence. Case doesn't matter. InputError if `given` has a name that isn't ours, or names a column that
-    the table lacks.
+    and takes precedence. Case doesn't matter. InputError if `given` contains a name that isn't one of ours, or a column
+    that the table doesn't have.
     """
     given = given or {}
     if unknown := [ours for ours in given if ours not in synonyms]:
@@ -198,14 +198,14 @@ def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | 
 
 
 def _hint(words: Collection[str], label: str, names: Iterable[str]) -> str:
-    """Return "Did you mean ...?" for each word that is similar to a name, then `label` and all names."""
+    """Return a text with "Did you mean ...?" for each word that is similar to a name, then `label` and all names."""
     meant = {word: nearest(word, names) for word in words}
     near = "".join(text if len(words) == 1 else text.replace("?", f" for {word}?") for word, text in meant.items())
     return f"{near} {label}: {', '.join(names)}."
 
 
 def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str) -> None:
-    """Log a warning about `rows` (bool): how many there are, the numbers of the first five (from 1), and `what`."""
+    """Log a warning about `rows` (bool) with their number, the row numbers of the first five (from 1), and `what`."""
     if rows.any():
         first = np.flatnonzero(rows)[:5] + 1
         listed = ", ".join(map(str, first)) + (", ..." if rows.sum() > 5 else "")
@@ -213,6 +213,6 @@ def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str) -> None:
 
 
 def find_rows(wanted: Iterable[Any], keys: Iterable[Any]) -> NDArray[np.int64]:
-    """Return for each wanted key its place in `keys`, which are unique, int64 (wanted,); -1 = not there."""
+    """Return the index of each wanted key in `keys`, which are unique, int64 (wanted,). -1 = the key isn't there."""
     row_of = {key: row for row, key in enumerate(keys)}
     return np.array([row_of.get(key, -1) for key in wanted], dtype=np.int64)

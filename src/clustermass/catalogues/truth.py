@@ -28,13 +28,13 @@ _NAMED = 2**30
 
 
 def read_truth(path: Path, columns: Renamed | None, realization: str) -> Table:
-    """Read a user's table of simulated haloes and return it with the columns of `truth.fits` except COUNTS.
+    """Return a user's table of simulated haloes with the columns of `truth.fits` except COUNTS.
 
-    The table has at least SRC_ID, RA, DEC, Z and LOG10_M500C or M500C, perhaps under other names (`columns`: our name
-    -> the table's). Returns a row for each halo in the order of the file; KT, L500, FLUX and R500_ARCMIN are NaN where
-    the table lacks them. `realization` is the name of their realization, such as "01". If the table has no HALO_ID,
-    haloes of different realizations count as different. InputError for a missing column, a bad cell, an impossible
-    redshift or mass, or a HALO_ID in two rows.
+    The user's table must have SRC_ID, RA, DEC, Z, and either LOG10_M500C or M500C. `columns` maps these names to the
+    names in the table where they differ. The result has a row for each halo in the order of the file. KT, L500, FLUX
+    and R500_ARCMIN are NaN if the table doesn't have them. `realization` is the name of the haloes' realization, such
+    as "01". If the table has no HALO_ID, haloes of different realizations count as different. InputError for a missing
+    column, a bad cell, an impossible redshift or mass, or a HALO_ID that occurs in two rows.
     """
     table = find_columns(read_table(path), Path(path), _SYNONYMS, columns)
     mass = "LOG10_M500C" if "LOG10_M500C" in table or "M500C" not in table else "M500C"
@@ -76,7 +76,7 @@ def _halo_ids(table: CheckedTable, src_id: NDArray[np.int32], realization: str) 
 
 
 def _number(realization: str) -> int:
-    """Return a number below 2^31 that identifies a realization: its name as a number ("01": 1), or a hash of it."""
+    """Return a number below 2^31 that identifies a realization: its name as a number ("01": 1), or else a hash."""
     plain = realization.isdigit() and realization == f"{int(realization):02d}" and int(realization) < _NAMED
     return int(realization) if plain else _NAMED + zlib.crc32(realization.encode()) % _NAMED
 
@@ -99,16 +99,17 @@ LabelledPhotons: TypeAlias = tuple[FloatArray, FloatArray, NDArray[np.int32]]
 def match_by_photons(
     detections: Table, truth: Table, photons: Iterable[LabelledPhotons], radius_arcsec: float
 ) -> Table:
-    """Match detections to the haloes that most of their photons come from.
+    """Return the matches of detections to the haloes from which most of their photons come.
 
-    A photon belongs to the nearest detection within the radius. A detection belongs to the source with most of its
-    photons: a halo or an AGN, never background. It matches if this source is a halo with at least `MIN_PURITY` of the
-    fitted counts. Of several detections of a halo, only the one with most photons of the halo matches.
+    A photon belongs to the nearest detection within the radius. A detection belongs to the halo or AGN with most of its
+    photons. Background is ignored. The detection matches if this source is a halo with at least the share `MIN_PURITY`
+    of the fitted counts. If a halo has several such detections, only the one with most of the halo's photons matches.
 
-    Takes detections with `ID_SRC`, `RA`, `DEC` (deg) and `ML_CTS` (NaN = unknown), haloes with `SRC_ID`, `RA` and
-    `DEC`, and the photons in the band of ML_CTS, piece by piece. Returns `ID_SRC`, `SRC_ID`, `SEPARATION` (arcsec) and
-    `PURITY`, sorted by ID_SRC. PURITY is the halo's share of ML_CTS. If ML_CTS is unknown or exceeds the photons within
-    the radius (for sources larger than the radius), PURITY is the halo's share of the photons within the radius.
+    `detections` has the columns `ID_SRC`, `RA`, `DEC` (deg) and `ML_CTS` (NaN = unknown). `truth` has the columns
+    `SRC_ID`, `RA` and `DEC` of haloes. `photons` yields the photons in the band of ML_CTS, piece by piece. The result
+    has the columns `ID_SRC`, `SRC_ID`, `SEPARATION` (arcsec) and `PURITY`, and is sorted by ID_SRC. PURITY is the
+    halo's share of ML_CTS. If ML_CTS is unknown or exceeds the photons within the radius (for sources larger than the
+    radius), PURITY is the halo's share of the photons within the radius.
     """
     here, there = _directions(detections), _directions(truth)
     pairs, number, whole = _counted(photons, here, radius_arcsec)
@@ -139,10 +140,11 @@ def _matches(rows: Collection[_Match], detections: Table, truth: Table, how: str
 def _counted(
     photons: Iterable[LabelledPhotons], here: FloatArray, radius_arcsec: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Count the photons of each label at each detection.
+    """Return the number of photons of each label at each detection.
 
-    Returns three arrays. The first holds pairs of detection (row) and label, int64 (2, pairs). The second holds the
-    number of photons of each pair, and the third that of all photons that have the pair's label, (pairs,) each.
+    Returns three arrays. The first holds pairs of a detection (row) and a label, int64 (2, pairs). The second holds the
+    number of photons with this label at this detection, (pairs,). The third holds the number of all photons with this
+    label, (pairs,).
     """
     tree, pairs, labels = cKDTree(here), Tally(), Tally()
     for ra, dec, label in photons:
@@ -156,7 +158,7 @@ def _counted(
 
 
 class Tally:
-    """Counts of whole numbers: `values`, ascending, and `counts`, how often each was added; both int64."""
+    """Counts of whole numbers: the ascending `values`, and the `counts` of how often each was added. Both are int64."""
 
     def __init__(self) -> None:
         self.values, self.counts = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
@@ -170,11 +172,12 @@ class Tally:
 
 
 def match_by_position(detections: Table, truth: Table, radius_arcsec: float) -> Table:
-    """Match detections to haloes by position: each halo, the brightest first, takes the nearest free detection.
+    """Return the matches of detections to haloes by position.
 
-    A detection must lie within `radius_arcsec` of the halo. Takes and returns tables as `match_by_photons` does;
-    brightness is from `FLUX`, `L500`, `LOG10_M500C` and `Z` of `truth`, where it has them. Each detection and each halo
-    occurs at most once; PURITY is NaN. InputError as by `neighbours`.
+    In the order of decreasing brightness, each halo is matched to the nearest detection that isn't matched yet and lies
+    within `radius_arcsec`. The tables have the same columns as in `match_by_photons`. Brightness follows from the
+    columns `FLUX`, `L500`, `LOG10_M500C` and `Z` of `truth`, as far as they exist. Each detection and each halo occurs
+    at most once. PURITY is NaN. InputError in the cases of `neighbours`.
     """
     here, there = _directions(detections), _directions(truth)
     row, halo = neighbours(*_positions(detections), *_positions(truth), radius_arcsec)
@@ -193,7 +196,10 @@ def match_by_position(detections: Table, truth: Table, radius_arcsec: float) -> 
 
 
 def _brightness(truth: Table) -> FloatArray:
-    """Return a measure of brightness (haloes,): FLUX, else L500 / z^2, else M500c^1.5 / z^2 (for L ~ M^1.5), else 0."""
+    """Return a measure of each halo's brightness, (haloes,).
+
+    It is the first known one of FLUX, L500 / z^2 and M500c^1.5 / z^2 (for L ~ M^1.5), or else 0.
+    """
     columns = {name: np.asarray(truth[name], dtype=float) for name in truth.colnames}
     for name in ("FLUX", "L500"):
         if name in columns and np.isfinite(columns[name]).all():

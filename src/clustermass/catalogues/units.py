@@ -1,4 +1,4 @@
-"""Conversion of a user's columns to our units; a unit of another physical kind is ignored with a warning."""
+"""Conversion of a user's columns to our units. A unit of another physical kind is ignored with a warning."""
 
 import re
 from collections.abc import Mapping
@@ -22,10 +22,10 @@ _WORDS |= {"arcmins": "arcmin", "arcminutes": "arcmin", "arcsecs": "arcsec", "ar
 
 
 def in_our_units(table: Table, path: Path, names: Mapping[str, str]) -> Table:
-    """Return the table with columns of numbers converted to our units; `names` maps our names to its columns.
+    """Return the table after converting columns of numbers to our units. `names` maps our names to its columns.
 
-    A unit of another physical kind than ours is ignored with a warning. An example is arcsec, which eSASS's catprep
-    gives to EXT_LIKE.
+    If a unit isn't of the same physical kind as ours, it is ignored with a warning. For example, eSASS's catprep states
+    arcsec for EXT_LIKE.
     """
     converted, changed, left = table.copy(copy_data=False), [], []
     for ours, theirs in names.items():
@@ -49,7 +49,7 @@ def in_our_units(table: Table, path: Path, names: Mapping[str, str]) -> Table:
 
 
 def _factor(unit: object, ours: str) -> float | None:
-    """Return the factor from a user's unit to that of our column `ours`; None if they are of different kinds."""
+    """Return the factor from a user's unit to the unit of our column `ours`, or None if their kinds differ."""
     if isinstance(unit, units.UnrecognizedUnit):
         text = re.sub("[a-z]+", lambda word: _WORDS.get(word[0], word[0]), str(unit).lower())
         unit = units.Unit(text, parse_strict="silent")
@@ -64,13 +64,13 @@ def _factor(unit: object, ours: str) -> float | None:
 
 
 def _without_counts(unit: UnitBase) -> UnitBase:
-    """Return a unit without counts, photons and pixels, because only some tables state these."""
+    """Return a unit after removing counts, photons and pixels, because only some tables state them."""
     parts = [(base, power) for base, power in zip(unit.bases, unit.powers, strict=True) if base not in _COUNTED]
     return units.CompositeUnit(unit.scale, [base for base, _ in parts], [power for _, power in parts])
 
 
 def angle(text: str, unit: str) -> float:
-    """Return the angle in a text, in deg; NaN if there is none.
+    """Return the angle in a text, in deg, or NaN if there is no angle.
 
     The text is a number of degrees, or an angle such as 08:26:26.5 or 08h26m26.5s, whose `unit` is hourangle or deg.
     """

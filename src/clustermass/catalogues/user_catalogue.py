@@ -42,30 +42,30 @@ def read_catalogue(
     edges_ev: Sequence[float] | None = None,
     with_redshift: bool = True,
 ) -> Table:
-    """Read a user's table of clusters, as `read_table` does, and return it with the columns of `catalogue.fits`.
+    """Return a user's table of clusters, read by `read_table`, with the columns of `catalogue.fits`.
 
-    Columns are found by `columns` (our name -> the table's) first, then by the usual names of eSASS, eFEDS and eRASS1
-    tables (case doesn't matter; RA_CORR and DEC_CORR are preferred to RA and DEC if both exist). The `further` tables,
-    of the same detections, are joined by their ids, and fill in columns that the first table lacks. Redshift, its error
-    and its kind all come from one table. A luminosity from a table whose redshift differs by more than
-    `MAX_REDSHIFT_DIFFERENCE` becomes NaN.
+    `columns` maps our names to the table's. Columns that it doesn't contain are found by their usual names in eSASS,
+    eFEDS and eRASS1 tables. Case doesn't matter. RA_CORR and DEC_CORR are preferred to RA and DEC. The `further` tables
+    contain the same detections. They are joined by their ids, and supply columns that the first table doesn't have.
+    Redshift, its error and its kind all come from one table. If the table of a luminosity has another redshift (by more
+    than `MAX_REDSHIFT_DIFFERENCE`), the luminosity becomes NaN.
 
-    ID_SRC is the user's number of a cluster. If the user's ids are texts, beyond 32 bits, repeated or missing, it is
-    the number of the row, and ID_CAT holds the user's ids. `edges_ev` are the edges of the energy bands of a table
-    that has several, see `clustermass.catalogues.soft_band`.
+    ID_SRC is the user's number of a cluster. If the user's ids are texts, too large for 32 bits, repeated or missing,
+    ID_SRC is the number of the row, and ID_CAT holds the user's ids. `edges_ev` are the edges of the energy bands if a
+    table has several; see `clustermass.catalogues.soft_band`.
 
-    Redshifts that aren't positive or are above `MAX_REDSHIFT`, and negative errors, are taken for values that mean
-    "unknown" (-1, -99.9, -9999, inf), and count as missing. Photometric redshifts with an infinite or very large error
-    (`MAX_ERROR`) count as missing, too. For Klein et al. (2022), SPEC_Z_BEST_COMB is preferred to Z_BEST_COMB unless
-    `columns` names a column of redshifts. Redshifts without any error or kind are taken as exact. If the table lacks
-    DET_LIKE or EXT_LIKE, every row passes any cut on it (`VOUCHED_LIKELIHOOD`). If `with_redshift` is False, no table
-    needs redshifts, and Z is NaN in all rows. No row is dropped, not even likely
-    contaminants, which `select_clusters` can drop. InputError for a missing column, a bad cell, an unknown Z_TYPE, or
-    if none of several rows has a redshift.
+    Redshifts that aren't positive or are above `MAX_REDSHIFT` count as missing, because values such as -1, -99.9, -9999
+    and inf mean "unknown". Negative errors count as missing for the same reason. Photometric redshifts with an infinite
+    or very large error (`MAX_ERROR`) also count as missing. For Klein et al. (2022), SPEC_Z_BEST_COMB is preferred to
+    Z_BEST_COMB unless `columns` names a column of redshifts. Redshifts without any error or kind are taken as exact. If
+    the table has no DET_LIKE or no EXT_LIKE, every row passes any cut on this quantity (`VOUCHED_LIKELIHOOD`). If
+    `with_redshift` is False, no table needs redshifts, and Z is NaN in all rows. No row is dropped. Likely contaminants
+    are kept, too; `select_clusters` can drop them. InputError for a missing column, a bad cell, an unknown Z_TYPE, or
+    if there are several rows and none has a redshift.
 
     Returns a row for each detection in the order of the file, with the columns and units of
-    `clustermass.io.products.CATALOGUE` (optional ones if the tables have them, and always Z_ORIGIN). Missing
-    measurements are NaN; redshifts are as `redshifts` returns them.
+    `clustermass.io.products.CATALOGUE`. Optional columns are included if the tables have them; Z_ORIGIN is always
+    included. Missing measurements are NaN. Redshifts are those that the function `redshifts` returns.
     """
     table, other_redshifts = _find(Path(path), columns or {}, further, edges_ev, with_redshift)
     taken = ", ".join(f"{ours} = {theirs}" for ours, theirs in table.names.items())
@@ -101,7 +101,7 @@ def read_catalogue(
 def _find(
     path: Path, given: Renamed, further: Sequence[Path], edges_ev: Sequence[float] | None, with_redshift: bool
 ) -> tuple[CheckedTable, dict[str, FloatArray]]:
-    """Read a table and the `further` tables, find their columns and join them; return what `join_tables` returns."""
+    """Return the result of `join_tables` for a table and the `further` tables, after reading them."""
     if ("RA" in given) != ("DEC" in given):
         raise InputError("catalogue_columns names only one of RA and DEC. Name both: they are of one position.")
     read = read_survey_table(path, edges_ev, given)
@@ -126,7 +126,7 @@ def _find(
 
 
 def _check_luminosities(catalogue: Table, table: CheckedTable, other_redshifts: dict[str, FloatArray]) -> None:
-    """Warn of redshifts that differ between tables; luminosities for another redshift than Z become NaN.
+    """Warn of redshifts that differ between tables, and set luminosities that belong to another redshift to NaN.
 
     InputError if the luminosities aren't in erg/s.
     """
@@ -145,7 +145,7 @@ def _check_luminosities(catalogue: Table, table: CheckedTable, other_redshifts: 
 
 
 def _yes_or_no(table: CheckedTable, name: str) -> NDArray[np.int16]:
-    """Return a column of yes and no as numbers, (rows,): 1 = yes, 0 = no, -1 = blank."""
+    """Return a column of yes and no as numbers (1 = yes, 0 = no, -1 = blank), (rows,)."""
     meanings = {1: ("true", "t", "yes", "1", "1.0"), 0: ("false", "f", "no", "0", "0.0"), -1: ("", "-1")}
     values = {text: number for number, texts in meanings.items() for text in texts}
     texts = [text.lower() for text in table.texts(name)]
@@ -180,13 +180,14 @@ MAX_ERROR = 0.3
 
 
 def redshifts(table: CheckedTable) -> tuple[FloatArray, FloatArray, NDArray[np.str_], NDArray[np.str_]]:
-    """Return redshifts, standard errors, kinds, and the names of the columns that the redshifts are from, (rows,) each.
+    """Return redshifts, their standard errors, their kinds, and the names of their columns, each (rows,).
 
     The table has `Z` and perhaps `Z_ERR`, `Z_TYPE` and `Z_SPEC`. A spectroscopic redshift Z_SPEC above 0 is preferred
-    to Z. A redshift is NaN if it isn't positive, is above `MAX_REDSHIFT`, or has a photometric error above (1 + z) *
-    `MAX_ERROR`. The error is 0 for spectroscopic redshifts and, with a warning, for photometric redshifts without an
-    error; it is NaN without a redshift. Kinds are 'spec', 'photo' or 'none'. Rows without redshift have the kind 'none'
-    and the column ''. InputError if a Z_TYPE is unknown, or none of several rows has a redshift.
+    to Z. A redshift is NaN if it isn't positive, if it is above `MAX_REDSHIFT`, or if it has a photometric error above
+    (1 + z) * `MAX_ERROR`. The error is 0 for spectroscopic redshifts. If a photometric redshift has no error, the error
+    is also 0, and a warning is logged. The error is NaN if there is no redshift. Kinds are 'spec', 'photo' or 'none'.
+    Rows without redshift have the kind 'none' and the column ''. InputError if a Z_TYPE is unknown, or if there are
+    several rows and none has a redshift.
     """
     values, error, kind = table.numbers("Z"), _errors(table), _kinds(table)
     origin = np.full(len(table), table.names["Z"])
@@ -209,12 +210,12 @@ def redshifts(table: CheckedTable) -> tuple[FloatArray, FloatArray, NDArray[np.s
 
 
 def _no_redshifts(rows: int) -> tuple[FloatArray, FloatArray, NDArray[np.str_], NDArray[np.str_]]:
-    """Return what `redshifts` returns for a table of rows without redshift."""
+    """Return the result of `redshifts` for a table of `rows` rows without redshifts."""
     return np.full(rows, np.nan), np.full(rows, np.nan), np.full(rows, "none"), np.full(rows, "")
 
 
 def _missing(table: CheckedTable, values: FloatArray, error: FloatArray, kind: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Return which rows have no usable redshift, bool (rows,); InputError if none of several rows has one."""
+    """Return whether each row lacks a usable redshift, bool (rows,). InputError if several rows all lack one."""
     blank = ~((values > np.finfo(np.float32).tiny) & (values <= MAX_REDSHIFT))
     vague = ~blank & (kind == "photo") & (error > MAX_ERROR * (1 + np.where(blank, 0, values)))
     # a single cluster stays, without mass: one of many fields must not stop the run
@@ -239,7 +240,10 @@ def _no_redshift(table: CheckedTable, values: FloatArray, vague: NDArray[np.bool
 
 
 def _errors(table: CheckedTable) -> FloatArray:
-    """Return the stated redshift errors, perhaps infinite; NaN = not stated; 0 if the table has no errors or kinds."""
+    """Return the stated redshift errors, which may be infinite; NaN = not stated.
+
+    All errors are 0 if the table has neither errors nor kinds.
+    """
     if "Z_ERR" in table:
         error = table.numbers("Z_ERR")
         return np.where(error >= 0, error, np.nan)
@@ -250,7 +254,7 @@ def _errors(table: CheckedTable) -> FloatArray:
 
 
 def _kinds(table: CheckedTable) -> NDArray[np.str_]:
-    """Return the kind of redshift in each row: 'spec', 'photo', or '' where the table doesn't say."""
+    """Return the kind of redshift in each row: 'spec', 'photo', or '' if the table doesn't state it."""
     if "Z_TYPE" not in table:
         return np.full(len(table), "", dtype="U5")
     texts = table.texts("Z_TYPE")
@@ -265,9 +269,9 @@ def _kinds(table: CheckedTable) -> NDArray[np.str_]:
 def select_clusters(catalogue: Table, path: Path, cuts: CatalogueSelection | None) -> Table:
     """Return the rows of a catalogue from `read_catalogue` that pass every cut, and log how many each cut leaves.
 
-    `cuts` is the block `catalogue_selection` of a sky; if it is None, all rows pass. F_CONT must be below `f_cont_max`.
-    Negative values of F_CONT pass, because they mark clusters that were confirmed by other means; unknown values don't
-    pass. If `in_area90` is true, IN_AREA90 must be 1. InputError if a column that a cut needs isn't there, or no row
+    `cuts` is the block `catalogue_selection` of a sky. If it is None, all rows pass. F_CONT must be below `f_cont_max`.
+    Negative values of F_CONT pass, because they mark clusters that were confirmed by other means. Unknown values don't
+    pass. If `in_area90` is true, IN_AREA90 must be 1. InputError if a column that a cut needs is missing, or if no row
     passes.
     """
     limit = (cuts or {}).get("f_cont_max")
