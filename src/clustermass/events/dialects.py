@@ -1,4 +1,4 @@
-"""Dialects of event lists: which one a table is in, and its columns under the names of `EventList`."""
+"""Dialects of event lists: recognise the dialect of a table, and return its columns under the names of `EventList`."""
 
 import difflib
 import re
@@ -29,9 +29,9 @@ _NUMBER = re.compile(r"1?[BIJKED]")
 
 
 def recognise(rows: Rows, creator: str, path: Path) -> str:
-    """Return the dialect of an event list, a key of `FLAG_MASKS`, from its columns first and CREATOR second.
+    """Return the dialect of an event list, a key of `FLAG_MASKS`, judged by its columns first and CREATOR second.
 
-    InputError if a column is missing (a similar name is suggested), or doesn't hold one number in each row.
+    InputError if a column is missing (a similar name is suggested), or if it doesn't hold one number in each row.
     """
     # compared as shares, so that one missing column doesn't turn a file into the other kind
     shares = [sum(name in rows.names for name in needed) / len(needed) for needed in (_SIXTE_EVENTS, _CALIBRATED)]
@@ -67,7 +67,7 @@ def _require(rows: Rows, needed: Sequence[str], kind: str, path: Path) -> None:
 
 
 def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:
-    """Return copies of the columns of an event list, by their names in `EventList`.
+    """Return a dict from names in `EventList` to copies of the columns of an event list.
 
     For the dialect "sixte_events", energies come from SIGNAL in keV (PI is a channel), the module comes from INSTRUME,
     and patterns come from NPIXELS.
@@ -99,19 +99,19 @@ def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:
 
 
 def _within(values: NDArray[Any], dtype: type[np.integer[Any]]) -> NDArray[Any]:
-    """Return whole numbers as `dtype`; a number beyond its range becomes its largest number, which no photon has."""
+    """Return whole numbers as `dtype`. A number outside its range becomes its largest number, which no photon has."""
     ends = np.iinfo(dtype)
     return np.where((values >= ends.min) & (values <= ends.max), values, ends.max).astype(dtype)
 
 
 def _unsigned(flag: NDArray[Any]) -> NDArray[np.uint32]:
-    """Return FLAG, signed int32 in the files, as uint32; for a value that is no whole number, all 32 bits are set."""
+    """Return FLAG, which is signed int32 in files, as uint32. If a value isn't a whole number, all 32 bits are set."""
     if flag.dtype.kind == "f":
         flag = np.where(np.abs(flag) < 2**53, flag, -1)
     return (np.asarray(flag).astype(np.int64) & 0xFFFFFFFF).astype(np.uint32)
 
 
 def module_of(header: fits.Header) -> int:
-    """Return the telescope module that INSTRUME names (1 to 7); 0 if it names none or a merged list."""
+    """Return the telescope module (1 to 7) in INSTRUME, or 0 if it names no module or a merged list."""
     match = re.fullmatch(r"TM([1-7])", str(header.get("INSTRUME", "")).strip().upper())
     return int(match[1]) if match else 0

@@ -30,7 +30,7 @@ FLAG_MASKS = {
 
 @dataclass(frozen=True, eq=False)
 class EventList:
-    """An event list: its photons in the order of the file, as columns (events,), and its metadata."""
+    """An event list: columns (events,) with its photons in the order of the file, and its metadata."""
 
     ra: FloatArray  # deg, 0 <= ra < 360
     dec: FloatArray  # deg
@@ -65,28 +65,28 @@ class EventList:
         return self.with_columns({name: column[rows] for name, column in self.columns().items()})
 
     def with_columns(self, columns: Mapping[str, NDArray[Any] | None]) -> "EventList":
-        """Return the list with the columns in `columns` (by name) replaced; None removes a column."""
+        """Return the list after replacing columns by those in `columns`, a dict from names. None removes a column."""
         return replace(self, **dict[str, Any](columns))
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        """Return the columns that this list has, by name."""
+        """Return a dict from names to the columns that this list has."""
         return {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
 
     def intervals(self, module: int) -> FloatArray | None:
-        """Return the good time intervals of a module, (intervals, 2) in s; None = unknown."""
+        """Return the good time intervals of a module, (intervals, 2), in s, or None if they are unknown."""
         return self.gti.get(module, self.gti.get(0))
 
 
 def modules_of(events: EventList) -> list[int]:
-    """Return the telescope modules that have photons, ascending."""
+    """Return the telescope modules that have photons, in ascending order."""
     return [module for module in range(int(events.tm_nr.max(initial=0)) + 1) if (events.tm_nr == module).any()]
 
 
 def mean_exposure_s(events: EventList, modules: Iterable[int] | None = None) -> float | None:
     """Return the exposure in s without vignetting, averaged over the seven modules as in exposure maps of eSASS.
 
-    It is computed for the modules that have photons (or for `modules`) from their good time intervals, and for a module
-    without intervals from the exposure in the header. None if neither is known for any module.
+    It is computed from the good time intervals of the modules that have photons (or of `modules`). For a module without
+    intervals, the exposure in the header is used. The result is None if neither is known for any module.
     """
     total = 0.0
     for module in modules_of(events) if modules is None else modules:
@@ -95,13 +95,13 @@ def mean_exposure_s(events: EventList, modules: Iterable[int] | None = None) -> 
 
 
 def _good_time_s(events: EventList, module: int) -> float:
-    """Return the good time of a module in s by its intervals or, without them, by the header; 0 if both are missing."""
+    """Return the good time of a module in s, from its intervals or else from the header; 0 if both are missing."""
     intervals = events.intervals(module)
     return (events.exposure_s or 0.0) if intervals is None else float((intervals[:, 1] - intervals[:, 0]).sum())
 
 
 def named_modules(modules: Iterable[int]) -> str:
-    """Return the names of telescope modules as text, such as TM5, TM7."""
+    """Return the names of telescope modules as a text such as "TM5, TM7"."""
     return ", ".join(f"TM{module}" for module in sorted(modules))
 
 
@@ -117,21 +117,21 @@ def union(intervals: FloatArray) -> FloatArray:
 
 
 def inside(time: FloatArray, intervals: FloatArray) -> NDArray[np.bool_]:
-    """Return whether each time lies in one of the sorted intervals, ends included; bool of the shape of `time`."""
+    """Return whether each time lies in one of the sorted intervals or at its end, bool, with the shape of `time`."""
     number = np.searchsorted(intervals[:, 0], time, side="right") - 1
     stops = np.concatenate([intervals[:, 1], [-np.inf]])  # number -1 (before the first START) gives -inf, the last
     return np.asarray(time <= stops[number])
 
 
 class Selection:
-    """Cuts on an event list that comes in pieces: call `keep` for each piece, then `conclude`.
+    """Cuts on an event list that comes in pieces. Call `keep` for each piece, then `conclude`.
 
     `flag_mask` is a number, its text such as '0xC00FFF30', or 'auto' for the default in `FLAG_MASKS`. A photon is
-    dropped if its FLAG has a bit in common with the mask. `pattern_mask` says which patterns to keep, like the
-    parameter `pattern` of evtool: it is the sum of 1 (singles), 2 (doubles), 4 (triples) and 8 (quadruples); InputError
+    dropped if its FLAG has a bit in common with the mask. `pattern_mask` states which patterns to keep, like the
+    parameter `pattern` of evtool. It is the sum of 1 (singles), 2 (doubles), 4 (triples) and 8 (quadruples). InputError
     unless it is between 1 and 15. Photons whose PAT_TYP is not 1 to 4 are invalid and always dropped. `energy_ev` holds
-    a lower edge (included) and an upper edge (excluded) in eV; None keeps all energies. Photons of telescope modules
-    that are not in `modules` are dropped; photons without a module (TM_NR 0) are kept.
+    a lower edge (included) and an upper edge (excluded) in eV. None keeps all energies. Photons of telescope modules
+    that aren't in `modules` are dropped. Photons without a module (TM_NR 0) are kept.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class Selection:
         self._good_time_s: dict[int, float] = {}  # of the modules that have photons, before any cut
 
     def keep(self, events: EventList) -> EventList:
-        """Return the photons of a piece that pass all cuts, perhaps none; InputError if `flag_mask` is not valid."""
+        """Return the photons of a piece that pass all cuts, perhaps none. InputError if `flag_mask` is invalid."""
         self._name, self._dialect = events.name, events.dialect
         self._total += len(events)
         self._common_flags &= int(np.bitwise_and.reduce(events.flag, initial=np.uint32(0xFFFFFFFF)))
@@ -178,7 +178,7 @@ class Selection:
         return cuts
 
     def _in_good_time(self, events: EventList) -> NDArray[np.bool_]:
-        """Return whether each photon is in a good time interval of its module; True for a module without intervals."""
+        """Return whether each photon is in a good time interval of its module. True if the module has no intervals."""
         good = np.ones(len(events), dtype=bool)
         for module in modules_of(events):
             rows, intervals = events.tm_nr == module, events.intervals(module)
@@ -189,9 +189,9 @@ class Selection:
         return good
 
     def share(self) -> float:
-        """Return the share of the list's exposure that the chosen modules have; 1.0 if all its modules are chosen.
+        """Return the share of the list's exposure that belongs to the chosen modules; 1.0 if all modules are chosen.
 
-        It is the share of the good times or, if a good time is unknown, of the number of modules.
+        It is the share of the good times or, if the good time of a module is unknown, the share of the modules' number.
         """
         listed = {module: seconds for module, seconds in self._good_time_s.items() if module}
         chosen = self._modules & listed.keys()
@@ -216,7 +216,7 @@ class Selection:
             LOGGER.warning("%s: photons without a module (TM_NR 0) are kept, whatever events.modules is", self._name)
 
     def conclude(self) -> None:
-        """Log how many photons each cut dropped, over all pieces; InputError if one dropped all photons."""
+        """Log how many photons of all pieces each cut dropped. InputError if a cut dropped all photons."""
         # our own lists were selected, with this warning, when they were made
         if (without := self._without_gti) and self._dialect != "clustermass":
             listed = named_modules(without)
@@ -246,7 +246,7 @@ class Selection:
 
 
 def flag_mask_of(events: EventList, flag_mask: int | str) -> int:
-    """Return `flag_mask` as a number in [0, 2^32), 'auto' as that in `FLAG_MASKS`; InputError if it isn't valid."""
+    """Return `flag_mask` as a number in [0, 2^32). 'auto' is looked up in `FLAG_MASKS`. InputError if it is invalid."""
     if flag_mask == "auto":
         return FLAG_MASKS[events.dialect]
     try:

@@ -1,4 +1,4 @@
-"""Join several event lists of one field in bounded memory, each photon counted once."""
+"""Join several event lists of one field in bounded memory, so that each photon is counted once."""
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,15 +36,16 @@ _OPTIONAL = ("rawx", "rawy", "src_id")
 
 
 def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList]:
-    """Yield the event lists of one field joined into one list, piece by piece, with each photon counted once.
+    """Yield the event lists of one field joined into one list, piece by piece, so that each photon is counted once.
 
-    The lists may be those of single telescope modules or of overlapping observations; a file may hold several, each as
-    a table EVENTS. A row that agrees with a row of an earlier list in TIME, TM_NR, RAWX and RAWY is the same photon. If
-    a list has no detector pixels, RA and DEC are compared instead of RAWX and RAWY. The repeated row is dropped, and
-    the number of dropped rows is logged. Sky pixels are kept only if there is a single list, other optional columns
-    only if all lists have them. Joining several lists takes some 40 bytes on disk, in `folder`, for each photon, and
-    the room that `find_repeated` needs. InputError in the cases of `EventTable.stream` and `event_tables`, and also if
-    there is no path, the disk lacks the room, a list occurs twice, or the lists differ in dialect (see `recognise`).
+    The lists may belong to single telescope modules or to overlapping observations. A file may hold several lists, each
+    as a table EVENTS. A row that agrees with a row of an earlier list in TIME, TM_NR, RAWX and RAWY is the same photon.
+    If a list has no detector pixels, RA and DEC are compared instead of RAWX and RAWY. The repeated row is dropped, and
+    the number of dropped rows is logged. Sky pixels are kept only if there is a single list. Other optional columns are
+    kept only if all lists have them. For several lists, `folder` needs disk space of some 40 bytes for each photon, and
+    the space for `find_repeated`. InputError in the cases of `EventTable.stream` and `event_tables`. InputError also if
+    there is no path, if there isn't enough disk space, if a list occurs twice, or if the lists have different dialects
+    (see `recognise`).
     """
     if not paths:
         raise InputError("No event list is given. Name at least one under `events`.")
@@ -89,7 +90,7 @@ def _twice(first: str | Path, second: str | Path) -> InputError:
 
 
 def _store(table: EventTable, stored: StoredEvents) -> TimeSpans:
-    """Store the list `table` on disk; return the times of the first and the last photon of each module."""
+    """Store the list `table` on disk, and return the times of the first and the last photon of each module."""
     spans: TimeSpans = {}
     for piece in table.stream():
         stored.add(piece)
@@ -101,7 +102,10 @@ def _store(table: EventTable, stored: StoredEvents) -> TimeSpans:
 
 
 def _merged_gti(heads: Sequence[EventList], spans: Sequence[TimeSpans]) -> dict[int, FloatArray]:
-    """Return each module's good time intervals in all lists; for a list without them, from first to last photon."""
+    """Return a dict from modules to their good time intervals in all lists.
+
+    In a list without intervals, the time from the first to the last photon of a module counts as good.
+    """
     parts: dict[int, list[FloatArray]] = {}
     for head, modules in zip(heads, spans, strict=True):
         for module in sorted(modules):
@@ -114,7 +118,7 @@ def _merged_gti(heads: Sequence[EventList], spans: Sequence[TimeSpans]) -> dict[
 
 
 def _log_repeated(lists: Sequence[StoredEvents], repeated: Sequence[NDArray[np.bool_]]) -> None:
-    """Log how many photons of each list are also in earlier lists; InputError if all photons of a list are."""
+    """Log how many photons of each list are also in earlier lists. InputError if all photons of a list are."""
     dropped = [int(marks.sum()) for marks in repeated]
     for number, (stored, repeats) in enumerate(zip(lists, dropped, strict=True)):
         if repeats == len(stored):
@@ -131,14 +135,16 @@ def find_repeated(
     place: tuple[str, str],
     folder: Path,
 ) -> NDArray[np.bool_]:
-    """Return whether each photon agrees with one of an earlier list in TIME, TM_NR and the columns `place`, (photons,).
+    """Return whether each photon is also in an earlier list, bool (photons,).
 
-    `lists` holds the pieces of each list. `starts` holds the number of the first photon of each list, counted from 0
-    through all lists, and then the number of all photons. `spans` holds the time spans of each list's modules. A photon
-    is compared only if its time lies in the span that its module has in another list. The photons to compare go into
-    buckets on disk, equal photons into the same bucket, and each bucket is compared by itself. A photon in a bucket
-    takes 21 to 33 bytes in `folder`. The result is a memory-mapped file there, of one byte for each photon of all
-    lists.
+    Photons are the same if they agree in TIME, TM_NR and the two columns `place`. `lists` holds the pieces of each
+    list. `starts` holds the number of the first photon of each list, counted from 0 through all lists, followed by the
+    number of all photons. `spans` holds the time spans of each list's modules. A photon is compared only if its time is
+    in the time span of its module in another list.
+
+    The photons to compare are written into buckets on disk. Equal photons are in the same bucket, so that each bucket
+    can be compared separately. A photon in a bucket takes 21 to 33 bytes in `folder`. The result is a memory-mapped
+    file in `folder`, with one byte for each photon of all lists.
     """
     buckets = starts[-1] // _BUCKET_ROWS + 1
     first, second = (np.int16 if name.startswith("raw") else np.float64 for name in place)
@@ -173,7 +179,7 @@ def _shared(piece: EventList, others: Sequence[TimeSpans]) -> NDArray[np.bool_]:
 
 
 def _bucket(keys: NDArray[Any], buckets: int) -> NDArray[np.int64]:
-    """Return the number of a bucket, int64 in [0, buckets), for each row of `keys`; equal rows get the same one."""
+    """Return the number of a bucket, int64 in [0, buckets), for each row of `keys`. Equal rows get the same number."""
     mixed = np.zeros(keys.size, dtype=np.uint64)
     for name in _KEYS:
         values = keys[name] + 0.0  # float64, and -0 becomes the 0 that it equals
@@ -183,7 +189,7 @@ def _bucket(keys: NDArray[Any], buckets: int) -> NDArray[np.int64]:
 
 
 def _repeated_rows(keys: NDArray[Any], starts: Sequence[int]) -> NDArray[np.int64]:
-    """Return the `row` of each photon in `keys` that equals one of an earlier list, int64, in arbitrary order."""
+    """Return the `row` of each photon in `keys` that equals a photon of an earlier list, int64, in arbitrary order."""
     # only rows that share their time with another one can be repeated, and they are few in most lists
     _, place, photons = np.unique(keys["time"], return_inverse=True, return_counts=True)
     keys = keys[photons[place] > 1]

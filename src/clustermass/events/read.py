@@ -1,4 +1,4 @@
-"""Read event lists of eSASS, SIXTE and clustermass piece by piece, into one form; errors name file and row."""
+"""Read event lists of eSASS, SIXTE and clustermass piece by piece into the same form. Errors name file and row."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,10 +36,10 @@ _SCANNING = ("SCAN", "SURVEY", "SLEW")
 
 
 def read_events(path: str | Path) -> EventList:
-    """Return the event list of eSASS (evtool), SIXTE (event file or ero_calevents) or clustermass in a file.
+    """Return the event list in a file of eSASS (evtool), SIXTE (event file or ero_calevents) or clustermass.
 
-    The file may be packed. Rows with PI < 0 (split partners) are no photons: they are dropped, and their number is
-    logged. All other rows are kept here; `Selection` makes the cuts later. InputError if the file is missing,
+    The file may be packed. Rows with PI < 0 (split partners) aren't photons. They are dropped, and their number is
+    logged. All other rows are kept here. `Selection` makes the cuts later. InputError if the file is missing,
     truncated, damaged or not an event list, if it lacks a column or has no rows, or if an energy, time or coordinate is
     not finite or out of range. The message names the first bad row, counted from 1.
     """
@@ -49,11 +49,11 @@ def read_events(path: str | Path) -> EventList:
 
 
 def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventList]:
-    """Yield an event list in pieces of `rows` rows of the file, in order, so that a list of any length fits in memory.
+    """Yield an event list in pieces of `rows` rows of the file, in order, so that any list fits into memory.
 
-    Together the pieces, some of which may be empty, are the list that `read_events` returns. Errors are those of
-    `read_events`, but some are raised only after the first pieces. A packed list is unpacked to disk once, to check
-    that it is complete. InputError also if the file has several tables of events.
+    Together, the pieces are the list that `read_events` returns. Some pieces may be empty. Errors are the same as in
+    `read_events`, but some of them are raised only after the first pieces. A packed list is unpacked to disk once, to
+    check that it is complete. InputError also if the file has several tables of events.
     """
     tables = event_tables(path, rows)
     if len(tables) > 1:
@@ -62,14 +62,17 @@ def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventLis
 
 
 class EventTable(NamedTuple):
-    """A table of events in a file: its HDU `table`, and `head`, an event list with its metadata but no photons."""
+    """A table of events in a file: its HDU `table`, and an event list `head` with its metadata but without photons."""
 
     path: Path
     table: Any
     head: EventList
 
     def stream(self, rows: int = PIECE_ROWS) -> Iterator[EventList]:
-        """Yield the photons in pieces of `rows` rows, maybe empty; InputError if a row is bad or no row is a photon."""
+        """Yield the photons in pieces of `rows` rows. InputError if a row is bad or if no row is a photon.
+
+        A piece is empty if none of its rows is a photon.
+        """
         number, total = 0, self.table.header["NAXIS2"]
         for start, piece in pieces_of(self.table, self.path, rows):
             events = _photons(piece, self.head, start, total)
@@ -86,7 +89,7 @@ class EventTable(NamedTuple):
 
 
 def event_tables(path: str | Path, rows: int = PIECE_ROWS) -> list[EventTable]:
-    """Return the tables of events in a file (usually one); InputError if it is no event list, damaged or empty.
+    """Return the tables of events in a file (usually one). InputError if it isn't an event list, is damaged or empty.
 
     The dialect is recognised from the first `rows` rows.
     """
@@ -101,7 +104,7 @@ def event_tables(path: str | Path, rows: int = PIECE_ROWS) -> list[EventTable]:
 
 
 def find_tables(hdus: Sequence[Any], path: Path) -> list[Any]:
-    """Return the tables named EVENTS, or else the first with columns of photons; InputError if there is none."""
+    """Return the tables named EVENTS, or else the first table with columns of photons. InputError if there is none."""
     tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
     events = [table for table in tables if table.name.upper() == "EVENTS"]
     events += [table for table in tables if not events and len(_column_names(table) & OF_PHOTONS) > 1][:1]
@@ -138,10 +141,11 @@ def _empty_list(whole: Sequence[Any], tables: Sequence[Any], table: Any, path: P
 
 
 def _gti_tables(hdus: Iterable[Any], number: int, tables: int) -> list[Any]:
-    """Return the GTI tables of a file that belong to table `number` (from 0) of its `tables` tables of events.
+    """Return the GTI tables in `hdus` that belong to table number `number` (from 0) of the `tables` tables of events.
 
-    GTI tables with a module's number in their name belong to every table of events. If there are as many others as
-    tables of events, the first of them belongs to the first table of events, and so on. Otherwise all belong to each.
+    GTI tables with a module's number in their name belong to every table of events. If the number of other GTI tables
+    equals the number of tables of events, the first one belongs to the first table of events, and so on. Otherwise
+    every GTI table belongs to every table of events.
     """
     found = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU) and _GTI.fullmatch(hdu.name.upper())]
     nameless = [hdu for hdu in found if not hdu.name[-1].isdigit()]
@@ -151,10 +155,10 @@ def _gti_tables(hdus: Iterable[Any], number: int, tables: int) -> list[Any]:
 
 
 def _read_gti(tables: Iterable[Any], module: int, path: Path) -> dict[int, FloatArray]:
-    """Return good time intervals from GTI tables: module -> sorted START and STOP in s, float64 (intervals, 2).
+    """Return a dict from modules to sorted good time intervals (START, STOP) in s, float64 (intervals, 2).
 
-    A table without a number in its name is for `module`; module 0 means every module that has no table of its own.
-    InputError if a table lacks START or STOP, or an interval is not finite or ends before it starts.
+    A table without a number in its name belongs to `module`. Module 0 stands for every module without a table of its
+    own. InputError if a table has no START or STOP, or if an interval isn't finite or ends before it starts.
     """
     parts: dict[int, list[FloatArray]] = {}
     for table in tables:
@@ -182,14 +186,14 @@ def _exposure_s(header: fits.Header) -> float | None:
 
 
 def _is_scan(headers: Sequence[fits.Header]) -> bool:
-    """Return whether OBS_MODE says that the telescope scanned; False for SIXTE, which always writes that it did."""
+    """Return whether OBS_MODE says that the telescope scanned. False for SIXTE, which always writes a scan."""
     simulated = any(str(header.get("CREATOR")).startswith("SIXTE") for header in headers)
     modes = [str(header.get("OBS_MODE", "")).strip().upper() for header in headers]
     return not simulated and any(mode in _SCANNING for mode in modes)
 
 
 def _sky_reference(table: Any) -> tuple[float, float] | None:
-    """Return RA and DEC of sky pixel (0, 0) from TCRVL of X and Y, or None; RA_PNT and RA_OBJ are unreliable."""
+    """Return RA and DEC of sky pixel (0, 0) from TCRVL of X and Y, or None. RA_PNT and RA_OBJ are unreliable."""
     numbers = {str(name).upper(): number for number, name in enumerate(table.columns.names, start=1)}
     x, y = (table.header.get(f"TCRVL{numbers.get(axis, 0)}") for axis in ("X", "Y"))
     # a blank or a word is no error, because masses don't need the reference
@@ -197,7 +201,7 @@ def _sky_reference(table: Any) -> tuple[float, float] | None:
 
 
 def _photons(piece: Rows, empty: EventList, start: int, total: int) -> EventList:
-    """Return the photons of a piece that begins with row `start` of `total`; InputError if a value is out of range."""
+    """Return the photons of a piece that begins with row `start` of `total`. InputError if a value is out of range."""
     columns = event_columns(piece, empty.dialect)
     photons = ~(columns["pi_ev"] < 0)
     for name, column, low, high, unit in _LIMITS:

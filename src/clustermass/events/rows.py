@@ -13,9 +13,9 @@ from clustermass.io.fits import unpacked
 
 
 class Rows:
-    """Rows of a FITS table, decoded from their bytes and scaled by TSCAL and TZERO; `names` are in upper case.
+    """Rows of a FITS table, decoded from their bytes and scaled by TSCAL and TZERO. `names` are in upper case.
 
-    Tables of astropy are not used, because their circular references delay the release of memory.
+    astropy's tables are not used, because their circular references delay the release of memory.
     """
 
     def __init__(self, table: Any, raw: bytes) -> None:
@@ -35,7 +35,7 @@ class Rows:
         return int(self._raw.size)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """Return a column by its name in upper case, (rows, ...)."""
+        """Return the column with this name (in upper case), (rows, ...)."""
         column = self._by_name[name]
         values, scale, zero = self._raw[column.name], column.bscale or 1, column.bzero or 0
         if scale != 1 or zero != 0:
@@ -47,7 +47,7 @@ class Rows:
 
 
 def pieces_of(table: Any, path: Path, rows: int) -> Iterator[tuple[int, Rows]]:
-    """Yield the rows of `table` in pieces of `rows` rows, each with the number of its first row, counted from 0."""
+    """Yield the number of the first row (from 0) and the rows of each piece of `rows` rows of `table`."""
     header, offset = table.header, table.fileinfo()["datLoc"]
     with ExitStack() as stack:
         stream = stack.enter_context(unpacked(stack.enter_context(path.open("rb"))))

@@ -32,7 +32,7 @@ class _SpillFile:
         self._file.close()
 
     def _write(self, values: NDArray[Any]) -> int:
-        """Append an array to the file; return the position at which it begins."""
+        """Append an array to the file, and return the position at which it begins."""
         place = self._file.seek(0, 2)
         np.save(self._file, values, allow_pickle=False)
         return place
@@ -43,7 +43,7 @@ class _SpillFile:
 
 
 class StoredEvents(_SpillFile):
-    """An event list in a temporary file of some 40 bytes for each photon; the columns `without` are left out."""
+    """An event list in a temporary file, with some 40 bytes for each photon. The columns `without` are left out."""
 
     def __init__(self, folder: Path, without: Collection[str] = ()) -> None:
         super().__init__(folder)
@@ -54,7 +54,7 @@ class StoredEvents(_SpillFile):
         self.modules: set[int] = set()  # that have photons
 
     def add(self, events: EventList) -> None:
-        """Store the next photons; columns and metadata must be those of the first piece."""
+        """Store the next photons. They must have the same columns and metadata as the first piece."""
         events = events.with_columns(self._without)
         if self._head is None:
             self._head = events.take(np.arange(0))
@@ -75,7 +75,7 @@ class StoredEvents(_SpillFile):
         return self._number
 
     def __iter__(self) -> Iterator[EventList]:
-        """Yield the photons in the pieces in which they were added, without empty pieces."""
+        """Yield the photons in the pieces in which they were added. Empty pieces are skipped."""
         for places in self._pieces:
             yield self.head.with_columns({name: self._read(place) for name, place in places.items()})
 
@@ -88,19 +88,22 @@ class Buckets(_SpillFile):
         self._parts: dict[int, list[int]] = defaultdict(list)
 
     def add(self, rows: NDArray[Any], bucket: NDArray[np.integer[Any]]) -> None:
-        """Put each row of `rows` into the bucket whose number is in `bucket`; both have the shape (rows,)."""
+        """Put each row of `rows` into the bucket whose number is in `bucket`. Both arrays have the shape (rows,)."""
         numbers, first = np.unique(np.sort(bucket), return_index=True)
         parts = np.split(rows[np.argsort(bucket, kind="stable")], first[1:])
         for number, part in zip(numbers.tolist(), parts, strict=False):
             self._parts[number].append(self._write(part))
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
-        """Yield the rows of each non-empty bucket, buckets by ascending number, rows in the order of `add`."""
+        """Yield the rows of each non-empty bucket, in the order of the buckets' numbers.
+
+        Within a bucket, the rows are in the order in which they were added.
+        """
         for _, places in sorted(self._parts.items()):
             yield np.concatenate([*map(self._read, places)])
 
     def some(self, numbers: Iterable[int], least: int) -> Iterator[NDArray[Any]]:
-        """Yield the rows of the buckets `numbers` in arrays of at least `least` rows; only the last may be shorter."""
+        """Yield the rows of the buckets `numbers` in arrays of at least `least` rows, except perhaps the last array."""
         waiting, held = [], 0
         for place in chain.from_iterable(self._parts.get(number, ()) for number in numbers):
             waiting.append(self._read(place))
@@ -121,10 +124,10 @@ def write_events(
 ) -> None:
     """Write `events.fits` atomically: the table EVENTS with the columns of eSASS, and the good times of each module.
 
-    `pieces`, at least one, are the selected photons; the metadata are those of the first piece. `centre` is the right
-    ascension and declination in deg for RA_CEN and DEC_CEN. `header` has more cards of EVENTS: keyword -> value or
-    (value, comment). Positions are rounded to 1e-6 deg (0.004"), as in eSASS. Every FLAG is written as 0, because
-    flagged photons have been dropped before, and because the FLAG of SIXTE would mark all events as corrupt.
+    `pieces` are the selected photons in at least one piece. The metadata are taken from the first piece. `centre` is
+    the right ascension and declination in deg for RA_CEN and DEC_CEN. `header` maps further keywords of EVENTS to a
+    value or to (value, comment). Positions are rounded to 1e-6 deg (0.004"), as in eSASS. Every FLAG is written as 0,
+    because flagged photons have been dropped before, and because the FLAG of SIXTE would mark all events as corrupt.
     """
     coming = iter(pieces)
     first = next(coming)
@@ -144,7 +147,7 @@ def write_labels(
     provenance: Mapping[str, Any] | None = None,
     header: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write `labels.fits`: SRC_ID of each photon, in the order of the event list; without pieces it has no rows."""
+    """Write `labels.fits`: the SRC_ID of each photon in the order of the event list. Without pieces it has no rows."""
     table = table_hdu("LABELS", LABELS, header=header)
     _write(path, primary_hdu(provenance), table, ({"SRC_ID": piece} for piece in pieces))
 
