@@ -2,8 +2,9 @@
 
 A member is one network of an ensemble. Its checkpoint is the file `{member}.{hash}.safetensors`. The hash depends on
 everything that determines the result. A file with another hash is never read, and is removed once the member is
-finished. If a checkpoint can't be read, the member starts from the beginning. If it can't be written, the training goes
-on without it. The file holds arrays and JSON (no pickled objects) and their checksum; it is written atomically.
+finished. If a checkpoint can't be read, the member starts from the beginning. If it can't be written, the training
+continues without it. The file holds arrays and JSON (no pickled objects), and a checksum of them. It is written
+atomically.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ class Member:
     def add_epoch(self, train_loss: float, val_loss: float, rate: float, keep: str) -> bool:
         """Add an epoch to the history and return whether the weights after this epoch are to be kept.
 
-        If `keep` is ``last``, the weights of every epoch replace those kept before. If it is ``best``, the weights of
-        an epoch replace them only if its validation loss is below that of all earlier epochs.
+        If `keep` is ``last``, the weights of every epoch are kept in place of the earlier ones. If it is ``best``, they
+        are kept only if the validation loss is below the validation losses of all earlier epochs.
         """
         self.history.train_loss.append(train_loss)
         self.history.val_loss.append(val_loss)
@@ -93,7 +94,7 @@ class Member:
         return better
 
     def is_finished(self, recipe: Recipe) -> bool:
-        """Return whether all epochs are done, or the last `patience` epochs brought no lower validation loss."""
+        """Return whether all epochs are done, or the validation loss hasn't fallen in the last `patience` epochs."""
         done, patience = self.history.epochs, recipe.get("patience")
         waited = done - self.history.best_epoch if done else 0
         return done >= recipe["epochs"] or (patience is not None and waited >= patience)
@@ -111,11 +112,11 @@ class Checkpoints:
     _warned: set[int] = field(default_factory=set)
 
     def path(self, member: int) -> Path:
-        """Return the path of the checkpoint of a member, given by its number."""
+        """Return the path of the checkpoint of the member with this number."""
         return self.folder / f"{member:02d}.{config_hash({'member': member, **self.shaping})}.safetensors"
 
     def resume(self, member: Member) -> Member:
-        """Return the untrained `member` in the state of its checkpoint; unchanged if no checkpoint can be used."""
+        """Return the untrained `member` in the state of its checkpoint, or unchanged if no checkpoint can be used."""
         path = self.path(member.number)
         try:
             resumed = decode(path.read_bytes(), member)
@@ -129,7 +130,7 @@ class Checkpoints:
         return resumed
 
     def write(self, member: Member) -> None:
-        """Write the checkpoint of a member in place of its earlier one; if this fails, only a warning is logged.
+        """Write the checkpoint of a member in place of its earlier checkpoint. If this fails, only a warning is logged.
 
         Once a member is finished, its other checkpoints are removed: those with other hashes and partly written ones.
         """
@@ -153,8 +154,8 @@ class Checkpoints:
 def encode(member: Member) -> bytes:
     """Return the bytes of a safetensors file with a member's kept weights, its history and the state of its training.
 
-    A finished member has no such state. Numbers of the history are stored to the last bit. Equal members give equal
-    bytes.
+    If the member is finished, the state of its training is left out. Numbers of the history are stored to the last bit.
+    Equal members give equal bytes.
     """
     leaves = jax.tree_util.tree_leaves_with_path({"kept": member.kept, "progress": member.progress})
     arrays = {jax.tree_util.keystr(path): np.asarray(leaf, order="C") for path, leaf in leaves}
@@ -164,9 +165,10 @@ def encode(member: Member) -> bytes:
 
 
 def decode(content: bytes, fresh: Member) -> Member:
-    """Return the member that `encode` turned into the bytes `content`.
+    """Return the member whose bytes `content` were made by `encode`.
 
-    `fresh` is this member before its first epoch. ValueError if the bytes are damaged, or of another network or format.
+    `fresh` is this member before its first epoch. ValueError if the bytes are damaged, or belong to another network or
+    format.
     """
     try:
         arrays = load(content)
@@ -213,8 +215,8 @@ class Watch:
     def check_steps(self, losses: np.ndarray, rates: np.ndarray) -> None:
         """Raise an InputError with a likely cause if a training loss isn't finite or has reached `EXPLODED`.
 
-        `losses` and `rates` (member, step) are the training losses and learning rates of the epoch that has just ended.
-        The histories of the members don't hold this epoch yet.
+        `losses` and `rates` are the training losses and learning rates of the epoch that has just ended, each (member,
+        step). The histories of the members don't contain this epoch yet.
         """
         bad = np.argwhere(~(losses < EXPLODED))
         if bad.size:
@@ -236,7 +238,7 @@ class Watch:
         return "Likely cause: too high a learning rate. Lower the recipe's learning_rate or lengthen its warm-up."
 
     def check_validation(self, losses: np.ndarray, rates: np.ndarray) -> None:
-        """Raise an InputError, which states the last learning rate, if a validation loss (member,) isn't finite."""
+        """Raise an InputError, which states the last learning rate, if one of the validation losses isn't finite."""
         bad = np.flatnonzero(~np.isfinite(losses))
         if bad.size:
             member, rate = self._group[bad[0]], rates[bad[0], -1]

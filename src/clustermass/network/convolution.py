@@ -1,11 +1,11 @@
 """Blocks of a network (convolution, ReLU, 2 x 2 pooling) whose gradients are fast on a CPU.
 
 With JAX's own gradient of a convolution with respect to its kernel, an epoch in `jax.lax.scan` on a CPU takes 14 times
-as long (docs/explanation/benchmarks.md). Therefore the gradients of the loss are computed by ordinary convolutions
-here. The gradient with respect to the images is the gradient with respect to the output, convolved with the flipped
-kernel. The gradient with respect to the kernel is the convolution of the images with the gradient with respect to the
-output, where samples and channels are exchanged. ReLU and average pooling are differentiated in one step, which saves
-memory traffic. The values agree with JAX's own gradients except for rounding.
+as long (docs/explanation/benchmarks.md). Therefore this module computes the gradients of the loss with ordinary
+convolutions. G is the gradient with respect to the output of a convolution. The gradient with respect to the images is
+G convolved with the flipped kernel. The gradient with respect to the kernel is the convolution of the images with G,
+after samples and channels are exchanged. ReLU and average pooling are differentiated in one step, which saves memory
+traffic. The values agree with JAX's own gradients except for rounding.
 """
 
 from collections.abc import Iterator
@@ -18,10 +18,11 @@ DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
 def block(images: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
-    """Return images after a convolution, a bias, ReLU and 2 x 2 average pooling, with gradients that are fast on a CPU.
+    """Return images after convolution, bias, ReLU and 2 x 2 average pooling, with gradients that are fast on a CPU.
 
-    Takes images (sample, y, x, channel), a kernel (height, width, channel, feature) of odd height and width, and a bias
-    (feature,), all float32. Images count as zero beyond their edges. Returns maps (sample, y // 2, x // 2, feature).
+    The images have the shape (sample, y, x, channel). The kernel has the shape (height, width, channel, feature), with
+    odd height and width. The bias has the shape (feature,). All are float32. Images count as zero beyond their edges.
+    Returns maps with the shape (sample, y // 2, x // 2, feature).
     """
     chosen = fast_block if jax.default_backend() == "cpu" else plain_block
     return chosen(images, kernel, bias)
@@ -38,7 +39,7 @@ def convolution(images: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def average_pool(maps: jax.Array) -> jax.Array:
-    """Return the means of maps (sample, y, x, feature) over 2 x 2 pixels; an odd last row or column is left out."""
+    """Return the means of maps (sample, y, x, feature) over 2 x 2 pixels. An odd last row or column is left out."""
     return sum(_quarters(maps)) / 4  # this is faster on a CPU than a windowed sum
 
 
@@ -62,14 +63,14 @@ def _backward(saved: tuple[jax.Array, ...], pooled_slope: jax.Array) -> tuple[ja
 
 
 def _of_convolution(saved: tuple[jax.Array, jax.Array], slope: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the gradients with respect to images and kernel; `slope` is the gradient with respect to the output."""
+    """Return the gradients with respect to images and kernel. `slope` is the gradient with respect to the output."""
     images, kernel = saved
     of_images = convolution(slope, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
     return of_images, _of_kernel(images, slope, kernel.shape[:2])
 
 
 def _spread(slope: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Return the gradient with respect to maps of `shape`; `slope` is the gradient for their 2 x 2 means."""
+    """Return the gradient with respect to maps of `shape`, where `slope` is that with respect to their 2 x 2 means."""
     number, ny, nx, features = slope.shape
     shared = jnp.broadcast_to(slope[:, :, None, :, None] / 4, (number, ny, 2, nx, 2, features))
     beyond = [(0, 0), (0, shape[1] - 2 * ny), (0, shape[2] - 2 * nx), (0, 0)]
@@ -77,7 +78,10 @@ def _spread(slope: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def _of_kernel(images: jax.Array, slope: jax.Array, size: tuple[int, ...]) -> jax.Array:
-    """Return the gradient for a kernel of `size` (height, width); `slope` is the gradient for the convolved images."""
+    """Return the gradient with respect to a kernel of `size` (height, width).
+
+    `slope` is the gradient with respect to the convolved images.
+    """
     beyond = [(side // 2, side // 2) for side in size]
     samples, weights = images.transpose(3, 1, 2, 0), slope.transpose(1, 2, 0, 3)  # channels as samples
     gradient = jax.lax.conv_general_dilated(samples, weights, (1, 1), beyond, dimension_numbers=DIMENSIONS)

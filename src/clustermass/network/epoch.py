@@ -1,4 +1,4 @@
-"""One epoch of training as one compiled program: shuffle the clusters, augment images, step through the batches."""
+"""One epoch of training as a compiled program: shuffle the clusters, augment the images, step through the batches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CACHE_BYTES = 1.3e6  # largest size of a chunk's maps after the first convolutio
 
 
 class TrainingData(NamedTuple):
-    """A standardised training set as JAX arrays: inputs by name (sample, ...), masses and weights (sample,)."""
+    """A standardised training set as JAX arrays: a dict of inputs (sample, ...), and masses and weights (sample,)."""
 
     inputs: dict[str, jax.Array]
     mass: jax.Array
@@ -33,7 +33,7 @@ class TrainingData(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """State that each training step changes: weights, the optimiser's state and the running average of the weights."""
+    """State that each training step changes: weights, state of the optimiser, and running average of the weights."""
 
     weights: nnx.State
     optimiser: optax.OptState
@@ -41,12 +41,12 @@ class Progress(NamedTuple):
 
 
 class Program(NamedTuple):
-    """Everything from which an epoch is compiled: network, loss and settings of the recipe.
+    """Everything that an epoch is compiled from: network, loss and settings of the recipe.
 
     The network always gets the first `needed` side inputs. The other side inputs are measured by the source detection.
-    In each step, they are set to zero for randomly chosen clusters, with the probability `hidden`. A step uses `batch`
-    samples. Gradients are computed for `micro` samples at a time, and convolutions for `chunk` samples. `micro` divides
-    `batch`, and `chunk` divides `micro`.
+    In each step, they are set to zero with the probability `hidden` for each cluster. A step uses `batch` samples.
+    Gradients are computed for `micro` samples at a time, and convolutions for `chunk` samples. `micro` divides `batch`,
+    and `chunk` divides `micro`.
     """
 
     structure: nnx.GraphDef
@@ -64,7 +64,7 @@ class Program(NamedTuple):
     def from_config(
         cls, structure: nnx.GraphDef, loss: Loss, network: Network, recipe: Recipe, images: tuple[int, ...]
     ) -> Program:
-        """Return the program; `images` is the shape (sample, y, x, band) of the training images."""
+        """Return the program. `images` is the shape (sample, y, x, band) of the training images."""
         samples, ny, nx, bands = images
         batch = min(int(recipe["batch_size"]), samples)
         features = next((layer["conv"] for layer in network["layers"] if "conv" in layer), bands)
@@ -76,11 +76,11 @@ class Program(NamedTuple):
 
 
 def parts(batch: int, map_size: int) -> tuple[int, int]:
-    """Return how many samples a CPU takes at a time for a gradient (micro-batch) and for a convolution (chunk).
+    """Return how many samples a CPU processes at once for a gradient (micro-batch) and for a convolution (chunk).
 
     The micro-batch is the largest divisor of `batch` up to `MICRO_BATCH`. The chunk is the largest power of two that
-    divides the micro-batch, is at most 32, and has maps that fit `CACHE_BYTES`. The map of one sample has `map_size`
-    float32 numbers. Parts of less than 4 samples aren't made: the batch or the micro-batch then stays whole.
+    divides the micro-batch, is at most 32, and whose maps fit into `CACHE_BYTES`. The map of one sample has `map_size`
+    float32 numbers. If a part would have less than 4 samples, the batch or the micro-batch isn't divided.
     """
     micro = max(size for size in range(1, min(MICRO_BATCH, batch) + 1) if batch % size == 0)
     micro = micro if micro >= 4 else batch
@@ -90,12 +90,12 @@ def parts(batch: int, map_size: int) -> tuple[int, int]:
 
 @cache  # for equal settings JAX gets the same object, and therefore compiles only one program
 def optimiser(optimizer: str, weight_decay: float, l2: float, gradient_clip: float) -> optax.GradientTransformation:
-    """Return a recipe's optimiser for a learning rate of 1; multiply its updates by minus the learning rate.
+    """Return a recipe's optimiser for a learning rate of 1. Its updates must be multiplied by -(learning rate).
 
     First the gradient of `l2` times the sum of all squared kernel weights is added to the gradient of the loss. The sum
-    is clipped to the global norm `gradient_clip`, unless that is 0. ``adamw`` decays the kernels (not the biases) by
-    `weight_decay` times the learning rate (Loshchilov & Hutter 2019); ``adam`` adds `weight_decay` times the kernels to
-    the clipped gradient. InputError if `optimizer` is neither.
+    is clipped to the global norm `gradient_clip`, unless `gradient_clip` is 0. ``adamw`` decays the kernels (not the
+    biases) by `weight_decay` times the learning rate (Loshchilov & Hutter 2019). ``adam`` adds `weight_decay` times the
+    kernels to the clipped gradient. InputError if `optimizer` is neither.
     """
 
     def kernels(parameters: optax.Params) -> optax.Params:
@@ -120,11 +120,11 @@ def begin(program: Program, weights: nnx.State) -> Progress:
 def run_epoch(
     program: Program, progress: Progress, data: TrainingData, rates: jax.Array, key: jax.Array
 ) -> tuple[Progress, jax.Array, nnx.State]:
-    """Train for one epoch: step once through the shuffled training set, with a learning rate for each step.
+    """Train for one epoch, which is one pass through the shuffled training set with a learning rate for each step.
 
-    `rates` (step,) are the learning rates. The last batch is filled up with the first samples of the epoch, so that all
-    steps average over the same number of samples. The random key determines order, augmentation and dropout. Returns
-    the new state, the loss of each step (step,), and the running average of the weights without its bias towards zero.
+    `rates` holds the learning rates, (step,). The last batch is filled up with the first samples of the epoch, so that
+    all steps average over the same number of samples. The random key determines order, augmentation and dropout.
+    Returns the new state, the losses (step,), and the running average of the weights without its bias towards zero.
     """
     average = optax.ema(program.average_decay)
     loss_and_gradient = jax.value_and_grad(partial(batch_loss, program))
@@ -148,7 +148,7 @@ def run_epoch(
 def run_epochs(
     program: Program, progress: Progress, data: TrainingData, rates: jax.Array, keys: jax.Array
 ) -> tuple[Progress, jax.Array, nnx.State]:
-    """Do `run_epoch` for several members; `progress`, `rates`, `keys` and all results have a first axis `member`.
+    """Run `run_epoch` for several members. The first axis of `progress`, `rates`, `keys` and all results is `member`.
 
     The memory of `progress` is reused for the result, so `progress` can't be read afterwards.
     """
@@ -169,7 +169,7 @@ def batch_loss(program: Program, weights: nnx.State, data: TrainingData, key: ja
 
 
 def shuffled(key: jax.Array, samples: int, steps: int, batch: int) -> jax.Array:
-    """Return the row numbers (step, batch) of all samples in random order; the first ones fill up the last batch."""
+    """Return the row numbers of all samples in random order, (step, batch). The first ones fill up the last batch."""
     order = jax.random.permutation(key, samples)
     return order[jnp.arange(steps * batch) % samples].reshape(steps, batch)
 
@@ -204,8 +204,8 @@ def random_symmetries(images: jax.Array, key: jax.Array) -> jax.Array:
 def random_rotations(images: jax.Array, key: jax.Array) -> jax.Array:
     """Return images (sample, y, x, band), each rotated by a random angle about its centre.
 
-    Before the rotation, each image is flipped with probability 1/2. Pixels are interpolated bilinearly. Beyond its
-    edges an image is continued by its mirror image.
+    Before the rotation, each image is flipped with a probability of 1/2. Pixels are interpolated bilinearly. Beyond its
+    edges, an image is continued by its mirror image.
     """
     turn_key, flip_key = jax.random.split(key)
     angle = jax.random.uniform(turn_key, (images.shape[0],), maxval=2 * jnp.pi)

@@ -1,12 +1,12 @@
-"""The kinds of layers that a network is built of, and the network that applies a list of them.
+"""The kinds of layers of networks, and the network that applies a list of layers.
 
 The list `network.<name>.layers` of the configuration has one entry for each layer. The first key of an entry is the
-kind of the layer. The docstring of each class states the entry of its kind with the default options. To add a kind,
-write a class like those here and enter it in `LAYERS` (docs/explanation/architecture.md names the other places).
-The arguments of the class are the shape of the layer's input (without the sample axis) and the options of the entry. A
-layer is called with its input for a batch of samples, all inputs of the network by name, and a random key (None = no
-dropout). The attribute `of_maps` says whether a layer acts on maps (True), on one vector of features per sample
-(False), or both (None).
+kind of the layer. The docstring of each class states the entry for its kind. To add a kind, write a class similar to
+those here and add it to `LAYERS` (docs/explanation/architecture.md lists the other places). The arguments of the class
+are the shape of the layer's input (without the sample axis) and the options of the entry. The arguments of a call are
+the layer's input for a batch of samples, a dict with all inputs of the network, and a random key (None = no dropout).
+The attribute `of_maps` says whether a layer acts on maps (True), on one vector of features per sample (False), or both
+(None).
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ DIMENSIONS = {2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 
 
 class Convolution(nnx.Module):
-    """Convolution: `conv: features, kernel: 3, stride: 1, padding: same, activation: relu`, for images of 2 or 3 axes.
+    """Convolution of images with 2 or 3 axes: `conv: <features>, kernel, stride, padding, activation`.
 
-    If `pooled` is given, the layer includes 2 x 2 pooling of that kind, see `clustermass.network.convolution`.
+    The defaults are `kernel: 3, stride: 1, padding: same, activation: relu`. If `pooled` names a kind of pooling (a key
+    of `POOLED_BLOCKS`), the layer includes 2 x 2 pooling of this kind; see `clustermass.network.convolution`.
     """
 
     of_maps = True
@@ -66,7 +67,7 @@ class Convolution(nnx.Module):
 
 
 class LocallyConnected(nnx.Module):
-    """Convolution with a separate kernel for each pixel: `local: features`, and the options of `Convolution`."""
+    """Convolution with a separate kernel for each pixel: `local: <features>`, with the options of `Convolution`."""
 
     of_maps = True
 
@@ -88,9 +89,10 @@ class LocallyConnected(nnx.Module):
 
 
 class Pool(nnx.Module):
-    """Mean or maximum of windows of pixels: `pool: average` or `max`, `size: 2`, `stride: size`.
+    """Mean or maximum of windows of pixels: `pool: average` or `pool: max`, with the options `size` and `stride`.
 
-    Pixels at the far edges that don't fill a window are left out.
+    The default of `size` is 2, and the default of `stride` is `size`. Pixels at the far edges that don't fill a window
+    are left out.
     """
 
     of_maps = True
@@ -105,7 +107,7 @@ class Pool(nnx.Module):
 
 
 class GlobalPool(nnx.Module):
-    """Mean or maximum of each channel over all pixels: `global_pool: average` or `max`."""
+    """Mean or maximum of each channel over all pixels: `global_pool: average` or `global_pool: max`."""
 
     of_maps = True
 
@@ -132,7 +134,7 @@ class Flatten(nnx.Module):
 
 
 class Dense(nnx.Module):
-    """Dense layer: `dense: features, activation: relu`."""
+    """Dense layer: `dense: <features>`, with the option `activation` (default `relu`)."""
 
     of_maps = False
 
@@ -146,7 +148,7 @@ class Dense(nnx.Module):
 
 
 class Dropout(nnx.Module):
-    """Sets each feature to zero with a probability in training, and scales up the others: `dropout: probability`."""
+    """Sets features to zero at random in training, and scales up the others: `dropout: <probability>`."""
 
     of_maps = None
 
@@ -159,10 +161,10 @@ class Dropout(nnx.Module):
 
 
 class Join(nnx.Module):
-    """Appends the input called `name`, such as the side inputs, to the features: `join: name`.
+    """Appends an input of the network, such as the side inputs, to the features: `join: <name of the input>`.
 
-    The input has the shape (sample, ..., column). If it has further axes, such as one for several redshifts of each
-    cluster, the features are repeated along them.
+    The input has the shape (sample, ..., column). The features are repeated along its further axes. An example is an
+    axis for several redshifts of each cluster.
     """
 
     of_maps = False
@@ -194,9 +196,9 @@ LAYERS: dict[str, type[nnx.Module]] = {
 
 
 class Network(nnx.Module):
-    """Layers in the order of a list, and a last dense layer with `outputs` features and without activation.
+    """Layers in the order of a list, followed by a dense layer with `outputs` features and without activation.
 
-    `shapes` are the shapes of the network's inputs by name, without the axis of the samples. The first layer takes the
+    `shapes` maps each input of the network to its shape without the sample axis. The first layer is applied to the
     input ``image`` (y, x, band). Layers that act on maps and have weights are named `convolutional.layers.<n>`, n = 0,
     1, 2, .... All other layers with weights are named `dense.layers.<n>`, n = 0, 2, 4, ....
     """
@@ -226,10 +228,10 @@ class Network(nnx.Module):
         self.order = tuple(order)
 
     def __call__(self, inputs: Inputs, key: Key = None, chunk: int | None = None) -> jax.Array:
-        """Return the outputs (sample, ..., output) for standardised inputs by name, (sample, ...) float32 each.
+        """Return the outputs (sample, ..., output) for a dict of standardised inputs, each float32 (sample, ...).
 
-        `key` is a random key for dropout (None = no dropout). `chunk` is the number of samples that go at a time
-        through the layers that act on maps (None = all). It must divide the number of all samples.
+        `key` is a random key for dropout (None = no dropout). `chunk` is the number of samples that the layers acting
+        on maps process at once (None = all). The number of samples must be a multiple of it.
         """
         layers = [getattr(self, group).layers[number] for group, number in self.order]
 
@@ -265,7 +267,7 @@ def _built(options: Layer, shape: Shape) -> Any:
 
 
 def _fused(layers: Sequence[Layer], axes: int) -> list[Layer]:
-    """Return the layers; a convolution and the 2 x 2 pooling after it become one entry if one step can compute both."""
+    """Return the layers. A convolution and the 2 x 2 pooling after it become one entry if one step can compute both."""
     joined: list[Layer] = []
     for layer in layers:
         before: Layer = joined[-1] if joined else {}
@@ -294,5 +296,5 @@ def _one_of(choices: Mapping[str, Any], word: str) -> str:
 
 
 def _kernel(shape: Shape, fan_in: int | None = None) -> nnx.Param[jax.Array]:
-    """Return a kernel of zeros; `clustermass.network.predict` draws its initial values."""
+    """Return a kernel of zeros. `clustermass.network.predict` draws the initial values."""
     return nnx.Param(jnp.zeros(shape), fan_in=fan_in or math.prod(shape[:-1]))

@@ -1,8 +1,8 @@
-"""The losses with which networks are trained.
+"""The losses for the training of networks.
 
 Each class defines the number of a network's outputs, the loss of a cluster, and how the mass follows from the outputs.
-All of this is in terms of the standardised mass t = (y - m) / s. Here y is log10 M500c, and m and s are its mean and
-standard deviation over the training clusters. All functions take arrays of NumPy or JAX.
+They use the standardised mass t = (y - m) / s, where y is log10 M500c, and m and s are its mean and standard deviation
+over the training clusters. All functions accept arrays of NumPy or JAX.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DEFAULT = "likelihood"
 class Loss:
     """Base class of the losses, for a network that predicts the mass but no sigma.
 
-    Such a network gives all clusters the same sigma, the root mean square residual of the validation clusters.
+    All clusters then have the same sigma, which is the root mean square residual of the validation clusters.
     """
 
     #: number of outputs of the network
@@ -45,13 +45,13 @@ class Loss:
     def terms(self, truth: Array, output: Array) -> Array:
         """Return the loss of each cluster.
 
-        `truth` is the true standardised mass t, of the same shape as the result; `output` has one more axis, with the
+        `truth` is the true standardised mass t, with the same shape as the result. `output` has one more axis, with the
         network's `outputs` numbers.
         """
         raise NotImplementedError
 
     def moments(self, output: Array) -> tuple[Array, Array]:
-        """Return the predicted mean and ln(variance) of t for each cluster; ln(variance) is 0 if it isn't predicted."""
+        """Return the predicted mean and ln(variance) of t for each cluster. ln(variance) is 0 if it isn't predicted."""
         mean = output[..., 0]
         return mean, output.__array_namespace__().zeros_like(mean)
 
@@ -88,8 +88,8 @@ class SquaredLog(Loss):
 class Percentage(Loss):
     """Absolute percentage error of the logarithmic mass, 100 |y - y'| / y, where y' is the predicted log10 M500c.
 
-    This is Keras' `mean_absolute_percentage_error` of y. Krippendorf et al. (2023) don't say of which quantity they
-    take it. We take the logarithmic mass because their squared error is of the logarithmic mass (section 3).
+    This is Keras' `mean_absolute_percentage_error` of y. Krippendorf et al. (2023) don't say whether they use the mass
+    or its logarithm. We use the logarithm, as they do for the squared error (section 3).
     """
 
     def terms(self, truth: Array, output: Array) -> Array:
@@ -112,11 +112,12 @@ class SquaredLog1p(Loss):
 
 
 class Classification(Loss):
-    """Cross entropy -ln p of the bin of the true mass; there are 32 equal bins of log10 M500c from m - 4 s to m + 4 s.
+    """Cross entropy -ln p, where p is the predicted probability of the bin that contains the true mass.
 
-    Masses outside of this range belong to the outermost bins. The probabilities p are the softmax of the outputs. The
-    predicted t is the mean of the bins' centres, weighted by p. Its variance is the weighted variance of the centres
-    plus WIDTH^2 / 12, the variance within a bin. Krippendorf et al. (2023, App. B) don't state their bins.
+    There are 32 equal bins of log10 M500c from m - 4 s to m + 4 s. Masses outside of this range belong to the outermost
+    bins. The probabilities p are the softmax of the outputs. The predicted t is the mean of the bins' centres, weighted
+    by p. Its variance is the weighted variance of the centres plus WIDTH^2 / 12, the variance within a bin. Krippendorf
+    et al. (2023, App. B) don't state their bins.
     """
 
     outputs, predicts_sigma = CLASSES, True
@@ -154,7 +155,7 @@ LOSSES: dict[str, type[Loss]] = {
 
 
 def loss_of_recipe(recipe: Recipe) -> type[Loss]:
-    """Return the class of a recipe's loss, `Likelihood` if it names none; InputError if the loss is unknown."""
+    """Return the class of a recipe's loss, or `Likelihood` if it names no loss. InputError if the loss is unknown."""
     name = recipe.get("loss", DEFAULT)
     if name not in LOSSES:
         raise InputError(f"recipe.loss: {name!r} is unknown. Choose one of {', '.join(LOSSES)}.")
@@ -162,8 +163,9 @@ def loss_of_recipe(recipe: Recipe) -> type[Loss]:
 
 
 def weighted_mean(terms: Array, weight: Array) -> Array:
-    """Return the sum of weights times losses (sample,), divided by the number of samples.
+    """Return the sum of weight * loss divided by the number of samples. Both arrays are (sample,).
 
-    It isn't divided by the sum of the weights, so that the mean over equal batches is the value of the whole set.
+    The sum isn't divided by the sum of the weights. Therefore the mean of the results for equal batches is the result
+    for the whole set.
     """
     return (weight * terms).mean()

@@ -1,4 +1,4 @@
-"""Networks as arrays and files: draw, name, stack and save their weights, and apply them to images.
+"""Networks as arrays and files: draw, name, stack and save weights, and apply networks to images.
 
 The training steps call a network directly. Everything else uses `apply_network`: the validation loss, the predictions
 after the training, and the predictions for new images.
@@ -50,11 +50,11 @@ DEVICES = ("auto", "cpu", "gpu")
 
 
 def use_device(device: str, threads: int = 1) -> str:
-    """Choose the processor for JAX before its first computation, and return it: ``cpu`` or ``gpu``.
+    """Choose the processor for JAX before its first computation, and return its name: ``cpu`` or ``gpu``.
 
-    `device` is ``cpu``, ``gpu`` (any accelerator that JAX finds) or ``auto``. With ``auto`` an accelerator is used if
-    JAX finds one; a warning is logged if JAX's GPU plugin is installed but finds no GPU. JAX's first computation fixes
-    the number of CPU `threads` and the use of GPU memory. With one thread a CPU gives the same bytes in every run. The
+    `device` is ``cpu``, ``gpu`` (any accelerator that JAX finds) or ``auto``. With ``auto``, an accelerator is used if
+    JAX finds one. A warning is logged if JAX's GPU plugin is installed but finds no GPU. JAX's first computation fixes
+    the number of CPU `threads` and the use of GPU memory. With one thread, a CPU gives the same bytes in every run. The
     environment variable ``PJRT_NPROC`` sets the number of threads. (The option ``--xla_cpu_multi_thread_eigen=false``
     has no effect with jax 0.10.2.) InputError if `device` is unknown, `threads` is below 1, or `device` is ``gpu`` and
     JAX finds no GPU.
@@ -92,11 +92,12 @@ def arithmetic() -> list[str]:
 
 
 def initialise(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequence[int]) -> dict[str, np.ndarray]:
-    """Return the initial weights of a network, float32 arrays by dotted name, drawn from `seeds` and the names.
+    """Return a dict from dotted names to the initial weights of a network, float32, drawn from `seeds` and the names.
 
-    `network` is a network's block of the configuration, `shape` the shape (y, x, band) of its images and `outputs` its
-    number of outputs. Kernels are normal with variance 1 / fan-in (LeCun), biases 0. NumPy draws them, so that they are
-    the same on every device. JAX would also need seconds to compile its random generator for every shape.
+    `network` is a network's block of the configuration, `shape` is the shape (y, x, band) of its images, and `outputs`
+    is the number of its outputs. Kernels are drawn from a normal distribution with the variance 1 / fan-in (LeCun).
+    Biases are 0. NumPy draws them, so that they are the same on every device, and because JAX would need seconds to
+    compile its random generator for every shape.
     """
     weights = {}
     for name, leaf in sorted(_named(_template(network, shape, outputs)[1]).items()):
@@ -108,12 +109,12 @@ def initialise(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequenc
 
 
 def draw_network(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequence[int]) -> Parts:
-    """Return the structure and the initial weights of a network; the arguments are those of `initialise`."""
+    """Return the structure and the initial weights of a network. The arguments are described in `initialise`."""
     return unflatten(network, shape, outputs, initialise(network, shape, outputs, seeds))
 
 
 def number_of_parameters(network: NetworkBlock, shape: Shape, outputs: int) -> int:
-    """Return the number of weights and biases of a network; the arguments are those of `initialise`."""
+    """Return the number of weights and biases of a network. The arguments are described in `initialise`."""
     return sum(math.prod(leaf.shape) for leaf in _named(_template(network, shape, outputs)[1]).values())
 
 
@@ -124,7 +125,7 @@ def _template(network: NetworkBlock, shape: Shape, outputs: int) -> Parts:
 
 @cache
 def _template_of(network: str, shape: Shape, outputs: int) -> Parts:
-    """Return the `_template` of a network that is given as JSON; it is cached, because it takes a tenth of a second."""
+    """Return the `_template` of a network given as JSON. It is cached, because it takes a tenth of a second."""
     block = json.loads(network)
     shapes = {"image": shape, "side": (sum(widths(block["side_inputs"])),)}
     return nnx.split(nnx.eval_shape(lambda: Network(block["layers"], shapes, outputs)), nnx.Param)
@@ -135,14 +136,14 @@ def _named(state: nnx.State) -> dict[str, Any]:
 
 
 def flatten(state: nnx.State) -> dict[str, np.ndarray]:
-    """Return the weights of a network as arrays by dotted name, sorted by name."""
+    """Return a dict from dotted names to the arrays of a network's weights, sorted by name."""
     return {name: np.asarray(variable[...]) for name, variable in sorted(_named(state).items())}
 
 
 def unflatten(network: NetworkBlock, shape: Shape, outputs: int, weights: Mapping[str, np.ndarray]) -> Parts:
     """Return the structure and weights of a network from the arrays that `flatten` returns.
 
-    The other arguments are those of `initialise`. InputError if an array is missing or has a wrong shape.
+    The other arguments are described in `initialise`. InputError if an array is missing or has a wrong shape.
     """
 
     def filled(path: tuple[Any, ...], leaf: nnx.Param[Any]) -> nnx.Param[Any]:
@@ -157,7 +158,7 @@ def unflatten(network: NetworkBlock, shape: Shape, outputs: int, weights: Mappin
 
 
 def over_members(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function of the stacked arrays of several networks, given a `function` of the arrays of one network."""
+    """Return a function that applies `function`, which takes one network's arrays, to stacked arrays of several."""
 
     def on_stacks(*stacks: Any) -> Any:
         if len(jax.tree.leaves(stacks)[0]) > 1:
@@ -168,15 +169,16 @@ def over_members(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def stacked(members: Sequence[Any]) -> Any:
-    """Return the trees of arrays of several members as one tree, with the arrays stacked along a new first axis."""
+    """Return one tree of arrays for several members. Each array stacks the members' arrays along a new first axis."""
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
 
 
 @partial(jax.jit, static_argnums=0)
 def apply_network(structure: nnx.GraphDef, weights: nnx.State, inputs: Mapping[str, jax.Array]) -> jax.Array:
-    """Return the outputs (member, sample, ..., output) of networks without dropout, as float32.
+    """Return the outputs of networks without dropout, float32 (member, sample, ..., output).
 
-    The networks' weights are stacked along a first axis. Inputs are standardised, (sample, ...) float32, by name.
+    The networks' weights are stacked along the first axis. `inputs` maps names to standardised inputs, float32 (sample,
+    ...).
     """
     return jnp.asarray(over_members(lambda state: nnx.merge(structure, state)(inputs))(weights))
 
@@ -184,10 +186,10 @@ def apply_network(structure: nnx.GraphDef, weights: nnx.State, inputs: Mapping[s
 def chunks(
     constants: Standardisation, images: np.ndarray, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
-    """Yield the rows and the standardised inputs of `CHUNK` clusters at a time.
+    """Yield the rows and the standardised inputs of parts of `CHUNK` clusters.
 
-    Takes images (cluster, y, x, band), one or several redshifts (cluster, ...) for each image, and measurements by
-    name. The inputs of the last chunk are filled up with zeros.
+    `images` has the shape (cluster, y, x, band). `redshift` holds one or several redshifts for each image, (cluster,
+    ...). `measurements` maps names to measurements. The inputs of the last part are filled up with zeros.
     """
     side = constants.side(redshift, measurements)
     for start in range(0, len(images), CHUNK):
@@ -198,14 +200,14 @@ def chunks(
 
 
 def symmetry(images: jax.Array, index: int) -> jax.Array:
-    """Return square images (sample, y, x, band), all changed by the flip or rotation number `index`, 0 (none) to 7."""
+    """Return square images (sample, y, x, band) after the flip or rotation with the number `index`, 0 (none) to 7."""
     images = images[:, ::-1] if index & 1 else images
     images = images[:, :, ::-1] if index & 2 else images
     return images.swapaxes(1, 2) if index & 4 else images
 
 
 class Cutting(TypedDict):
-    """The blocks of the configuration with which images were cut out."""
+    """The blocks of the configuration that were used to cut out images."""
 
     images: Images
     events: Events
@@ -213,7 +215,7 @@ class Cutting(TypedDict):
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """A trained network as in its safetensors file: its weights, and as metadata everything that predictions need."""
+    """A trained network as in its safetensors file: its weights, and metadata with everything that predictions need."""
 
     #: float32 arrays by dotted name
     weights: dict[str, np.ndarray]
@@ -240,7 +242,7 @@ class TrainedNetwork:
 
     @property
     def edges_ev(self) -> tuple[int, ...]:
-        """Edges in eV of the energy bands of the network's images; empty if the network's file doesn't state them."""
+        """Edges in eV of the energy bands of the network's images, or () if the network's file doesn't state them."""
         bands = self.cutting.get("images", {}).get("bands")
         return joined_edges(band_edges(bands), self.preprocessing.get("bands")) if bands else ()
 
@@ -253,7 +255,7 @@ class TrainedNetwork:
 
     @classmethod
     def load(cls, path: str | Path) -> TrainedNetwork:
-        """Return the network in a file; InputError if it is missing, damaged, or of another version of the format."""
+        """Return the network in a file. InputError if it is missing, damaged, or has another version of the format."""
         if not Path(path).is_file():
             raise InputError(f"{path}: no such weights file. Train the ensemble first.")
         check_weights_header(path)
@@ -304,12 +306,12 @@ class TrainedNetwork:
 def predict(
     network: TrainedNetwork, images: np.ndarray, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the log10(M500c / Msun) that a network predicts and its standard deviation in dex.
+    """Return the log10(M500c / Msun) that a network predicts, and its standard deviation in dex.
 
-    Takes images (cluster, y, x, band), preprocessed like the training images, and k redshifts (cluster, k) for each
-    image. Both results are float64 (cluster, k). The measurements (cluster,) are given by name, see
-    `clustermass.dataset.standardise.side_inputs`. If the network's recipe has `symmetric_prediction`, means and
-    variances are averaged over the square's eight symmetries.
+    `images` (cluster, y, x, band) must be preprocessed like the training images. `redshift` holds k redshifts for each
+    image, (cluster, k). `measurements` maps names to measurements (cluster,); see
+    `clustermass.dataset.standardise.side_inputs`. Both results are float64 (cluster, k). If the network's recipe has
+    `symmetric_prediction`, means and variances are averaged over the square's eight symmetries.
     """
     constants = network.standardisation
     loss = loss_of_recipe(network.recipe)(constants.mass_mean, constants.mass_sd)

@@ -44,15 +44,15 @@ def train_networks(
 ) -> Iterator[tuple[TrainedNetwork, Member]]:
     """Train networks and yield each one together with its member, which holds the training history.
 
-    `network` and `recipe` are blocks of the configuration, `members` the networks' numbers in the ensemble. There is no
-    argument for a test set. The seed and a member's number determine its initial weights, order of clusters,
-    augmentation and dropout. Members resume from `checkpoints` and save their state there (None = no checkpoints). If
-    `side_by_side` is True, all members are trained together in one program (`jax.vmap`). If it is False, they are
-    trained one after another. None means together on a GPU, and one after another on a CPU. The two ways have different
-    rounding errors, so that their results agree only to about 1e-4. If members are trained one after another by one CPU
-    thread, the arguments alone determine each result, to the last bit: neither the other members nor interruptions
-    change it. InputError if a subset is empty or holds numbers that aren't finite, the images aren't square, a key of
-    the recipe has an unknown value, or a loss diverges.
+    `network` and `recipe` are blocks of the configuration, and `members` are the networks' numbers in the ensemble.
+    There is no argument for a test set. The seed and a member's number determine its initial weights, order of
+    clusters, augmentation and dropout. Members resume from `checkpoints` and save their state there (None = no
+    checkpoints). If `side_by_side` is True, all members are trained together in one program (`jax.vmap`). If it is
+    False, they are trained one after another. None means together on a GPU, and one after another on a CPU. The two
+    ways have different rounding errors, so that their results agree only to about 1e-4. If members are trained one
+    after another by one CPU thread, each result depends only on the arguments, to the last bit. Neither the other
+    members nor interruptions change it. InputError if a subset is empty or holds numbers that aren't finite, if the
+    images aren't square, if a key of the recipe has an unknown value, or if a loss diverges.
     """
     _check(train, val, recipe)
     shape = train.images.shape[1:]
@@ -77,7 +77,7 @@ def train_networks(
 
 
 def _groups(members: Iterator[Member], side_by_side: bool | None) -> Iterator[list[Member]]:
-    """Yield groups of members that are trained together: single ones, or all that have done equally many epochs."""
+    """Yield groups of members that are trained together: single members, or all with equally many epochs done."""
     if side_by_side is None:
         side_by_side = jax.default_backend() != "cpu"
     if not side_by_side:
@@ -98,7 +98,7 @@ def _run(
     seed: int,
     checkpoints: Checkpoints | None,
 ) -> None:
-    """Finish the training of members with the same number of epochs done; `offset` is added to the recorded losses."""
+    """Finish the training of members with the same number of epochs done. `offset` is added to the recorded losses."""
     progress, kept = stacked([member.progress for member in group]), stacked([member.kept for member in group])
     root = jax.random.key(seed % 2**32)
     keys = [jax.random.fold_in(root, member.number) for member in group]
@@ -140,7 +140,7 @@ def _unstack(group: Sequence[Member], progress: Progress | None, kept: nnx.State
 
 
 def _chosen(better: Sequence[bool], new: nnx.State, old: nnx.State) -> nnx.State:
-    """Return the stacked weights of members: from `new` for members that are `better`, from `old` for the others."""
+    """Return the stacked weights of members, from `new` for members that are `better`, and from `old` otherwise."""
     if all(better):
         return new
     rows = np.array(better)
@@ -148,7 +148,7 @@ def _chosen(better: Sequence[bool], new: nnx.State, old: nnx.State) -> nnx.State
 
 
 def on_device(train: Subset, constants: Standardisation) -> TrainingData:
-    """Return the standardised training set as JAX arrays, with weights of mean 1."""
+    """Return the standardised training set as JAX arrays. The mean of its weights is 1."""
     inputs = {"image": constants.images(train.images), "side": constants.side(train.redshift, train.measurements)}
     mass = (train.log10_m500c - constants.mass_mean) / constants.mass_sd
     weight = np.ones(len(mass)) if train.weight is None else train.weight / np.mean(train.weight)
@@ -156,7 +156,7 @@ def on_device(train: Subset, constants: Standardisation) -> TrainingData:
 
 
 def _validation(program: Program, constants: Standardisation, val: Subset) -> Callable[[nnx.State], np.ndarray]:
-    """Return a function that takes the members' stacked weights and returns their mean validation losses (member,)."""
+    """Return a function from the members' stacked weights to their mean validation losses (member,)."""
     rows = chunks(constants, val.images, val.redshift, val.measurements)
     inputs = [jax.tree.map(jnp.asarray, chunk) for _, chunk in rows]
     truth = (np.asarray(val.log10_m500c, np.float64) - constants.mass_mean) / constants.mass_sd
@@ -171,7 +171,7 @@ def _validation(program: Program, constants: Standardisation, val: Subset) -> Ca
 
 
 def _with_residual_sd(trained: TrainedNetwork, val: Subset) -> TrainedNetwork:
-    """Return the network with one sigma for all clusters, the root mean square residual of the validation clusters."""
+    """Return the network with the same sigma for all clusters: the root mean square residual of validation clusters."""
     mu, _ = predict(trained, val.images, val.redshift[:, None], val.measurements)
     return replace(trained, residual_sd=float(np.sqrt(np.mean((mu[:, 0] - val.log10_m500c) ** 2))))
 
@@ -209,11 +209,11 @@ class LearningRate:
             self.report(loss)
 
     def of_epoch(self, epoch: int) -> np.ndarray:
-        """Return the learning rates (step,) float32 of an epoch; epochs are counted from 0."""
+        """Return the learning rates of an epoch, float32 (step,). Epochs are counted from 0."""
         return (self._rates[epoch] * self._scale).astype(np.float32)
 
     def report(self, validation_loss: float) -> None:
-        """Take note of the validation loss after an epoch, on which later rates of the schedule ``plateau`` depend."""
+        """Record the validation loss after an epoch. Later learning rates of the schedule ``plateau`` depend on it."""
         better = validation_loss < self._best - PLATEAU_IMPROVEMENT
         self._best, self._waited = (validation_loss, 0) if better else (self._best, self._waited + 1)
         if self._plateau and self._waited == self._plateau["patience"]:

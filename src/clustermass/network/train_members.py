@@ -1,4 +1,4 @@
-"""Train members of an ensemble from files of smoothed images and a split; write files of predictions and weights."""
+"""Train members of an ensemble with files of smoothed images and a split. Write files of predictions and weights."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def train_members(
     checkpoints: Path | None = None,
     checkpoint_every_s: float = EVERY_S,
 ) -> None:
-    """Train members of an ensemble; write each one's predictions and history (netCDF) and its weights (safetensors).
+    """Train members of an ensemble, and write each member's predictions and history (netCDF) and weights (safetensors).
 
     `images` are the files of smoothed images, one for each realization. The file `split` holds the subset of each
-    cluster. `outputs` holds the two files to write for each member's number: ``members/{member}.nc`` and
+    cluster. `outputs` maps each member's number to the two files to write: ``members/{member}.nc`` and
     ``members/{member}.safetensors``. `checkpoints` is the folder of the checkpoints (None = no checkpoints), which are
-    written at least `checkpoint_every_s` seconds apart. A member's random numbers depend on `seed` and the member's
-    number alone. Another number of CPU `threads` changes the last digits of the results.
+    written at least `checkpoint_every_s` seconds apart. A member's random numbers depend only on `seed` and the
+    member's number. Another number of CPU `threads` changes the last digits of the results.
 
-    The test clusters are predicted, but `train_networks` gets only the training and validation clusters. A finished
-    member isn't trained again; its files are written from its checkpoint. InputError as by `use_device`,
-    `load_training_sample` and `train_networks`.
+    Masses of the test clusters are predicted, but `train_networks` gets only the training and validation clusters. A
+    finished member isn't trained again; its files are written from its checkpoint. InputError in the cases of
+    `use_device`, `load_training_sample` and `train_networks`.
     """
     taken = use_device(device, threads)
     sample = load_training_sample(images, split, experiment, seed)
@@ -75,7 +75,7 @@ def train_members(
 
 
 def _member_dataset(network: TrainedNetwork, history: History, sample: TrainingSample) -> xr.Dataset:
-    """Return a dataset of a network's training history and of its predictions for all clusters of the sample."""
+    """Return a dataset with a network's training history and its predictions for all clusters of the sample."""
     table = sample.table
     mu, sigma = (np.full(table.sizes["cluster"], np.nan) for _ in range(2))
     for name, subset in sample.subsets.items():
@@ -95,7 +95,7 @@ def _member_dataset(network: TrainedNetwork, history: History, sample: TrainingS
 
 
 def _described(network: TrainedNetwork, sample: TrainingSample, image_file: Path) -> TrainedNetwork:
-    """Return the network with the settings of its images, the ranges of its training clusters, and its control."""
+    """Return the network after adding its images' settings, its training clusters' ranges, and its control."""
     table = sample.table
     train = table.isel(cluster=table["split"].values == "train")
     # a user's simulation may lack ML_CTS (net counts of the detection)
