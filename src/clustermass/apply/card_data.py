@@ -22,7 +22,7 @@ from clustermass.io.netcdf import write_netcdf
 if TYPE_CHECKING:
     from clustermass.apply.catalogue import Columns
 
-#: a page has the cards of this many clusters at most; `clustermass masses` makes no cards of a larger field
+#: largest number of clusters on a page; `clustermass masses` makes no cards for fields with more clusters
 MOST_CLUSTERS = 5000
 #: half the side of a card's image in arcsec, and largest number of neighbours in it
 HALF_WIDTH_ARCSEC, MOST_NEIGHBOURS = 300.0, 12
@@ -79,7 +79,7 @@ def write_cards(
     found["score"] = ("cluster", "quantity"), columns["card_score"].astype(np.float32)
     dataset = whole.assign(found).assign_coords(cluster=cluster, quantity=list(quantities))
     dataset["seen_arcsec"] = "cluster", columns["card_seen"].astype(np.float32)
-    # a step of its own: these data are no mass catalogue
+    # a separate step, because these data aren't a mass catalogue
     own = {"step": "write_cards", "seen": "circle" if circle else "square"}
     write_netcdf(dataset, path, _TITLE, {**made_by, **own})
 

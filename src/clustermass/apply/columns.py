@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 QUANTILES = {"LOGM500_Q16": 0.16, "LOGM500_Q50": 0.50, "LOGM500_Q84": 0.84}
 CONFORMAL = {level: (f"LOGM500_CONF{level}_LO", f"LOGM500_CONF{level}_HI") for level in LEVELS}
 PARTS = ("LOGM500_ERR_ALEATORIC", "LOGM500_ERR_EPISTEMIC", "LOGM500_ERR_Z")
-#: FLAG_EDGE is set if a smaller share of what the networks see was exposed, because an edge of the field cuts the image
+#: FLAG_EDGE is set if a smaller share of the networks' image was exposed, because an edge of the field cuts the image
 COVERED_MIN = 0.95
 #: FLAG_RANGE allows ML_EXP to leave the range of training exposures by this factor, because ML_EXP is the exposure at
 #: one place, and exposures in training are means over boxes

@@ -16,7 +16,7 @@ from clustermass.ensemble.out_of_distribution import FALSE_ALARMS
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
 
-#: a warning is logged if the number of flagged clusters has at most this p-value in a sample like the training clusters
+#: a warning is logged if the p-value of the number of flagged clusters is at most this for clusters as in training
 UNUSUAL_P = 1e-3
 #: a warning is logged if more than this share of the clusters is outside the training range of a quantity
 _OUTSIDE_SHARE = 0.1
@@ -24,7 +24,7 @@ _OUTSIDE_SHARE = 0.1
 _SAME_REDSHIFT = 0.01
 #: number of clusters whose neighbours are searched at once
 _AT_ONCE = 10_000
-#: no more pairs are compared
+#: largest number of pairs that are compared
 _MOST_PAIRS = 10**7
 #: largest number of clusters that one line of the log names
 _NAMED = 10

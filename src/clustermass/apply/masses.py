@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 REFERENCE = ("LOGM500_REF", "LOGM500_REF_ERR")
 NEIGHBOUR = ("NEIGHBOUR_SEP", "NEIGHBOUR_CTS")
-#: columns of texts by which the user's table identifies a cluster; "" = it has none
+#: columns of texts that identify a cluster in the user's table; "" = the table has none
 IDENTITY = ("ID_CAT", "NAME_CAT")
 #: a cluster with a smaller exposed share gets no mass: masses are 0.04 dex too low at this share, and 0.16 dex at 0.56
 COVERED_LEAST = 0.7

@@ -22,7 +22,7 @@ from clustermass.io.provenance import provenance
 WEB = Path(__file__).parent / "web"
 #: points and largest ordinate of a posterior's curve
 _POINTS, _TOP = 81, 999
-#: decimals of numbers on the page, by column; others are rounded to four significant digits
+#: column -> decimals of its numbers on the page; other numbers are rounded to four significant digits
 _DECIMALS = {"RA": 5, "DEC": 5, "Z": 4, "Z_ERR": 4} | {one.name: 3 for one in MASSES if one.name.startswith("LOGM500")}
 
 

@@ -81,7 +81,7 @@ def _redshift(value: float) -> str:
 def draw_card(field: FieldCards, row: int) -> Figure:
     """Return a figure of a cluster: its image, the probability of its mass, its unusual quantities, and its flags."""
     figure = output.new_figure(style.TWO_COLUMNS_IN, 4.7)
-    # parts with a layout of their own: the long labels of one take no room of the others
+    # parts with separate layouts, so that the long labels of one part don't take space from the others
     ((left, right),) = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 1.05))
     (upper,), (lower,) = right.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.15))
     _draw_image(left.add_subplot(), field, row)
@@ -91,7 +91,7 @@ def draw_card(field: FieldCards, row: int) -> Figure:
     kind = "simulated cluster " if field.simulated else ""
     title = " · ".join([f"{kind}{cells['NAME']}", *own_names(field, row), _redshift(cells["Z"])])
     texts = [textwrap.fill(f"{'▲' if note.warns else '●'} {note.text}", 135) for note in notes(field, row)]
-    # texts of tables are no formulas
+    # texts from tables aren't formulas
     figure.suptitle(title.replace("$", r"\$"), x=0.01, ha="left")
     figure.supxlabel("\n".join(texts).replace("$", r"\$"), fontsize=7, x=0.01, ha="left")
     return figure

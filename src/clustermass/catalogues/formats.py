@@ -91,7 +91,7 @@ def _unpacked(path: Path, size: int | None = None) -> bytes:
     except InputError:
         raise
     except UNREADABLE as error:
-        # the message calls the file what its name says
+        # the message names the kind of file that the ending states
         kind = "FITS file" if ".fit" in path.name.lower() else "compressed file"
         raise InputError(
             f"{path}: truncated or damaged {kind} ({reason(error)}). Copy or download it again."
@@ -106,7 +106,7 @@ def _read_fits(path: Path) -> Table:
         for column in hdu.columns if isinstance(hdu, fits.BinTableHDU) else ():
             stored = hdu.columns.dtype.fields.get(column.name)
             if stored and column.null is not None and not _holds(stored[0], column.null):
-                column.null = None  # a TNULL that the column's type can't hold marks no cell
+                column.null = None  # no cell can have a TNULL that the column's type can't hold
         try:
             return table_of(hdu, path)
         except InputError:

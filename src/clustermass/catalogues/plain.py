@@ -19,7 +19,7 @@ from clustermass.io.log import LOGGER, printable
 #: names, in lower case, of columns of Galactic longitude and latitude, and of any column of right ascension
 _GALACTIC = (("glon", "glat"), ("_glon", "_glat"), ("lii", "bii"))
 _RIGHT_ASCENSION = re.compile(r"_?ra(_corr|_icrs|deg|j2000)?")
-#: most characters of ASCII for one outside it; the similar ones of some ligatures would be a hundred
+#: largest number of ASCII characters that replace one character; some ligatures would need a hundred
 _LONGEST_PLAIN = 12
 #: characters outside ASCII -> similar ones in ASCII; accents are removed by Unicode's own rules
 _LIKENESS = str.maketrans(

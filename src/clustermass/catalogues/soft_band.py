@@ -18,7 +18,7 @@ from clustermass.io.log import LOGGER
 Bands: TypeAlias = Mapping[int, tuple[float, float]]
 
 _SOFT_EV = (200.0, 2300.0)
-#: edges that differ by less count as equal
+#: edges that differ by less than this count as equal
 _ROUNDING_EV = 1.0
 #: the bands may end this far below 2.3 keV: an upper edge of 2.2 keV loses less than 1 % of a cluster's counts
 _MISSING_EV = 100.0

@@ -23,7 +23,7 @@ _SYNONYMS = {name: (name,) for name in (*(column.name for column in TRUTH), "M50
 _OPTIONAL = ("KT", "L500", "FLUX", "R500_ARCMIN")
 #: a log10(M500c / Msun) outside this range isn't a halo's mass, but a number in another unit
 _MASS_RANGE = (9.0, 17.0)
-#: realizations whose names are no numbers get numbers from here on
+#: realizations whose names aren't numbers get numbers from this one on
 _NAMED = 2**30
 
 

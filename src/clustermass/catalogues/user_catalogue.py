@@ -29,9 +29,9 @@ _REQUIRED = {"RA": "right ascension", "DEC": "declination", "Z": "redshift"}
 _SPECTROSCOPIC: dict[str, tuple[str, ...]] = {"Z_SPEC": ("SPEC_Z_BEST_COMB",)}
 #: Krippendorf et al. (2023) leave out eFEDS detections with at least this probability of being no cluster
 F_CONT_MAX = 0.3
-#: if redshifts of two tables differ by more, a luminosity for the one is wrong for the other
+#: if redshifts of two tables differ by more, a luminosity for one redshift is wrong for the other
 MAX_REDSHIFT_DIFFERENCE = 0.02
-#: clusters are brighter than this [erg/s], unless the unit is 1e42 or 1e44 erg/s
+#: clusters are brighter than this in erg/s; smaller numbers have another unit, such as 1e44 erg/s
 _LX500_MIN = 1.0e36
 
 
@@ -111,7 +111,7 @@ def _find(
     if "ID_SRC" not in given:
         table = identified(table, (*SYNONYMS["ID_SRC"], *SYNONYMS["NAME_CAT"]))
     required = {name: quantity for name, quantity in _REQUIRED.items() if name != "Z" or with_redshift}
-    # redshifts alone may come from a further table
+    # a table may lack redshifts, because they may come from a further table
     needed = {name: quantity for name, quantity in required.items() if name != "Z" or not further}
     table.require(needed, "catalogue_columns", "--column")
     table, redshifts_of = join_tables(table, further, SYNONYMS | _SPECTROSCOPIC, edges_ev)
@@ -218,7 +218,7 @@ def _missing(table: CheckedTable, values: FloatArray, error: FloatArray, kind: N
     """Return whether each row lacks a usable redshift, bool (rows,). InputError if several rows all lack one."""
     blank = ~((values > np.finfo(np.float32).tiny) & (values <= MAX_REDSHIFT))
     vague = ~blank & (kind == "photo") & (error > MAX_ERROR * (1 + np.where(blank, 0, values)))
-    # a single cluster stays, without mass: one of many fields must not stop the run
+    # a single cluster is kept, without a mass, because one of many fields must not stop the run
     if len(table) > 1 and (blank | vague).all():
         raise InputError(_no_redshift(table, values, vague))
     why = f"blank, not positive or infinite, or above {MAX_REDSHIFT:g}"

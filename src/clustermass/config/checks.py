@@ -33,7 +33,7 @@ from clustermass.config.sky_checks import SKY_CHECKS, experiments_of, lacking, n
 _SKY_PIXEL_ARCSEC = 0.05
 _SELECTIONS: tuple[Literal["selection", "train_selection"], ...] = ("selection", "train_selection")
 _LIKELIHOODS: tuple[Literal["det_like_min", "ext_like_min"], ...] = ("det_like_min", "ext_like_min")
-#: kinds of layers: each entry of `network.<name>.layers` has one of them as a key
+#: kinds of layers; each entry of `network.<name>.layers` has one of these keys
 KINDS = ("conv", "local", "pool", "global_pool", "flatten", "dense", "dropout", "join")
 
 

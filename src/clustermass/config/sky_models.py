@@ -36,7 +36,7 @@ Fraction: TypeAlias = Annotated[float, key(ge=0, lt=1)]
 Distinct: TypeAlias = Annotated[
     list[T], pydantic.AfterValidator(_each_once), key(json_schema_extra={"uniqueItems": True})
 ]
-#: selects by the type of a value which of several definitions it must fit
+#: selects the definition that a value must fit, according to the type of the value
 ByType = pydantic.Discriminator(lambda value: f"<{type(value).__name__}>")
 Extents: TypeAlias = list[Annotated[float, key(ge=2, le=200)]]
 Seconds: TypeAlias = Annotated[float, key(gt=0, le=1e8)] | None

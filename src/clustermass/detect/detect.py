@@ -31,7 +31,7 @@ from clustermass.io.log import LOGGER
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Detection
 
-FEWEST_COUNTS = 5.0  # expected from a candidate that is fitted; with fewer, DET_LIKE reaches its floor only by chance
+FEWEST_COUNTS = 5.0  # expected counts of a fitted candidate; with fewer, DET_LIKE reaches its floor only by chance
 LOWEST_BACKGROUND = 0.01  # counts / arcmin^2, so that one photon on an empty background has a finite likelihood
 
 #: columns by name
@@ -45,7 +45,7 @@ class Candidates(Rows):
     ra: FloatArray  #: true position, deg
     dec: FloatArray
     src_id: NDArray[np.integer]  #: halo (> 0) or AGN (< 0), as in the events' src_id
-    expected_counts: NDArray[np.floating]  #: in the detection band on the whole sky
+    expected_counts: NDArray[np.floating]  #: expected on the whole sky in the detection band
 
 
 @dataclass
@@ -60,8 +60,8 @@ class _Field:
     level: FloatArray  #: background, counts / arcmin^2
     background: Float32Array  #: expected counts of all but the source, for each entry of `stamps`
     box_like: FloatArray
-    fit: Fit  #: the chosen one
-    det_like: FloatArray  #: 0 where nothing was fitted
+    fit: Fit  #: the chosen fit of each candidate
+    det_like: FloatArray  #: 0 if the candidate wasn't fitted
     ext_like: FloatArray
 
 
@@ -75,7 +75,7 @@ class _Detections(Rows):
     det_like: FloatArray
     ext_like: FloatArray  #: 0 for a point source
     extent: FloatArray  #: core radius, arcsec, 0 for a point source
-    counts: FloatArray  #: of the source on the whole sky
+    counts: FloatArray  #: counts of the source on the whole sky
 
 
 def detect(

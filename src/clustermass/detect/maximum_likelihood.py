@@ -24,7 +24,7 @@ Floats: TypeAlias = NDArray[np.floating]  # of single or double precision
 BUDGET = 600_000  # elements of the largest array of a batch, so that its 2.4 MB stay in the cache
 POINT_DOF = 3.0  # x, y, rate
 EXTENDED_DOF = 4.0  # x, y, rate, extent
-COARSE_LOSS = 2.0  # largest loss of likelihood by the coarse grid of positions, near the detection threshold
+COARSE_LOSS = 2.0  # largest loss of likelihood that the coarse grid causes near the detection threshold
 EDGE = np.array([-1.0, 0.0, 1.0])
 STEP_X, STEP_Y = np.tile(EDGE, 3), np.repeat(EDGE, 3)
 
@@ -37,7 +37,7 @@ class Fit(Rows):
     y: FloatArray  #: offset to the North
     model: IntArray  #: number of the model in `Templates` (0 = point source)
     extent: FloatArray  #: core radius, interpolated between the models, arcsec
-    counts: FloatArray  #: of the source on the whole sky (not only inside the cut radius)
+    counts: FloatArray  #: counts of the source on the whole sky (not only inside the cut radius)
     delta_c: FloatArray  #: C(no source) - C(best)
 
     @classmethod

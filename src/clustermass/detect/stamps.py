@@ -26,7 +26,7 @@ TABLE_STEP = 0.1  # arcsec, of the tables that are looked up without interpolati
 TABLE_RADIUS = 360.0  # arcsec; a larger radius is looked up as this one
 STRIP_DEG = 40.0 / 3600.0  # height of the declination strips into which events are sorted
 BLOCK = 8000  # positions at a time, for half a million photons
-REACH_ARCSEC = 120.0  # how far beyond the cut radius sources are modelled; farther ones are local background
+REACH_ARCSEC = 120.0  # sources this far beyond the cut radius are modelled; farther ones count as background
 STRIP_KEY = 720.0  # separates the strips in the sort key; above the 360 degrees that right ascension can span
 
 
@@ -35,7 +35,7 @@ class Templates:
     """Radial profiles of the source models and the pixels of a stamp."""
 
     core_radius: FloatArray  #: arcsec, (model,); 0 for the first model, the point source
-    profile: Float32Array  #: counts in a pixel at radius i * TABLE_STEP of a source of one count, (model, radius)
+    profile: Float32Array  #: counts in a pixel at the radius i * TABLE_STEP from a one-count source, (model, radius)
     inside: Float32Array  #: counts inside the cut radius, one-count source i * TABLE_STEP off centre, (model, shift)
     x: Float32Array  #: offset to the West of the pixels inside the cut radius, arcsec, (pixel,)
     y: Float32Array  #: offset to the North
@@ -129,7 +129,7 @@ class Stamps:
     pixel: IdArray  #: pixel number in `Templates.x` of each entry
     counts: Float32Array  #: counts > 0 of each entry
     photon_entry: IntArray  #: entry of each photon in a stamp
-    photon_event: IntArray  #: place of each of these photons in the event index
+    photon_event: IntArray  #: number of each of these photons in the event index
 
 
 def relative_ra(ra: FloatArray, ra_zero: float) -> FloatArray:

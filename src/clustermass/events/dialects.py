@@ -22,7 +22,7 @@ _OTHERS = {
     "ENERGY", "EV_WEIGHT", "FRAME", "FRAMETIME", "PAT_INF", "PH_ID", "PHA", "PHAS", "PILEUP", "RAWX", "RAWY",
     "RECORDTIME", "SIGNALS", "SRC_ID", "SUBX", "SUBY", "X", "Y",
 }  # fmt: skip
-#: columns of photons that tables of sources lack; a table with two of them is one of events
+#: columns of photons that tables of sources don't have; a table with two of them is a table of events
 OF_PHOTONS = {*_CALIBRATED, *_SIXTE_EVENTS} - {"RA", "DEC"}
 #: TFORM of a column with one number in each row
 _NUMBER = re.compile(r"1?[BIJKED]")

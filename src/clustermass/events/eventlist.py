@@ -51,9 +51,9 @@ class EventList:
     rawy: NDArray[np.int16] | None = None
     #: truth label of simulated photons: SRC_ID of the source that sent the photon
     src_id: NDArray[np.int32] | None = None
-    exposure_s: float | None = None  # of each module, by the header; used only for modules without `gti`
-    scan: bool = False  # by OBS_MODE the telescope moved, so each place was seen for little of the good time
-    simulated: bool = False  # no observation: SIXTE's photons, or our own with SIMULATE in the header
+    exposure_s: float | None = None  # exposure of each module in the header; used only for modules without `gti`
+    scan: bool = False  # OBS_MODE says that the telescope moved, so each place was seen for little of the good time
+    simulated: bool = False  # whether it isn't an observation, but SIXTE's photons or ours with SIMULATE in the header
     shared: bool = True  # True for one list, and for several that have photons in common (parts of one observation)
 
     def __len__(self) -> int:

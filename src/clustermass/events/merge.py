@@ -27,11 +27,11 @@ TimeSpans: TypeAlias = dict[int, tuple[float, float]]
 _BUCKET_ROWS = 1_000_000
 #: bytes on disk for each photon: in the list that is written, and in addition while several lists are joined
 _STORED_BYTES, _JOINED_BYTES = 35, 70
-#: two rows are the same photon if they agree in these; `first` and `second` are the detector pixel or the position
+#: two rows with the same keys are the same photon; `first` and `second` are the detector pixel or the position
 _KEYS = ("time", "tm_nr", "first", "second")
 #: odd factor that spreads the bits in a hash (the golden ratio's fraction in 64 bits)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
-#: columns that the joined list has only if all lists have them
+#: columns that are kept in the joined list only if all lists have them
 _OPTIONAL = ("rawx", "rawy", "src_id")
 
 

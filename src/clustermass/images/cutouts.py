@@ -33,9 +33,9 @@ _TITLE = "Counts of photons around detections, in energy bands"
 MEASURED = {"Z": "redshift", "Z_ERR": "redshift_err"} | {
     name: name.lower() for name in ("DET_LIKE", "EXT_LIKE", "EXT", "ML_RATE", "ML_CTS", "ML_BKG")
 }
-#: bytes for the counts of clusters that are cut out together; the images that are made of them take about as much again
+#: bytes for the counts of clusters that are cut out together; images made of these counts take about the same again
 PART_BYTES = 100_000_000
-#: a box counts as reaching beyond the field if its covered fraction is below this
+#: a box with a covered fraction below this counts as reaching beyond the field
 _WHOLE = 0.999
 
 
@@ -46,7 +46,7 @@ class Detections(NamedTuple):
     ra: FloatArray
     dec: FloatArray
     measured: dict[str, FloatArray]
-    #: in a user's field, exposures in s that replace those of the map (NaN = unknown; None = the map's are used)
+    #: in a user's field, exposures in s that replace the map's exposures (NaN = unknown; None = the map is used)
     exposure_s: FloatArray | None
     exp_from: NDArray[np.str_]  #: origin of the exposures
 
@@ -204,7 +204,7 @@ def _read_detections(path: Path, images: Images, exp_from: str) -> Detections:
     ra, dec = table.positions()
     measured = {name: table.numbers(column) for column, name in MEASURED.items()}
     det, ext = measured["det_like"], measured["ext_like"]
-    # a likelihood of NaN is above no limit
+    # a likelihood of NaN doesn't exceed any limit
     detected, extended = det > det_like_min, ext > ext_like_min
     keep = detected & extended
     LOGGER.info(

@@ -23,11 +23,11 @@ from clustermass.io.text_tables import check_unit
 
 #: a place is covered if its exposure is above this share of the field's median
 _COVERED_ABOVE = 0.05
-#: number of places along each side of a square at which `covered_fraction` looks the map up
+#: `covered_fraction` looks the map up at this number of places along each side of a square
 _STEPS = 32
 #: range of possible exposures in s: eROSITA detects no cluster in less, and the mission isn't longer
 LEAST_S, MOST_S = 10.0, 1.0e8
-#: where a cluster's exposure is from: EXP_FROM of catalogues, exp_from of images
+#: origin of a cluster's exposure: EXP_FROM in catalogues, exp_from in images
 FROM_MAP, GIVEN, STATED, GOOD_TIME, UNKNOWN = "map", "given", "ML_EXP", "good time", "none"
 #: eSASS tasks and what they write; `EVTOOL` writes counts, `EXPMAP` exposure
 _TASKS = {

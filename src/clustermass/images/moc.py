@@ -19,7 +19,7 @@ from clustermass.io.products import MOC, primary_hdu, table_hdu
 FINEST = 11
 #: side in deg of a cell of order 0, the square root of a twelfth of the sphere
 _SIDE_DEG = 58.6
-#: a cell is at least this many times as wide as the distance of the pixels looked at, so that none falls between them
+#: width of a cell, divided by the distance of the examined pixels, is at least this, so that no cell is missed
 _CELL_PIXELS = 3.0
 
 

@@ -11,7 +11,7 @@ from clustermass.arrays import FloatArray, unit_vectors
 from clustermass.errors import InputError
 from clustermass.events.eventlist import EventList
 
-#: side of a cell; and the widest gap without photons that is filled, in cells
+#: side of a cell in arcsec; widest gap without photons that is filled, in cells
 CELL_ARCSEC = 60.0
 _GAP_CELLS = 6
 #: largest distance of a photon from the mean position that one projection can show

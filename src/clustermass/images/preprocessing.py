@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _TITLE = "Images of detections as a network sees them, before standardisation"
-#: number of clusters that are processed at once, which limits memory to some tens of MB
+#: number of clusters that are processed at once; memory is then limited to some tens of MB
 _CHUNK = 64
 #: images (cluster, band, y, x), offsets of their pixels' centres (pixels,), and attributes that describe the grid
 _Images: TypeAlias = tuple[NDArray[np.float32], NDArray[np.float64], dict[str, float]]

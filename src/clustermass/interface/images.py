@@ -24,7 +24,7 @@ from clustermass.io.room import check_memory
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: what is kept of the variables of `images.nc`
+#: variables of `images.nc` that are kept
 _KEPT = ("counts", "band_bounds", "ra", "dec", "exposure_s", "covered_fraction", "det_like", "ext_like", "ml_cts")
 
 

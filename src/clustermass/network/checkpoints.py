@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 FORMAT = "clustermass-checkpoint-3"
 EVERY_S = 20.0
 LOG_EVERY_S = 5.0
-EXPLODED = 1e6  # a training is stopped if the loss of a step (of standardised masses) reaches this value
+EXPLODED = 1e6  # a training is stopped if a step's loss (for standardised masses) reaches this value
 EXTREME = 1e3  # standard deviations; a single pixel with a larger value can make a training diverge
 
 

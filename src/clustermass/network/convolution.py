@@ -101,5 +101,5 @@ def same_convolution(images: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def max_block(images: jax.Array, kernel: jax.Array, bias: jax.Array) -> jax.Array:
     """Return the same as `block`, but with the maximum of each square of 2 x 2 pixels instead of the mean."""
-    # equal to pooling after ReLU, but here ReLU acts on a quarter of the pixels only
+    # equal to pooling after ReLU, but here ReLU acts on only a quarter of the pixels
     return jax.nn.relu(reduce(jnp.maximum, _quarters(same_convolution(images, kernel) + bias)))

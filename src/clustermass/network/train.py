@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from clustermass.dataset.training_data import Subset
 
 SCHEDULES = ("cosine", "plateau", "constant")
-FINAL_FRACTION = 0.01  # learning rate at the end of a cosine schedule, divided by that at its peak
+FINAL_FRACTION = 0.01  # learning rate at the end of a cosine schedule, divided by the rate at its peak
 PLATEAU_IMPROVEMENT = 1e-4  # the schedule `plateau` ignores a smaller decrease of the validation loss
 
 
@@ -60,7 +60,7 @@ def train_networks(
     loss = loss_of_recipe(recipe)(constants.mass_mean, constants.mass_sd)
     structure, _ = draw_network(network, shape, loss.outputs, [seed])
     program = Program.from_config(structure, loss, network, recipe, train.images.shape)
-    offset = math.log(constants.mass_sd) if loss.is_density else 0.0  # from the loss of t to that of log10 M500c
+    offset = math.log(constants.mass_sd) if loss.is_density else 0.0  # converts the loss of t to that of log10 M500c
     data, validation_loss = on_device(train, constants), _validation(program, constants, val)
 
     def start(number: int) -> Member:

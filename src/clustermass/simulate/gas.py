@@ -65,7 +65,7 @@ class RadialProfiles:
 
     nodes: FloatArray  #: radii, (node,)
     brightness: FloatArray  #: at the nodes, (profile, node)
-    slope: FloatArray  #: exponent of r in the growth curve, 2 + d ln(brightness) / d ln(r), (profile, node - 1)
+    slope: FloatArray  #: exponent of the growth curve, 2 + d ln(brightness) / d ln(r), between nodes, (profile, node - 1)
     enclosed_at_nodes: FloatArray  #: integral of the brightness over the disc inside each node, (profile, node)
     total: FloatArray  #: integral inside the cut-off, (profile,)
 
@@ -246,7 +246,7 @@ class EmittingHaloes(Rows):
     gas: Gas
     flux: FloatArray  #: inside R500c, 0.5-2 keV observed, unabsorbed, erg/s/cm2
     rate: FloatArray  #: count rate of the whole profile over all detector energies, count/s
-    detection_rate: FloatArray  #: the same in the detection band, 0.2-2.3 keV
+    detection_rate: FloatArray  #: count rate in the detection band, 0.2-2.3 keV, count/s
 
     @property
     def source_ids(self) -> IdArray:

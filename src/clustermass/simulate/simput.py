@@ -174,7 +174,7 @@ class SharedImages:
 
     hosts: IntArray  #: row of the cluster from which each image was made, (image,)
     image: IntArray  #: row in `hosts` of each cluster's image, (cluster,)
-    scale: FloatArray  #: IMGSCAL: size of the image over that of the cluster, (cluster,)
+    scale: FloatArray  #: IMGSCAL: size of the image divided by the size of the cluster, (cluster,)
 
 
 def share_images(gas: Gas, counts: FloatArray, images_max: int = IMAGES_MAX) -> SharedImages:
@@ -232,7 +232,7 @@ def cluster_image(gas: Gas, row: int) -> tuple[Float32Array, float]:
     The image (y, x) just contains the whole profile. Its major axis is along x, and its sum is 1.
     """
     profiles = gas.profiles[np.array([row])]
-    # a share just below 1, since rounding could put the radius of the whole total elsewhere than at the cut
+    # a share just below 1, because rounding could shift the radius of the share 1 away from the cut
     edge = float(np.exp(_log_radius(profiles, 1 - 1e-9)[0]))
     stretch = np.sqrt(gas.axis_ratio[row])
     points = IMAGE_PIXELS // 2 * _SUBPIXELS

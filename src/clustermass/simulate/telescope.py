@@ -40,7 +40,7 @@ CHARGE_LOSS: tuple[tuple[float, float, float], ...] = (
     (1.842, 0.91, 0.0349), (1.900, 0.74, 0.0259), (2.000, 0.68, 0.0160), (2.200, 0.65, 0.0110), (3.000, 0.63, 0.0086),
 )  # fmt: skip
 CHARGE_LOSS_EV = 22.2
-#: shift of the full-charge peak above the photon energy, eV: calibration sets the mean, not this peak, to that energy
+#: shift of the full-charge peak above the photon energy, eV: calibration sets the mean, not the peak, to this energy
 _FULL_CHARGE_SHIFT_EV = 10.9
 #: standard deviation that charge loss contributes to the width of the peak, eV
 _CHARGE_LOSS_WIDTH_EV = 15.4
@@ -50,7 +50,7 @@ PI_EDGES_EV: FloatArray = np.arange(200.0, 2351.0, 5.0)
 #: centres of the photon-energy grid, keV, and its step
 PHOTON_KEV: FloatArray = np.arange(0.1025, 3.0, 0.005)
 PHOTON_STEP_KEV = 0.005
-#: detector energies, eV, between which sources are detected, and in which rates and background levels are given
+#: detector energies, eV, of the band for source detection, rates and background levels
 DETECTION_BAND_EV = (200.0, 2300.0)
 
 
