@@ -65,7 +65,7 @@ class RadialProfiles:
 
     nodes: FloatArray  #: radii, (node,)
     brightness: FloatArray  #: at the nodes, (profile, node)
-    slope: FloatArray  #: exponent of the growth curve, 2 + d ln(brightness) / d ln(r), between nodes, (profile, node - 1)
+    slope: FloatArray  #: exponent of r in the growth curve, 2 + d ln(brightness) / d ln(r), (profile, node - 1)
     enclosed_at_nodes: FloatArray  #: integral of the brightness over the disc inside each node, (profile, node)
     total: FloatArray  #: integral inside the cut-off, (profile,)
 
