@@ -73,14 +73,15 @@ def compare_published(
     Parameters
     ----------
     masses, catalogues, realizations
-        `masses.fits` of the field; `catalogue.fits` of each realization, for count rates, luminosities and names of
-        clusters; the names of these realizations, such as "01".
+        `masses` is `masses.fits` of the field. `catalogues` are `catalogue.fits` of each realization, which hold count
+        rates, luminosities and names of clusters. `realizations` are the names of these realizations, such as "01".
     published, block
-        Table of published masses, and its block `observed.published.<field>` of the configuration. If the block sets
-        `log10_m500c_min` or `log10_m500c_max`, only clusters with a published mass in this range are compared.
+        `published` is a table of published masses. `block` is its block `observed.published.<field>` of the
+        configuration. If the block sets `log10_m500c_min` or `log10_m500c_max`, only clusters with a published mass in
+        this range are compared.
     relations, bootstrap, seed
-        Block `baselines`, of which `luminosity_published` and `count_rate_efeds` are used; number of resamplings from
-        which all errors are computed; seed of the resamplings.
+        `relations` is the block `baselines`, whose keys `luminosity_published` and `count_rate_efeds` are used. All
+        errors are computed from `bootstrap` resamplings. `seed` is the seed of the resamplings.
     """
     table = _read_masses(masses)
     measured = _measured(table, dict(zip(realizations, catalogues, strict=True)))

@@ -77,7 +77,7 @@ def conclude(columns: Mapping[str, NDArray[Any]], catalogues: Sequence[Path], co
 
 
 def _warn_of_unlike(columns: Mapping[str, NDArray[Any]], massive: NDArray[np.bool_], exposure: str) -> None:
-    """Log a warning with likely causes if chance can't explain how many clusters have FLAG_OOD (`UNUSUAL_P`)."""
+    """Log a warning with likely causes if more clusters have FLAG_OOD than chance explains (p-value <= `UNUSUAL_P`)."""
     unlike = massive & (columns["FLAG_OOD"] != 0)
     number, total = int(unlike.sum()), int(massive.sum())
     if not number or (chance := binomtest(number, total, FALSE_ALARMS, "greater").pvalue) > UNUSUAL_P:

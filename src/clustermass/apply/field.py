@@ -73,17 +73,18 @@ def masses_of_field(
     events
         Event lists of the field, eSASS or SIXTE, or images of it in the energy bands of the networks.
     catalogue, columns, catalogue_bands
-        Table with at least a position (ICRS) and a redshift for each cluster; map from our column names to the table's,
-        where they differ; edges in eV of the table's energy bands, if it has several.
+        `catalogue` is a table with at least a position (ICRS) and a redshift for each cluster. `columns` maps our
+        column names to the table's if they differ. `catalogue_bands` are the edges in eV of the table's energy bands,
+        if it has several.
     ensemble
         Folder of a finished experiment (`ensemble.nc`, `calibration.json`, `domain.nc` and `members/*.safetensors`), or
-        that ensemble packed into a file by `Ensemble.save`.
+        a file with an ensemble that `Ensemble.save` packed.
     exposure, exposure_s
         Vignetting-corrected exposure maps in s, or one exposure in s for all clusters. Without either, the exposure is
         found as `clustermass.ingest.field_exposure.field_exposure` describes.
     acronym, overwrite, log
-        Acronym of the survey in the column NAME; whether to replace existing files; whether to log to a file beside
-        `output`.
+        `acronym` is the survey's acronym in the column NAME. `overwrite` says whether existing files are replaced.
+        `log` says whether a log file is written beside `output`.
     mass_prior
         `training`, or `flat` to add the columns LOGM500_FLAT* (see `clustermass.apply.mass_prior`).
     """

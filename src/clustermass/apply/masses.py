@@ -88,21 +88,21 @@ def infer_observed(
         `images.nc`, `smoothed/<preprocessing>.nc` and `catalogue.fits` of every realization of the field, in the same
         order. Published masses are copied from LOGM500_REF and LOGM500_REF_ERR of the catalogues that have them.
     exposures
-        `exposure.fits` of every realization, in the same order. COVERED_FRACTION is then the exposed share of what the
-        networks see; without these files it is the exposed share of the whole image box.
+        `exposure.fits` of every realization, in the same order. With these files, COVERED_FRACTION is the exposed share
+        of the sky that the networks see. Without them, it is the exposed share of the whole image box.
     ensemble, calibration, domain, weights
         `ensemble.nc`, `calibration.json`, `domain.nc` and the members' safetensors of one experiment.
     output
-        Catalogue to write, .fits; .vot, .ecsv, .nc, .reg and .cards.nc are written beside it, and with `exposures`
-        .moc.fits.
+        Catalogue to write (.fits). The files .vot, .ecsv, .nc, .reg and .cards.nc are written beside it. If `exposures`
+        are given, .moc.fits is written, too.
     simulated
-        Whether the field is simulated: names then begin with "SIM", and the header says so. A field whose images are
-        marked as simulated counts as simulated in any case.
+        Whether the field is simulated. If so, names begin with "SIM", and the header says that the field is simulated.
+        A field whose images are marked as simulated always counts as simulated.
     cosmology, acronym, device
-        Cosmology of the training sky, for the header; acronym of the survey, with which names of observed clusters
-        begin; device that applies the networks: auto, cpu or gpu.
+        `cosmology` is the cosmology of the training sky, which is written to the header. Names of observed clusters
+        begin with the survey's `acronym`. `device` applies the networks: auto, cpu or gpu.
     mass_prior
-        `flat` adds the columns LOGM500_FLAT* (see `mass_prior.flat_columns`); `training` doesn't.
+        `flat` adds the columns LOGM500_FLAT* (see `mass_prior.flat_columns`). `training` doesn't add them.
     made_by
         Provenance to write; if None, the provenance of this step.
     """

@@ -89,17 +89,17 @@ class Ensemble(trained.Ensemble):
         Parameters
         ----------
         events
-            Event list or lists of one field: paths, or tables in memory. Images in the networks' bands: paths. A table
-            in memory has no good time intervals: give the path of a list with events outside of them.
+            Event list or lists of one field (paths, or tables in memory), or images in the networks' bands (paths). A
+            table in memory has no good time intervals. If a list has events outside of them, give its path instead.
         catalogue
             Table with the position (ICRS) and redshift of each cluster: a path, or a table in memory.
         exposure
             Vignetting-corrected exposure map or maps in s: paths, or CCDData. Without a map and without `exposure_s`,
             the exposure is each cluster's ML_EXP, or the good time of a single pointing.
         exposure_s
-            One exposure in s for all clusters, where there is no map.
+            One exposure in s for all clusters, if there is no map.
         columns
-            Names of the table's columns where they are unusual, such as ``{"Z": "z_best"}``.
+            Map from our column names to the table's if they are unusual, such as ``{"Z": "z_best"}``.
         catalogue_bands
             Edges of the table's energy bands in eV, if it has several.
         acronym
@@ -110,7 +110,7 @@ class Ensemble(trained.Ensemble):
             Catalogue to write, ending in .fits; .vot, .ecsv, .nc, .reg, .moc.fits and .cards.nc are written beside it
             (.cards.nc for up to 5000 clusters). None = no file is written.
         overwrite
-            Whether files that are there already are replaced.
+            Whether existing files are replaced.
         z_grid
             Redshifts to assume for all clusters, (z,). The catalogue then needs no redshifts.
 

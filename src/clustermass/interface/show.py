@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @styled
 def show(cluster: str | int, field: PathLike = ".") -> Figure:
-    """Print what is known of a cluster, and return its picture, as `clustermass show` does.
+    """Print a cluster's mass, flags and other numbers, and return its picture, as `clustermass show` does.
 
-    `cluster` is its ID_SRC, an id or name of the user's table, its NAME, or a part of a name. `field` is a mass
-    catalogue that was written, such as ``masses.fits``, or a folder with one. InputError if there is no such cluster,
-    several clusters are meant, or the catalogue or the file .cards.nc beside it is missing or damaged.
+    `cluster` is its ID_SRC, an id or name of the user's table, its NAME, or a part of a name. `field` is the path of a
+    mass catalogue, such as ``masses.fits``, or of a folder with a mass catalogue. InputError if no cluster or several
+    clusters fit, or if the catalogue or the file .cards.nc beside it is missing or damaged.
     """
     known = FieldCards.read(find_masses(Path(field)))
     row = known.find(str(cluster))

@@ -66,7 +66,7 @@ class SimulatedField:
         return truth
 
     def save(self, folder: PathLike) -> Path:
-        """Copy events.fits, exposure.fits, catalogue.fits, truth.fits and others to a new folder; return its path."""
+        """Copy events.fits, exposure.fits, catalogue.fits, truth.fits, ... to a new folder, and return its path."""
         if Path(folder).exists():
             raise InputError(f"{folder}: exists already. Name a new folder.")
         for path in self._folder.iterdir():
@@ -75,7 +75,7 @@ class SimulatedField:
         return Path(folder)
 
     def files(self, *names: str) -> list[Path]:
-        """Return the paths of the files with these names, such as ``events``; they exist as long as the field."""
+        """Return the paths of the files with these names, such as ``events``. The files exist as long as the field."""
         return [self._folder / f"{name}.fits" for name in names]
 
     def _read(self, name: str) -> Table:

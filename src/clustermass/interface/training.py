@@ -1,4 +1,4 @@
-"""Train an ensemble of your own on simulated fields, in a script or a notebook."""
+"""Train your own ensemble on simulated fields in a script or a notebook."""
 
 from __future__ import annotations
 
@@ -40,15 +40,17 @@ def train_ensemble(
 ) -> Ensemble:
     """Train, calibrate and test an ensemble of `members` networks on the clusters of simulated fields.
 
-    The clusters are divided at random into training, validation and test set; no halo is in two sets. `network` and
-    `recipe` are other values of the keys of the blocks ``network.compact`` and ``training.recipes.clustermass`` in the
-    configuration, such as ``{"layers": [{"flatten": True}, {"join": "side"}, {"dense": 64}]}`` and ``{"epochs": 20}``;
-    docs/explanation/training.md lists the layers. Everything else is as in the default configuration.
+    The clusters are divided at random into a training, a validation and a test set. No halo is in two sets. `network`
+    contains other values of keys in the block ``network.compact`` of the configuration, and `recipe` of keys in the
+    block ``training.recipes.clustermass``. Examples are ``{"layers": [{"flatten": True}, {"join": "side"}, {"dense":
+    64}]}`` and ``{"epochs": 20}``; docs/explanation/training.md lists the layers. All other settings are those of the
+    default configuration.
 
-    `folder` is made. It then holds the ensemble, which `Ensemble.load` reads, and its test: the scores of the networks
-    and of simpler predictors in ``metrics.json``, and the predictions of all clusters in ``predictions.nc``. If the
-    training fails, no folder is made. InputError if the folder exists, two fields have the same seed, the cosmologies
-    of the fields differ, a key or value isn't possible, or there are too few clusters.
+    `folder` is a new folder. `Ensemble.load` reads the ensemble from it. It also contains the results of a test:
+    ``metrics.json`` with the scores of the networks and of simpler predictors, and ``predictions.nc`` with the
+    predictions for all clusters. If the training fails, the folder isn't made. InputError if the folder exists, if two
+    fields have the same seed, if the cosmologies of the fields differ, if a key or value isn't possible, or if there
+    are too few clusters.
     """
     made = Path(folder)
     if made.exists():
@@ -69,7 +71,7 @@ def train_ensemble(
 
 
 def _run(fields: Sequence[SimulatedField], names: Sequence[str], config: Mapping[str, Any], place: Path) -> None:
-    """Write the ensemble and its test to the folder `ensemble` in `place`, by the steps of the workflow."""
+    """Run the steps of the workflow, which write the ensemble and the results of its test to `ensemble` in `place`."""
     chosen, seed = resolve_experiment(config["experiments"], BASE_EXPERIMENT), config["seed"]
     images, smoothed = ([place / f"{kind}_{name}.nc" for name in names] for kind in ("images", "smoothed"))
     for field, name, cut, smooth in zip(fields, names, images, smoothed, strict=True):

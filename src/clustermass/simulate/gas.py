@@ -208,7 +208,7 @@ def _temperature_deviation(scores: FloatArray, parameters: Clusters, rng: np.ran
 
 
 def _brightness_deviation(mean_log_profile: FloatArray, deviation: FloatArray) -> FloatArray:
-    """Return how far ln(emission inside R500c) differs from that of the mean profile, in standard deviations."""
+    """Return ln(emission inside R500c) minus its value for the mean profile, in standard deviations, (halo,)."""
     one = np.ones(len(deviation))
     actual, mean = (
         RadialProfiles.from_nodes(PROFILE[:, 0], profile).enclosed(one)
