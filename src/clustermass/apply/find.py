@@ -15,8 +15,8 @@ def find_cluster(columns: Mapping[str, Sequence[str]], wanted: str | int, where:
     """Return the row of the cluster whose name or id is `wanted`, or whose name contains `wanted`.
 
     `columns` holds the columns of `IDENTIFIERS` that exist in the catalogue `where`, as texts; NAME and ID_SRC must be
-    among them. Case, spaces and underscores don't matter. Digits alone are an id, not a part of a name. InputError, with
-    the most similar names, if no cluster fits or several clusters fit.
+    among them. Case, spaces and underscores don't matter. Digits alone are an id and not a part of a name. InputError,
+    with the most similar names, if no cluster fits or several clusters fit.
     """
     rows, word = rows_called(columns, wanted), _plain(wanted)
     if len(rows) > 1:
