@@ -1,4 +1,7 @@
-"""Unpacking of downloaded archives (.tar.gz): only named regular files, within limits of size and free disk."""
+"""Unpacking of downloaded archives (.tar.gz).
+
+Only named regular files are unpacked, within limits of size and free disk space.
+"""
 
 import gzip
 import shutil
@@ -19,18 +22,22 @@ class _Plain(gzip.GzipFile):
     """The unpacked bytes of an archive, which are read in small pieces."""
 
     def read(self, size: int | None = -1) -> bytes:
-        """Return the next bytes; EOFError if more than one piece is asked for, which only a faulty header causes."""
+        """Return the next `size` bytes.
+
+        EOFError if `size` is larger than one piece, because only a faulty header of the archive causes this.
+        """
         if size is None or not 0 <= size <= _PIECE_BYTES:
             raise EOFError(f"a header of {size} bytes")
         return super().read(size)
 
 
 def unpack(archive: Path, names: Sequence[str], check: Callable[[Path, str], str]) -> None:
-    """Extract the files `names` of a .tar.gz into the folder where it lies, without the folders inside the archive.
+    """Extract the files `names` of a .tar.gz into the folder that holds the archive.
 
-    The files are moved there after the whole archive has been read and all files are checked. `check` takes a path and
-    the final name, and returns what is wrong with the file, "" = nothing. InputError if the archive is damaged, cut
-    short or too large, or if a file is missing, wrong, there twice, not a regular file, or would leave the folder.
+    Folders inside the archive aren't made. Files get their final place only after the whole archive has been read and
+    all files have passed `check`. This function takes a path and the final name of a file, and returns a text that says
+    what is wrong with it ("" = nothing). InputError if the archive is damaged, cut short or too large. InputError also
+    if a file is missing, wrong, in the archive twice, no regular file, or would be written outside the folder.
     """
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".unpack.") as temporary:
         try:
@@ -51,7 +58,7 @@ def unpack(archive: Path, names: Sequence[str], check: Callable[[Path, str], str
 
 
 def _read_to_end(plain: _Plain, archive: Path) -> None:
-    """Read an archive to its end, where its checksum is; InputError if its content is too large."""
+    """Read an archive to its end, because its checksum is there; InputError if its content is too large."""
     done = 0
     while piece := plain.read(_PIECE_BYTES):
         done += len(piece)

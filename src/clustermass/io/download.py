@@ -1,6 +1,7 @@
-"""The public files of the configuration's block `downloads`: downloaded if missing, checked, and unpacked.
+"""Download, check and unpack the public files that the block `downloads` of the configuration lists.
 
-An interrupted transfer is resumed and tried again a few times; an incomplete file never gets the final name.
+An interrupted transfer is tried again a few times, and resumed where it stopped. An incomplete file never gets the
+final name.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from clustermass.io.provenance import file_sha256
 if TYPE_CHECKING:
     from clustermass.config.models import Download, Downloads
 
-#: function of a path and its final name: returns what is wrong with the file, "" = nothing
+#: function of a file's path and final name, which returns a text that says what is wrong with the file ("" = nothing)
 Check: TypeAlias = Callable[[Path, str], str]
 _PIECE_BYTES = 1 << 18
 _LOG_EVERY_S = 5.0
@@ -50,7 +51,10 @@ _WEB_PAGES = ("text/html", "application/xhtml+xml")
 
 
 class TransferError(Exception):
-    """An address does not give the file. If `again`, another try may succeed, perhaps only after `after_s` seconds."""
+    """Raised if an address does not give the file.
+
+    If `again` is true, another try may succeed. If `after_s` is given, it should wait for so many seconds.
+    """
 
     def __init__(self, reason: str, again: bool = False, after_s: float | None = None) -> None:
         super().__init__(printable(reason))  # it may hold what a server says
@@ -58,11 +62,12 @@ class TransferError(Exception):
 
 
 def download_files(downloads: Downloads) -> None:
-    """Download and check every file of the block `downloads`; the failure of one does not stop the others.
+    """Download and check every file of the block `downloads`.
 
-    A file without a configured SHA-256 is compared with the hash of its first download, which is recorded beside it
-    (`<file>.sha256.json`). InputError if no download is configured, or if files could not be downloaded or are wrong:
-    the message gives, for each, the failure at every address and what to do by hand.
+    If a file fails, the others are still downloaded. If the configuration gives no SHA-256 of a file, it is compared
+    with the hash of its first download, which is recorded beside it (`<file>.sha256.json`). InputError if no download
+    is configured, or if files could not be downloaded or are wrong. The message gives the reason for every address of
+    such a file, and says what to do by hand.
     """
     files = {name: item for name, item in downloads.get("files", {}).items() if item.get("fetch", True)}
     if not files:
@@ -79,7 +84,7 @@ def download_files(downloads: Downloads) -> None:
 
 
 def _fetch(item: Download, downloads: Downloads) -> None:
-    """Download one file, or check it if it is there already (from an earlier download, or put there by hand)."""
+    """Download and unpack one file, or only check it if it exists already (it may have been put there by hand)."""
     path, record = Path(item["path"]), Path(f"{item['path']}.sha256.json")
     unpacked = [path.with_name(name) for name in item.get("unpack", ())]
     hashes = _read_hashes(record)
@@ -108,7 +113,10 @@ def _read_hashes(record: Path) -> dict[str, str]:
 
 
 def _fault(item: Download, hashes: dict[str, str], record: Path, path: Path, name: str) -> str:
-    """Return what is wrong with `path`, a downloaded file or one unpacked from it; "" = nothing."""
+    """Return a text that says what is wrong with the file `path` ("" = nothing).
+
+    It is the downloaded file, or a file that was unpacked from it. `name` is its final name.
+    """
     itself = name == Path(item["path"]).name
     size, rows, stated = (item.get("bytes"), item.get("rows"), item.get("sha256")) if itself else (None, None, None)
     if fault := wrong_content(path, name, size, rows):
@@ -121,7 +129,7 @@ def _fault(item: Download, hashes: dict[str, str], record: Path, path: Path, nam
 
 
 def _sha256(path: Path, name: str) -> str:
-    """Return the SHA-256 of a file; comment lines of a .tsv are left out, because VizieR puts the date there."""
+    """Return the SHA-256 of a file. Comment lines of a .tsv don't count, because VizieR writes the date in them."""
     if not name.endswith(".tsv"):
         return file_sha256(path)
     lines = (line for line in path.read_bytes().splitlines(keepends=True) if not line.startswith(b"#"))
@@ -151,12 +159,12 @@ def _from_addresses(item: Download, downloads: Downloads, check: Check) -> None:
 
 
 def receive(url: str, part: Path, downloads: Downloads, size: int | None = None) -> None:
-    """Download a file of `size` bytes (None = unknown) into `part`, from where an earlier try of `url` broke off.
+    """Download a file of `size` bytes (None = unknown) into `part`, and continue where an earlier try of `url` stopped.
 
-    `downloads` sets the number of tries, the seconds without data that end a try, and the first pause in s, which
-    doubles after each try. Bytes of an earlier try are kept if the server confirms by ETag or Last-Modified (header
-    If-Range) that the file is the same. TransferError if the address does not give the file (`part` and
-    `<part>.json` stay); InputError if the disk is full.
+    The block `downloads` sets the number of tries, the number of seconds without data after which a try ends, and the
+    first pause between tries in s. The pause doubles after each try. Bytes of an earlier try are kept if the server
+    confirms by ETag or Last-Modified (header If-Range) that the file is the same. TransferError if the address does not
+    give the file; then `part` and `<part>.json` stay. InputError if the disk is full.
     """
     tries, pause_s = downloads.get("tries", 6), downloads.get("pause_s", 2.0)
     for number in range(1, tries + 1):
@@ -173,7 +181,7 @@ def receive(url: str, part: Path, downloads: Downloads, size: int | None = None)
 
 
 def _discard(part: Path) -> None:
-    """Remove an incomplete file, and the file beside it with its address and its ETag or date."""
+    """Remove an incomplete file, and the file `<part>.json` with its address and its ETag or date."""
     for path in (part, Path(f"{part}.json")):
         path.unlink(missing_ok=True)
 
@@ -206,7 +214,7 @@ def _attempt(url: str, part: Path, stall_s: float, size: int | None) -> None:
 
 @contextmanager
 def _answer(url: str, headers: dict[str, str], part: Path, stall_s: float) -> Iterator[requests.Response]:
-    """Yield the server's answer; every failure becomes a `TransferError` with its reason."""
+    """Yield the server's answer; TransferError with the reason for every failure."""
     session = requests.Session()
     session.max_redirects = _MOST_REDIRECTS
     try:
@@ -263,8 +271,9 @@ def _range(response: requests.Response, have: int, version: str | None, part: Pa
 def _save(response: requests.Response, part: Path, start: int, total: int | None, stall_s: float) -> None:
     """Append the received data to `part`, and log every few seconds.
 
-    The whole file has `total` bytes; None = unknown. TransferError if the transfer is very slow, or if too many bytes
-    come: more than `total`, or than limit and disk allow if `total` is None. InputError if `part` can't be written.
+    The whole file has `total` bytes (None = unknown). TransferError if the transfer is very slow, or if more than
+    `total` bytes arrive. If `total` is None, the largest accepted number depends on a limit and on the free disk space.
+    InputError if `part` can't be written.
     """
     most = int(min(limits.DOWNLOADED.most, start + _SHARE * shutil.disk_usage(part.parent).free))
     most = most if total is None else total

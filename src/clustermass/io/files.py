@@ -1,6 +1,6 @@
 """Write files whole: under a temporary name first, so that a kill or a full disk never leaves half a file.
 
-Nothing that depends on the clock is written: the same content gives the same bytes.
+The same content gives the same bytes, because nothing that depends on the clock is written.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.part(\.[^.]+)?")
 
 @contextmanager
 def atomic(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` on success, remove it on any failure."""
+    """Yield a temporary path beside `path`. The file is renamed to `path` on success, and removed on any failure."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=f".part{path.suffix}", dir=path.parent)
@@ -43,7 +43,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def is_temporary(name: str) -> bool:
-    """Return whether a name is one that `atomic` gives to an unfinished file, such as .images.nc.xp3_a0qz.part.nc."""
+    """Return whether `atomic` gives such a name to unfinished files, for example .images.nc.xp3_a0qz.part.nc."""
     match = _TEMPORARY.fullmatch(name)
     return match is not None and Path(match[1]).suffix == (match[2] or "")
 
@@ -55,14 +55,14 @@ def check_present(paths: Iterable[Path]) -> None:
 
 
 def seal_of(path: Path) -> bytes:
-    """Return a line with the SHA-256 of a file's bytes; HDF5 ignores such a line after its own content."""
+    """Return a line with the SHA-256 of a file's bytes. HDF5 ignores such a line at the end of a file."""
     return _SEAL + _sha256(path, path.stat().st_size).encode() + b"\n"
 
 
 def check_seal(path: Path) -> None:
-    """Raise OSError if a file ends with a seal (see `seal_of`), and the bytes before it have changed.
+    """Raise OSError if a file ends with a seal (see `seal_of`), and the bytes before the seal have changed.
 
-    This is checked before HDF5 reads the file, since HDF5 can loop forever in a damaged file, and Python can't stop it.
+    This is checked before HDF5 reads the file. HDF5 can loop forever in a damaged file, and Python can't stop it.
     """
     length = path.stat().st_size - _SEAL_BYTES
     with path.open("rb") as stream:
@@ -88,7 +88,7 @@ def reason(error: BaseException) -> str:
 
 @contextmanager
 def reading(path: str | Path, what: str) -> Iterator[None]:
-    """Turn a failure to read `path` within the block into an InputError that calls its content `what`."""
+    """Turn a failure to read the file `path` in the `with` block into an InputError, which calls the content `what`."""
     try:
         yield
     except InputError:
@@ -110,7 +110,8 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
 def read_json(path: str | Path, what: str) -> dict[str, Any]:
     """Return the block of keys in a JSON file as a dictionary.
 
-    InputError, which calls the content `what`, if the file is missing, is damaged, or is larger than `limits` allows.
+    InputError if the file is missing, is damaged, or is larger than `limits` allows. The message calls its content
+    `what`.
     """
     with reading(path, what):
         with Path(path).open("rb") as stream:
@@ -123,14 +124,14 @@ def read_json(path: str | Path, what: str) -> dict[str, Any]:
 
 
 def check_weights_header(path: str | Path) -> None:
-    """Raise InputError if a safetensors file has too long a header; its first 8 bytes state the length."""
+    """Raise InputError if the header of a safetensors file is too long. Its length is in the first 8 bytes."""
     with Path(path).open("rb") as stream:
         stated = int.from_bytes(stream.read(8), "little")
     limits.WEIGHTS_HEADER.check(min(stated, Path(path).stat().st_size), path)
 
 
 def write_json(content: Mapping[str, Any], path: str | Path) -> None:
-    """Write `content`, which may hold NumPy's numbers and arrays, atomically as indented JSON; ValueError for NaN."""
+    """Write `content` atomically as indented JSON. It may hold numbers and arrays of NumPy. ValueError for NaN."""
     text = json.dumps(content, indent=2, allow_nan=False, default=lambda value: value.tolist())
     with atomic(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")

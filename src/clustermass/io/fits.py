@@ -1,4 +1,4 @@
-"""FITS files: written whole, with equal bytes for equal content; any sign of damage is an error on reading."""
+"""FITS files: they are written whole, with equal bytes for equal content, and damage is noticed on reading."""
 
 import bz2
 import contextlib
@@ -71,7 +71,7 @@ _FOREIGN = {b"PK\3\4": "unzip", b"\x28\xb5\x2f\xfd": "unzstd", b"\x1f\x9d": "unc
 
 
 def write_fits(hdus: fits.HDUList, path: str | Path, checksum: bool = False) -> None:
-    """Write an HDU list atomically; `checksum` adds CHECKSUM and DATASUM. The same content gives the same bytes."""
+    """Write an HDU list atomically, with CHECKSUM and DATASUM if `checksum`. The same content gives the same bytes."""
     for hdu in hdus if checksum else ():
         hdu.add_datasum(when=CHECKSUM_COMMENT)
         hdu.add_checksum(when=CHECKSUM_COMMENT, override_datasum=True)
@@ -81,12 +81,13 @@ def write_fits(hdus: fits.HDUList, path: str | Path, checksum: bool = False) -> 
 
 @contextmanager
 def opened_fits(path: Path, advice: str = "Was another file meant?", whole: bool = True) -> Iterator[fits.HDUList]:
-    """Open a FITS file, which may be packed by gzip, bzip2 or xz; what is read within the block is checked for damage.
+    """Open a FITS file, which may be packed by gzip, bzip2 or xz, for a `with` block.
 
-    CHECKSUM and DATASUM are compared where an HDU has them. Memory doesn't grow with the file. If `whole` is False, no
-    sums are compared, and only what the caller asks for is read, such as headers. InputError if there is no such file,
-    it is no FITS file (the message then ends with `advice`), or it is truncated or damaged, which is noticed here or
-    while it is read.
+    CHECKSUM and DATASUM are compared where an HDU has them. Memory doesn't grow with the size of the file. If `whole`
+    is False, no sums are compared, and only the parts that the caller asks for are read, such as headers.
+
+    InputError if there is no such file, or if it is no FITS file; in this case the message ends with `advice`.
+    InputError also if the file is truncated or damaged. Some damage is noticed only while the `with` block reads data.
     """
     path = Path(path)
     check_file(path, advice)
@@ -117,9 +118,9 @@ def opened_fits(path: Path, advice: str = "Was another file meant?", whole: bool
 def image_of(hdu: Any, path: Path, dtype: DTypeLike, pixel_bytes: int) -> NDArray[Any]:
     """Return a copy of the image in an HDU of the file `path`, as numbers of the type `dtype`.
 
-    InputError if memory lacks the room for `pixel_bytes` bytes for each pixel, which the caller needs. Also if a
-    compressed tile of an fpack image is larger than `limits.TILE`, because it could unpack to more bytes than the
-    header states. OSError if the HDU holds no image.
+    The caller needs `pixel_bytes` bytes of memory for each pixel. InputError if the image doesn't fit into memory.
+    InputError also if a compressed tile of an fpack image is larger than `limits.TILE`, because it could unpack to more
+    bytes than the header states. OSError if the HDU holds no image.
     """
     if not hdu.is_image:
         raise OSError(f"HDU {hdu.name} is no image")
@@ -135,8 +136,8 @@ def image_of(hdu: Any, path: Path, dtype: DTypeLike, pixel_bytes: int) -> NDArra
 def table_of(hdu: Any, path: Path) -> Table:
     """Return the table in an HDU of the file `path`, as astropy reads it.
 
-    OSError if the HDU holds no table, or cells of variable length state more bytes than the file holds. InputError if
-    the memory lacks the room, or if the header describes columns in unsafe YAML.
+    OSError if the HDU holds no table, or if cells of variable length state more bytes than the file holds. InputError
+    if the table doesn't fit into memory, or if the header describes columns in unsafe YAML.
     """
     if not isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
         raise OSError(f"HDU {hdu.name} is no table")
@@ -155,13 +156,13 @@ def table_of(hdu: Any, path: Path) -> Table:
 
 
 def _cell_bytes(column: fits.Column) -> int:
-    """Return how many bytes a cell of a column takes in memory; scaled and variable-length cells take more."""
+    """Return how many bytes of memory a cell of a column takes. Scaled and variable-length cells take more."""
     scaled = column.bscale not in (None, "", 1) or column.bzero not in (None, "", 0)
     return int(np.dtype(column.dtype).itemsize) * (8 if scaled else 1) + 128 * bool(_VARIABLE.match(str(column.format)))
 
 
 def check_file(path: Path, advice: str = "Check its path.") -> None:
-    """Raise InputError unless `path` is a file; the message for a folder ends with `advice`."""
+    """Raise InputError unless `path` is a file. If it is a folder, the message ends with `advice`."""
     if path.is_dir():
         raise InputError(f"{path}: is a folder. Name the file in it. {advice}")
     if not path.is_file():
@@ -169,7 +170,7 @@ def check_file(path: Path, advice: str = "Check its path.") -> None:
 
 
 def unpacked(stream: BinaryIO) -> BinaryIO:
-    """Return a stream of an open file's content from its start, unpacked if it is packed by gzip, bzip2 or xz."""
+    """Return a stream of the content of an open file, from its start. It unpacks files packed by gzip, bzip2 or xz."""
     begin = stream.read(6)
     stream.seek(0)
     for first, unpack in _PACKED.items():
@@ -182,7 +183,7 @@ def unpacked(stream: BinaryIO) -> BinaryIO:
 
 
 def is_fits(path: Path) -> bool:
-    """Whether a file is FITS by its first bytes, after unpacking if it is packed."""
+    """Return whether the first bytes of a file are those of FITS. A packed file is unpacked for this."""
     with path.open("rb") as stream, contextlib.suppress(*UNREADABLE):
         return unpacked(stream).read(6) == _BEGINNINGS[".fits"]
     return False
@@ -198,14 +199,14 @@ def _refuse_fpacked(hdus: Iterable[Any], path: Path) -> None:
 
 
 def _raised_by_us(error: BaseException) -> bool:
-    """Whether an exception was raised by this package's own code, not by a library that reads the file."""
+    """Return whether this package's own code raised an exception, not a library that reads the file."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return str(frame.f_globals.get("__name__", "")).startswith("clustermass.")
 
 
 @contextmanager
 def _stream(path: Path, advice: str, whole: bool) -> Iterator[BinaryIO]:
-    """Open a FITS file; if `whole`, unpack a packed one first, because astropy misses that a gzip file is cut short."""
+    """Yield a stream of a FITS file. If `whole`, unpack a packed file first, as astropy accepts truncated gzip files."""
     with path.open("rb") as stream:
         source = unpacked(stream)
         begin = source.read(64)
@@ -223,7 +224,7 @@ def _stream(path: Path, advice: str, whole: bool) -> Iterator[BinaryIO]:
 
 
 def _described(begin: bytes) -> str:
-    """Return a text that says with which bytes a file begins, or which tool unpacks it."""
+    """Return a text about a file that begins with the bytes `begin`: these bytes, or the program that unpacks it."""
     if tools := [tool for first, tool in _FOREIGN.items() if begin.startswith(first)]:
         return f"it is packed; unpack it first, by {tools[0]}"
     text = begin.partition(b"\n")[0].strip().decode("ascii", errors="replace")
@@ -231,7 +232,7 @@ def _described(begin: bytes) -> str:
 
 
 def _compare_sums(hdus: Iterable[Any], stream: BinaryIO) -> None:
-    """Compare HDUs with their CHECKSUM and DATASUM; raise AstropyUserWarning, in astropy's own words, if one differs.
+    """Raise AstropyUserWarning, in astropy's own words, if an HDU doesn't agree with its CHECKSUM or DATASUM.
 
     This is done here because astropy's own verification reads a whole HDU into memory.
     """
@@ -254,7 +255,7 @@ def _compare_sums(hdus: Iterable[Any], stream: BinaryIO) -> None:
 
 
 def _check_end(hdus: fits.HDUList, stream: BinaryIO) -> None:
-    """Raise AstropyUserWarning unless only whole blocks follow the last HDU; faulty downloads can leave other bytes."""
+    """Raise AstropyUserWarning if bytes that aren't whole blocks follow the last HDU, as after a faulty download."""
     place = hdus[-1].fileinfo()
     surplus = stream.seek(0, 2) - place["datLoc"] - place["datSpan"]
     if surplus % _BLOCK_BYTES:  # whole blocks are the "special records" of older files
@@ -279,10 +280,11 @@ def _folded(total: int) -> int:
 
 
 def wrong_content(path: Path, name: str, size: int | None, rows: int | None) -> str:
-    """Return what is wrong with a downloaded file, or ""; it must have `size` bytes and `rows` rows (None = any).
+    """Return a text that says what is wrong with a downloaded file ("" = nothing).
 
-    The ending of `name`, its final name, tells its kind: .fits and .fits.gz are tables, .tsv is a table of VizieR, and
-    .tar.gz and .tgz are archives, which are read to their end when they are unpacked.
+    The file must have `size` bytes and `rows` rows (None = any number). The ending of its final name `name` determines
+    what it should be: .fits and .fits.gz are FITS tables, .tsv is a table of VizieR, and .tar.gz and .tgz are archives.
+    The content of archives isn't checked here, but when they are unpacked.
     """
     length = path.stat().st_size
     with path.open("rb") as stream:

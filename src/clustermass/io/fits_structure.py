@@ -1,4 +1,4 @@
-"""Check of a FITS file's headers before astropy reads it: each size must be possible and within its limit."""
+"""Check of the headers of a FITS file before astropy reads it: each size must be possible and within its limit."""
 
 import io
 import math
@@ -29,9 +29,9 @@ _BITPIX = (8, 16, 32, 64, -32, -64)
 def check_structure(source: BinaryIO, path: Path, copy: BinaryIO | None = None) -> None:
     """Read a FITS file header by header; OSError if a size in it is impossible.
 
-    `source` is a stream of its content, unpacked from the file `path`. If `copy`, a temporary file, is given, the
-    content is written to it. InputError if a limit is exceeded, or if the disk lacks the room for the copy. If the file
-    is cut short, the function returns without an error.
+    `source` is a stream of the unpacked content of the file `path`. If a temporary file `copy` is given, the content is
+    written to it. InputError if a limit is exceeded, or if the copy doesn't fit on the disk. A file that is cut short
+    gives no error here.
     """
     packed = not isinstance(source, io.BufferedReader)
     source.seek(0)
@@ -53,7 +53,7 @@ def check_structure(source: BinaryIO, path: Path, copy: BinaryIO | None = None) 
 
 
 def _copy(source: BinaryIO, copy: BinaryIO, size: int) -> int:
-    """Copy `size` bytes, or what is left of `source`; return the number of bytes that were copied."""
+    """Copy `size` bytes of `source`, or fewer if it ends before; return the number of bytes that were copied."""
     left = size
     while left and (piece := source.read(min(left, _PIECE_BYTES))):
         copy.write(piece)
@@ -62,9 +62,10 @@ def _copy(source: BinaryIO, copy: BinaryIO, size: int) -> int:
 
 
 def _decisive_cards(source: BinaryIO, path: Path, copy: BinaryIO | None) -> dict[str, str]:
-    """Return the values of the cards `_DECISIVE` in the next header, by keyword; empty if no whole header follows.
+    """Return a dict from keywords to values of the cards `_DECISIVE` in the next header.
 
-    OSError for cards that astropy could understand in another way, and for other bytes in the place of a header.
+    It is empty if no complete header follows. OSError for cards that astropy could understand in another way, and for
+    bytes that aren't a header.
     """
     cards: dict[str, str] = {}
     for number in range(limits.CARDS.most):
@@ -108,7 +109,7 @@ def _check_blank(block: bytes, source: BinaryIO, path: Path, copy: BinaryIO | No
 
 
 def _data_bytes(cards: Mapping[str, str], path: Path) -> int:
-    """Return how many bytes of data follow a header with these cards; OSError if they are impossible."""
+    """Return how many bytes of data follow a header with these cards; OSError if the cards are impossible."""
     axes = [_whole(cards, f"NAXIS{axis}") for axis in range(1, _whole(cards, "NAXIS", most=999) + 1)]
     if _whole(cards, "BITPIX", least=-64) not in _BITPIX:
         raise OSError(f"BITPIX is {cards['BITPIX']}")
@@ -130,7 +131,7 @@ def _data_bytes(cards: Mapping[str, str], path: Path) -> int:
 
 
 def _check_compressed(cards: Mapping[str, str], path: Path) -> None:
-    """Check the size of the image that is stored in a table by fpack, and the size of its tiles."""
+    """Check the size of an image that fpack stored in a table, and the size of its tiles."""
     axes = range(1, _whole(cards, "ZNAXIS", most=999) + 1)
     pixels = math.prod(_whole(cards, f"ZNAXIS{axis}") for axis in axes)
     limits.PIXELS.check(pixels, path)
@@ -143,7 +144,10 @@ def _check_compressed(cards: Mapping[str, str], path: Path) -> None:
 def _whole(
     cards: Mapping[str, str], keyword: str, otherwise: int | None = None, least: int = 0, most: int = 2**62
 ) -> int:
-    """Return the whole number on a card, `otherwise` without a card; OSError unless it is from `least` to `most`."""
+    """Return the whole number on the card `keyword`, or `otherwise` if there is no such card.
+
+    OSError unless the number is from `least` to `most`.
+    """
     if keyword not in cards and otherwise is not None:
         return otherwise
     text = cards.get(keyword, "missing")

@@ -1,4 +1,7 @@
-"""Check of the structure of a netCDF-4 file, before netCDF reads it: no links, no other files, no false sizes."""
+"""Check of the structure of a netCDF-4 file before netCDF reads it.
+
+The file must have no links, no references to other files, and no false sizes.
+"""
 
 import signal
 import subprocess
@@ -17,11 +20,11 @@ _PATIENCE_S = 120
 
 
 def check_hdf5(path: Path) -> int:
-    """Return how many bytes the variables of a netCDF-4 file take in memory; OSError if it isn't safe to read.
+    """Return how many bytes of memory the variables of a netCDF-4 file take; OSError if it isn't safe to read.
 
-    The file must be as `write_netcdf` makes it: variables of numbers and texts without groups, stored in the file
-    itself, compressed by zlib or not. External links, external storage and virtual data sets are refused. HDF5 reads it
-    in a process of its own, because HDF5 can crash in a hostile file, or read it without end.
+    The file must be as `write_netcdf` makes it. It has no groups, and its variables hold numbers or texts, are stored
+    in the file itself, and may be compressed by zlib. External links, external storage and virtual data sets are
+    refused. HDF5 reads the file in a process of its own, because a hostile file can make HDF5 crash or never end.
     """
     status = path.stat()
     return _checked(str(path.resolve()), status.st_ino, status.st_size, status.st_mtime_ns)

@@ -1,9 +1,9 @@
 """Program that reads the structure of a netCDF-4 file in a process of its own; `clustermass.io.hdf5` runs it.
 
-Its arguments are a library with the functions of HDF5 and netCDF, the path of the file, and the largest number of
-variables. It prints how many bytes the variables take in memory, or why the file is refused. It imports nothing but
-Python's standard library, so that it starts in a few hundredths of a second. HDF5 may crash in a hostile file, or read
-it without end; then only this process ends.
+Its arguments are the path of a library with the functions of HDF5 and netCDF, the path of the file, and the largest
+number of variables. It prints how many bytes of memory the variables take, or why the file is refused. It imports only
+Python's standard library, so that it starts in a few hundredths of a second. If a hostile file makes HDF5 crash or
+never end, only this process is ended.
 """
 
 import ctypes
@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 #: memory in bytes and time in s that the structure of a file, its attributes and its texts may take
 MEMORY_BYTES, TIME_S = 2_000_000_000, 10
-#: numbers of HDF5: a hard link; a data set; the layout of one that is put together from others; integers, floats, texts
+#: HDF5's numbers for: a hard link; a data set; the layout of a virtual data set; integers, floats, texts
 HARD, DATASET, VIRTUAL, KINDS = 0, 5, 3, (0, 1, 3)
 #: numbers of the filters that are allowed, once each: deflate, shuffle and Fletcher's checksum
 DEFLATE, FILTERS = 1, (1, 2, 3)
@@ -51,7 +51,7 @@ class Library:
         self.hdf5("H5Eset_auto2", 0, None, None)
 
     def size(self, name: str, *arguments: Any) -> int:
-        """Return the result of a function of HDF5. It has 64 bits, and so have all arguments that are whole numbers."""
+        """Return the result of a function of HDF5. Results and whole numbers in `arguments` have 64 bits."""
         if not hasattr(self._library, name):
             refuse(f"this build of netCDF4 lacks the function {name}")
         function = getattr(self._library, name)
@@ -59,14 +59,14 @@ class Library:
         return int(function(*(ctypes.c_int64(one) if isinstance(one, int) else one for one in arguments)))
 
     def hdf5(self, name: str, *arguments: Any) -> int:
-        """Return the result of a function of HDF5, an id or a small number; if it is negative, refuse the file."""
+        """Return the result of a function of HDF5, which is an id or a small number; refuse the file if negative."""
         result = self.size(name, *arguments)
         if ctypes.c_int(result).value < 0:
             refuse(f"HDF5 can't read it ({name})")
         return result
 
     def newest(self, *names: str) -> str:
-        """Return the first of `names` for which the library has a function, or else the last."""
+        """Return the first of `names` that is a function of the library, or the last one if none is."""
         return next(name for name in (*names, names[0]) if hasattr(self._library, name) or name == names[-1])
 
     def netcdf(self, name: str, *arguments: Any) -> None:
@@ -80,7 +80,10 @@ class Library:
 
 
 def links(library: Library, root: int, most: int) -> list[bytes]:
-    """Return the names of what the group `root` holds; refuse links to other places, and more than `most` names."""
+    """Return the names in the group `root`. The file is refused if it has links to other places, or too many names.
+
+    `most` is the largest number of names.
+    """
     names: list[bytes] = []
 
     def add(_group: int, name: bytes, info: Any, _data: Any) -> int:
@@ -97,7 +100,7 @@ def links(library: Library, root: int, most: int) -> list[bytes]:
 
 
 def data_bytes(library: Library, dataset: int, path: str) -> tuple[int, int]:
-    """Return the number of values of a data set, and the bytes of each, after checks of how the file stores them."""
+    """Return the number of values of a data set, and the bytes of each value; refuse unsafe ways of storing them."""
     made = library.hdf5("H5Dget_create_plist", dataset)
     if library.hdf5("H5Pget_external_count", made) or library.hdf5("H5Pget_layout", made) == VIRTUAL:
         refuse("the values of a variable are in another file")
@@ -121,7 +124,7 @@ def data_bytes(library: Library, dataset: int, path: str) -> tuple[int, int]:
 
 
 def filter_number(library: Library, made: int, place: int) -> int:
-    """Return HDF5's number of the filter at `place` in the filters of a data set."""
+    """Return the number by which HDF5 identifies the filter at `place` among the filters of a data set."""
     flags, values = ctypes.c_uint(), ctypes.c_size_t(0)
     return library.hdf5(
         "H5Pget_filter2", made, place, ctypes.byref(flags), ctypes.byref(values), None, 0, None, ctypes.byref(flags)
@@ -129,7 +132,7 @@ def filter_number(library: Library, made: int, place: int) -> int:
 
 
 def check_chunks(library: Library, dataset: int, size: int, path: str) -> None:
-    """Refuse a data set if one of its large compressed chunks unpacks to more than `size` bytes, the stated number."""
+    """Refuse a data set if one of its large compressed chunks unpacks to more bytes than the stated number, `size`."""
     large: list[tuple[int, int]] = []
 
     def add(_place: Any, _filters: int, address: int, stored: int, _data: Any) -> int:
@@ -146,7 +149,7 @@ def check_chunks(library: Library, dataset: int, size: int, path: str) -> None:
 
 
 def memory(library: Library, path: bytes, sizes: dict[bytes, tuple[int, int]]) -> int:
-    """Return how many bytes the variables of a netCDF file take; this reads all attributes and texts."""
+    """Return how many bytes of memory the variables of a netCDF file take; all attributes and texts are read."""
     file, number, total = ctypes.c_int(), ctypes.c_int(), 0
     library.netcdf("nc_open", path, 0, ctypes.byref(file))
     library.netcdf("nc_inq_natts", file, ctypes.byref(number))
@@ -170,7 +173,10 @@ def memory(library: Library, path: bytes, sizes: dict[bytes, tuple[int, int]]) -
 
 
 def main(path_of_library: str, path: str, most: int) -> int:
-    """Return how many bytes the variables of the file `path` take, or print why it is refused and end the process."""
+    """Return how many bytes of memory the variables of the file `path` take.
+
+    If the file is refused, print why, and end the process.
+    """
     for kind, most_of_it in ((resource.RLIMIT_AS, MEMORY_BYTES), (resource.RLIMIT_CPU, TIME_S)):
         limits = [one for one in (*resource.getrlimit(kind), most_of_it) if one != resource.RLIM_INFINITY]
         resource.setrlimit(kind, (min(limits), min(limits)))

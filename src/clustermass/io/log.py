@@ -1,4 +1,4 @@
-"""Logs of the steps, with progress every few seconds, and remedies for errors in the log of a failed run."""
+"""Logs of steps, with their progress every few seconds, and remedies for errors in the log of a failed run."""
 
 import errno
 import logging
@@ -22,12 +22,12 @@ LOGGER = logging.getLogger("clustermass")
 #: most characters in a line of a message, and most lines: nobody reads more, but it would fill a terminal or a log
 _LONGEST, _MOST_LINES = 10_000, 200
 _ENDINGS = (signal.SIGTERM, signal.SIGHUP)
-#: text in the first line of a log beside a result; a log of an earlier failure is replaced only if it has this line
+#: text in the first line of a log beside a result; an existing log of a failure is replaced only if it has this line
 _FIRST_LINE = "log of clustermass"
 
 
 class Ended(BaseException):
-    """A signal has asked the process to end; `status` is the exit status that a shell gives it."""
+    """Raised if a signal asks the process to end; `status` is the exit status that a shell gives to this signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"ended by {signal.Signals(number).name}")
@@ -36,9 +36,9 @@ class Ended(BaseException):
 
 @contextmanager
 def orderly_end() -> Iterator[None]:
-    """Raise `Ended` in the block when SIGTERM or SIGHUP comes, so that temporary files are removed.
+    """Raise `Ended` in the `with` block if SIGTERM or SIGHUP comes, so that temporary files are removed.
 
-    Nothing changes for a signal that is ignored, as under nohup, or that has a handler already.
+    A signal that is ignored, as under nohup, or that already has a handler is left as it is.
     """
 
     def end(number: int, _: object) -> None:
@@ -67,10 +67,10 @@ def printable(text: object) -> str:
 
 
 def printable_lines(text: object) -> str:
-    """Return a message with each line as `printable` returns it, and with all lines but the first indented.
+    """Return a message in which each line is made `printable`, and all lines except the first are indented.
 
-    Because of this, a line break in the name of a file can't fake a line of the log. Lines that are too long are cut,
-    and so are too many lines.
+    Because of this, a line break in the name of a file can't fake a line of the log. Very long lines are cut, and a
+    message with very many lines, too.
     """
     lines = str(text).split("\n")
     short = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ... ({len(line)} characters)" for line in lines]
@@ -79,7 +79,7 @@ def printable_lines(text: object) -> str:
 
 
 def escape_tracebacks() -> None:
-    """Let the tracebacks of this process be printed as `printable_lines` returns them."""
+    """Make this process print its tracebacks as `printable_lines` returns them."""
 
     def show(*raised: Any) -> None:
         print(printable_lines("".join(traceback.format_exception(*raised)).rstrip()), file=sys.stderr)
@@ -88,14 +88,14 @@ def escape_tracebacks() -> None:
 
 
 class _InFile(logging.Formatter):
-    """Formatter of a log: time, level and message; further lines of the message and its traceback are indented."""
+    """Formatter of a log: time, level and message. Further lines of the message and the traceback are indented."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable_lines(super().format(record))
 
 
 class _OnScreen(logging.Formatter):
-    """Formatter for the screen: a label, the level of warnings and errors, and the message, indented as in a log."""
+    """Formatter for the screen: a label, the level (only of warnings and errors), and the message."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = printable_lines(super().format(record))
@@ -122,16 +122,16 @@ def log_to(path: str | Path, label: str) -> logging.Handler:
 
 
 def logs_beside(result: Path) -> tuple[Path, Path]:
-    """Return the paths of the log of a result and of the log of a failure, which lie beside the result."""
+    """Return the paths of two logs beside a result: the log of its making, and the log of a failure."""
     return result.with_suffix(".log"), result.with_suffix(".failed.log")
 
 
 @contextmanager
 def log_of_result(result: Path, label: str) -> Iterator[None]:
-    """Log the block, which makes the file `result`, to a file of the same name with the ending .log.
+    """Log the `with` block, which makes the file `result`, to a file with the name of the result and the ending .log.
 
-    The log gets its name when the block has succeeded. If the block fails, its exception is logged and raised again,
-    and the log has the ending .failed.log. InputError if that file exists and isn't a log of clustermass.
+    The log gets this name when the block has succeeded. If the block fails, its exception is logged and raised again,
+    and the log gets the ending .failed.log. InputError if a file of that name exists and isn't a log of clustermass.
     """
     log, failed = logs_beside(result)
     if os.path.lexists(failed) and not _is_our_log(failed):
@@ -162,13 +162,13 @@ def _is_our_log(path: Path) -> bool:
 
 
 def abridged(names: Iterable[object]) -> str:
-    """Return a text with the first of several names and the number of the others."""
+    """Return a text with the first few of several names and the number of the others."""
     first, *others = map(str, names)
     return f"{first} and {len(others)} more" if others else first
 
 
 def track(items: Iterable[T], what: str, every_s: float = 5.0, total: int | None = None) -> Iterator[T]:
-    """Yield from `items`, logging how many are done and the time left at most every `every_s` seconds."""
+    """Yield from `items`, and log at most every `every_s` seconds how many are done and how much time is left."""
     total = len(items) if total is None and isinstance(items, Sized) else total
     start = last = time.monotonic()
     for done, item in enumerate(items, start=1):
@@ -182,7 +182,7 @@ def track(items: Iterable[T], what: str, every_s: float = 5.0, total: int | None
 
 @contextmanager
 def step(log: str | Path, label: str) -> Iterator[None]:
-    """Run one step of a workflow, logging to `log` and the terminal.
+    """Run the `with` block as one step of a workflow, with log lines in the file `log` and on the terminal.
 
     After an InputError, only its message is logged, and SystemExit with status 1 is raised. A lack of memory, a signal
     and Ctrl-C are logged and raise SystemExit, too. Other exceptions are logged with their traceback and raised again.
@@ -221,7 +221,10 @@ _AGAIN = "then the same command goes on: finished files are kept."
 
 
 def advice(log: str, folder: Path) -> list[str]:
-    """Return remedies for errors in the log of a failed run that no step can report itself, such as a full disk."""
+    """Return remedies for errors that no step can report itself, such as a full disk.
+
+    `log` is the text of the log of a failed run, and `folder` is the folder of the run.
+    """
     lines = []
     free, where = shutil.disk_usage(folder).free, folder.resolve()
     least = _LITTLE_BYTES if "HDF error" in log else _NOTHING_BYTES  # netCDF's error if a disk is full

@@ -1,4 +1,4 @@
-"""netCDF files of the pipeline: written whole, described by `VARIABLES`, checked on reading."""
+"""netCDF files of the pipeline: they are written whole, described by `VARIABLES`, and checked on reading."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -131,7 +131,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "logm500_flat_q50": ("dex", "median of log10(M500c / Msun) for the flat prior"),
     "logm500_flat_q84": ("dex", "84th percentile of log10(M500c / Msun) for the flat prior"),
 }
-#: units of `VARIABLES` that udunits, and therefore CF, doesn't know -> units that are written instead
+#: dict from units in `VARIABLES` that udunits, and therefore CF, doesn't know to the units that are written instead
 _CF_UNITS = {"dex": "1", "solMass": "1.98841e30 kg"}
 
 
@@ -144,8 +144,8 @@ def write_netcdf(
 ) -> None:
     """Write `dataset` atomically as compressed netCDF-4 with units and long names, one chunk for each cluster.
 
-    Every variable must be listed in `variables`, name -> (unit, description), else KeyError. `title` is a sentence;
-    `provenance`, as `io.provenance.provenance` returns it, becomes global attributes.
+    `variables` maps the name of every variable to its unit and its description; KeyError if a variable is missing
+    there. `title` is a sentence. `provenance`, the result of `io.provenance.provenance`, becomes global attributes.
     """
     described = dataset.copy()
     encoding: dict[str, dict[str, Any]] = {}
@@ -174,7 +174,7 @@ def _encoding(variable: xr.DataArray) -> dict[str, Any]:
 
 @contextmanager
 def opened_netcdf(path: str | Path) -> Iterator[xr.Dataset]:
-    """Open a netCDF file of the pipeline, whose variables are read when they are used within the block.
+    """Open a netCDF file of the pipeline for a `with` block; each variable is read when it is used.
 
     InputError if the file is missing, isn't as `write_netcdf` makes it (see `check_hdf5`), or is too large for memory.
     """
@@ -193,9 +193,9 @@ def opened_netcdf(path: str | Path) -> Iterator[xr.Dataset]:
 
 
 def read_netcdf(path: str | Path, require: Iterable[str] = ()) -> xr.Dataset:
-    """Load a whole netCDF file of the pipeline into memory and close it.
+    """Return the content of a netCDF file of the pipeline, read into memory.
 
-    InputError in the cases of `opened_netcdf`, or if the file lacks a variable in `require`.
+    InputError in the cases of `opened_netcdf`, and if the file lacks a variable in `require`.
     """
     with opened_netcdf(path) as dataset:
         loaded = dataset.load()
@@ -206,9 +206,9 @@ def read_netcdf(path: str | Path, require: Iterable[str] = ()) -> xr.Dataset:
 
 
 def json_attribute(attributes: Mapping[str, Any], name: str, path: object) -> dict[str, Any]:
-    """Return the block of keys that one of a file's `attributes` holds as JSON, empty if it is missing.
+    """Return the block of keys that the attribute `name` of a file holds as JSON; empty if there is no such attribute.
 
-    InputError, which names the file `path`, if the attribute is no such block.
+    `attributes` are all attributes of the file `path`. InputError if this one isn't a block of keys in JSON.
     """
     try:
         return dict(json.loads(attributes.get(name, "{}")))
@@ -217,7 +217,7 @@ def json_attribute(attributes: Mapping[str, Any], name: str, path: object) -> di
 
 
 def check_finite(data: xr.Dataset, names: Iterable[str], path: object) -> None:
-    """Raise InputError if one of the variables `names` of `data`, read from `path`, has NaN or an infinity."""
+    """Raise InputError if a variable in `names` holds NaN or infinity. `path` is the file that `data` are from."""
     for name in names:
         if not np.isfinite(data[name].values).all():
             raise InputError(f"{path}: {name} holds numbers that aren't finite. Delete the file and run again.")

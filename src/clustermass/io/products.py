@@ -1,8 +1,8 @@
 """The files of a field, simulated or a user's: their names, their columns, and how their tables are written.
 
 Units are spelt as FITS, VOTable readers and udunits accept them. Degrees are `deg` in FITS and `degree` in netCDF. None
-of the three defines dex, which only the descriptions of columns state.
-Units and descriptions are those of `VARIABLES`, unless a name has its own meaning in a file.
+of the three defines the unit dex, so that only the descriptions of columns name it. Units and descriptions are those of
+`VARIABLES`, unless a name has its own meaning in a file.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ UNDEFINED = "dex"
 
 
 class FieldFiles(NamedTuple):
-    """Paths of the files of one realization; the last three are only for simulated fields (None = not written)."""
+    """Paths of the files of one realization. The last three exist only for simulated fields (None = not written)."""
 
     events: Path
     exposure: Path
@@ -41,7 +41,10 @@ class FieldFiles(NamedTuple):
 
 
 class Column(NamedTuple):
-    """Column of a FITS table: TTYPE, letter of TFORM ("A" = text, as wide as its longest entry), TUNIT, TCOMM, TUCD."""
+    """Column of a FITS table: its TTYPE, letter of TFORM, TUNIT, TCOMM and TUCD.
+
+    The letter "A" stands for text, whose width is that of the longest entry.
+    """
 
     name: str
     format: str
@@ -50,12 +53,12 @@ class Column(NamedTuple):
     ucd: str = ""
     #: a table may be written without the column
     optional: bool = False
-    #: TSCAL: the column holds integers; this is their unit
+    #: TSCAL: the column holds integers, whose values in the unit of the column are multiples of this number
     scale: float = 1.0
 
 
 def column(name: str, form: str, description: str = "", unit: str | None = None, **further: Any) -> Column:
-    """Return a column; without `description`, it has unit and description of `VARIABLES` for the name in lower case."""
+    """Return a column. Without `description`, unit and description are those of the lower-case name in `VARIABLES`."""
     if not description:
         unit, description = VARIABLES[name.lower()]
     return Column(name, form, _FITS_UNITS.get(unit, unit) if unit else None, description, **further)
@@ -172,7 +175,7 @@ MEMBERS = {
 
 
 def is_simulated(header: fits.Header) -> bool:
-    """Whether a header says that its photons were simulated: card SIMULATE, in older files SIMULATED."""
+    """Return whether a header says that its photons were simulated, in the card SIMULATE (SIMULATED in older files)."""
     return bool(header.get("SIMULATE", header.get("SIMULATED", False)))
 
 
@@ -188,10 +191,10 @@ def write_table(
 ) -> None:
     """Write a FITS file of one table atomically: ``write_table(path, "GTI", GTI, {"START": start, "STOP": stop})``.
 
-    `name` is EXTNAME. `values` has an array (rows,) for each of `columns`, of which only optional ones may be missing
-    (else KeyError); other arrays are left out. `header` has cards of the table, keyword -> value or (value, comment);
-    `provenance`, as `io.provenance.provenance` returns it, becomes HISTORY of the primary header. `checksum` adds
-    CHECKSUM and DATASUM. `images` follow the table.
+    `name` is EXTNAME. `values` maps the names of `columns` to arrays (rows,). Arrays of other names are left out.
+    KeyError if a column is missing that isn't optional. `header` maps keywords of the table's header to a value or to
+    (value, comment). `provenance`, the result of `io.provenance.provenance`, becomes HISTORY of the primary header. If
+    `checksum`, CHECKSUM and DATASUM are added. The HDUs `images` follow the table.
     """
     hdus = [primary_hdu(provenance), table_hdu(name, columns, values, header), *images]
     write_fits(fits.HDUList(hdus), path, checksum)
@@ -217,9 +220,10 @@ def table_hdu(
     values: Mapping[str, NDArray[Any]] | Table | None = None,
     header: Mapping[str, Any] | None = None,
 ) -> fits.BinTableHDU:
-    """Return a binary table with TTYPE, TFORM, TUNIT, TSCAL, TCOMM and TUCD; its arguments are those of `write_table`.
+    """Return a binary table with TTYPE, TFORM, TUNIT, TSCAL, TCOMM and TUCD.
 
-    Without `values` it has no rows. Columns with a scale take whole numbers, such as ``np.rint(ra_deg / ANGLE_STEP)``.
+    The arguments are those of `write_table`. The table has no rows if there are no `values`. The values of columns with
+    a scale must be whole numbers, such as ``np.rint(ra_deg / ANGLE_STEP)``.
     """
     given = set() if values is None else set(values.keys())
     written = [one for one in columns if one.name in given or not one.optional]
@@ -242,7 +246,10 @@ def table_hdu(
 
 
 def gti_hdu(module: int, intervals: ArrayLike) -> fits.BinTableHDU:
-    """Return the good time intervals of a telescope module, (intervals, 2) in s, as table GTI<module> (GTI for 0)."""
+    """Return the table GTI<module> (GTI for module 0) with the good time intervals of a telescope module.
+
+    `intervals` holds starts and ends in s, (interval, 2).
+    """
     start, stop = np.asarray(intervals, dtype=float).reshape(-1, 2).T
     return table_hdu(f"GTI{module or ''}", GTI, {"START": start, "STOP": stop})
 
@@ -257,8 +264,9 @@ def write_exposure(
 ) -> None:
     """Write `exposure.fits`: the vignetting-corrected exposure in s, float32 (y, x), as the primary image.
 
-    `coordinates` has the cards of its celestial coordinates: CTYPE1, CRVAL1, ...; `header` and `provenance` are as in
-    `write_table`. `further` images with their coordinates become extensions EXPOSURE2, EXPOSURE3, ...
+    `coordinates` holds the cards of its celestial coordinates, such as CTYPE1 and CRVAL1. `header` and `provenance` are
+    as in `write_table`. `further` holds more images with their coordinates, which become the extensions EXPOSURE2,
+    EXPOSURE3, and so on.
     """
     hdu = fits.PrimaryHDU(np.asarray(image_s, dtype=np.float32))
     hdu.header.update(coordinates)

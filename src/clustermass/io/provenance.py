@@ -22,12 +22,12 @@ PACKAGE = Path(clustermass.__file__).parent
 def provenance(
     step: str, parameters: Mapping[str, Any], inputs: Iterable[str | Path] = (), **further: Any
 ) -> dict[str, Any]:
-    """Return the provenance of a file that `step` made, as attributes: name -> value.
+    """Return the provenance of a file that `step` made, as a dict from the name of each attribute to its value.
 
-    `parameters` is everything from the configuration that shapes the result; its hash and JSON text are stored. The
-    files that were read, `inputs`, are stored as path and SHA-256. Of an absolute path only the file's name is stored,
-    with as many folders as distinguish it from other inputs, so that results don't depend on where a folder lies.
-    `further` is stored as it is.
+    `parameters` is everything from the configuration that influences the result; its hash and its JSON text are stored.
+    The files `inputs` that were read are stored with path and SHA-256. If a path is absolute, only the name of the file
+    is stored, with as many folders as are needed to distinguish it from other inputs. Therefore results don't depend on
+    where a folder lies. `further` attributes are stored as they are.
     """
     return {
         "source": f"clustermass {clustermass.__version__}",
@@ -49,7 +49,7 @@ def _hashes(paths: Iterable[Path]) -> dict[str, str]:
 
 
 def history(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return provenance as pairs of a name and a text in printable ASCII, as FITS needs it; one pair per input file."""
+    """Return provenance as pairs of a name and a text in printable ASCII, for FITS. Each input file has a pair."""
     inputs = provenance.get("input_sha256", {})
     pairs = [(name, text) for name, text in texts(provenance).items() if name != "input_sha256"]
     pairs += [("input", f"{name} sha256 {digest}") for name, digest in inputs.items()]
@@ -57,7 +57,7 @@ def history(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def texts(provenance: Mapping[str, Any]) -> dict[str, str]:
-    """Return provenance with its numbers, lists and blocks as JSON texts."""
+    """Return provenance with numbers, lists and blocks converted to JSON texts."""
     return {k: v if isinstance(v, str) else json.dumps(v, sort_keys=True) for k, v in provenance.items()}
 
 
@@ -68,7 +68,7 @@ def config_hash(parameters: Mapping[str, Any]) -> str:
 
 
 def simulation_hash(sky: Mapping[str, Any], cosmology: Mapping[str, float]) -> str:
-    """Return the `config_hash` of all that shapes the photons of a simulated sky (card CFGHASH)."""
+    """Return the `config_hash` of all settings that influence the photons of a simulated sky (card CFGHASH)."""
     return config_hash({**blocks(sky, PHOTON_BLOCKS), "cosmology": cosmology})
 
 
@@ -78,7 +78,7 @@ def blocks(sky: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
 
 
 def file_sha256(path: str | Path) -> str:
-    """Return the SHA-256 of a file's bytes; InputError for a large file that is nearly all holes."""
+    """Return the SHA-256 of a file's bytes; InputError for a large file that takes nearly no space on the disk."""
     found = Path(path).stat()
     if found.st_size > _LARGE_BYTES and _BLOCK_BYTES * found.st_blocks < found.st_size / 1000:
         raise InputError(f"{path}: states {found.st_size} bytes, but hardly any are on the disk. It isn't read.")
@@ -89,9 +89,9 @@ def file_sha256(path: str | Path) -> str:
 def source_hash(modules: Iterable[str], scripts: Iterable[str | Path] = ()) -> str:
     """Return a hash of the code in `modules` (of `clustermass`), in `scripts`, and in all modules that they import.
 
-    The hash is of the syntax trees without comments, docstrings and imports for type checking, so that it changes only
-    if the code does something else. The package's own `__init__`, which holds its version, isn't included: a release
-    alone makes no step run again. Of `clustermass.io` only the constant `FORMAT` is included.
+    The hash is computed from syntax trees without comments, docstrings and imports for type checking. Therefore it
+    changes only if the code does something else. The `__init__` of `clustermass` isn't included, so that a new version
+    number makes no step run again. The only part of `clustermass.io` that is included is the constant `FORMAT`.
     """
     start = {*(_module_path(name) for name in modules), *(Path(script) for script in scripts)}
     formats = PACKAGE / "io"  # of which only `__init__` counts, since it holds `FORMAT`
@@ -139,7 +139,7 @@ def _tree(path: Path) -> str:
 
 
 def _parsed(path: Path) -> ast.Module:
-    """Return a module's syntax tree without what is there for type checkers only, see `_is_for_types`."""
+    """Return the syntax tree of a module without the parts that only type checkers need (see `_is_for_types`)."""
     tree = ast.parse(path.read_bytes())
     tree.body = [node for node in tree.body if not _is_for_types(node)]
     return tree

@@ -1,4 +1,4 @@
-"""What the machine has left in memory and on disk, looked at before a file from others is read or unpacked."""
+"""Free memory and disk space, which are checked before a file from others is read or unpacked."""
 
 import os
 import resource
@@ -11,12 +11,12 @@ from clustermass.errors import InputError
 
 #: share of the free memory or disk that one file may take
 _SHARE = 0.9
-#: a packed file may have been made to fill the disk if its content has more than this many times its size
+#: a packed file is suspicious if its content is larger than the file by more than this factor
 _RATIO = 100
 
 
 def check_unpacked(size: int, path: Path) -> None:
-    """Raise InputError if `size`, the bytes that come out of the packed file `path`, is suspiciously large for it."""
+    """Raise InputError if the packed file `path` unpacks to suspiciously many bytes (`size`) for its own size."""
     if size > _RATIO * path.stat().st_size:
         limits.UNPACKED.check(size, path)
 
@@ -31,7 +31,7 @@ def check_memory(needed: float, path: object) -> None:
 
 
 def check_disk(needed: float, folder: str | Path, path: object) -> None:
-    """Raise InputError if what is made from the file `path` needs more bytes than the disk of `folder` has free."""
+    """Raise InputError if the disk of `folder` has less than the `needed` bytes free for data from the file `path`."""
     if needed > (left := shutil.disk_usage(folder).free) * _SHARE:
         raise InputError(
             f"{path}: needs {needed / 1e9:.3g} GB in {folder}, where {left / 1e9:.3g} GB are free. Make room there, or "
@@ -40,7 +40,10 @@ def check_disk(needed: float, folder: str | Path, path: object) -> None:
 
 
 def memory_left() -> int:
-    """Return how many bytes this process can still get: the least that machine, control groups and RLIMIT_AS leave."""
+    """Return how many more bytes of memory this process can get.
+
+    It is the smallest of the numbers that the machine, its control groups and RLIMIT_AS allow.
+    """
     page = os.sysconf("SC_PAGE_SIZE")
     left = [page * os.sysconf("SC_PHYS_PAGES"), *_left_in_groups()]
     with suppress(OSError, KeyError, ValueError):
@@ -62,7 +65,7 @@ _GROUPS = {
 
 
 def _left_in_groups() -> list[int]:
-    """Return for each control group of this process, if the group has a limit, how many bytes are left in it."""
+    """Return how many bytes are left in each control group of this process that has a limit."""
     left = []
     with suppress(OSError):
         for line in _OF_PROCESS.read_text().splitlines():
@@ -78,5 +81,5 @@ def _left_in_groups() -> list[int]:
 
 
 def _numbers(path: Path) -> dict[str, int]:
-    """Return the numbers in the lines "name number ..." of a file, by name."""
+    """Return a dict from names to numbers, read from lines "name number ..." of a file."""
     return {words[0]: int(words[1]) for words in map(str.split, path.read_text().splitlines()) if len(words) > 1}

@@ -1,6 +1,6 @@
-"""The part of SAMP, the IVOA's protocol between desktop tools, that a sender needs.
+"""Sending of messages by SAMP, the IVOA's protocol between desktop tools.
 
-A sender makes XML-RPC calls to a hub, which TOPCAT, Aladin and DS9 start.
+A sender makes XML-RPC calls to a hub, a program that TOPCAT, Aladin and DS9 start.
 """
 
 import os
@@ -25,12 +25,12 @@ class Hub:
         self._hub, self._key = server, key
 
     def tools(self, mtype: str) -> dict[str, str]:
-        """Return the tools that understand a message type: id -> name."""
+        """Return a dict from id to name of the tools that understand the message type `mtype`."""
         ids = self._hub.getSubscribedClients(self._key, mtype)
         return {one: self._hub.getMetadata(self._key, one).get("samp.name", one) for one in ids}
 
     def call(self, tool: str, mtype: str, parameters: Mapping[str, str]) -> str:
-        """Send a message to a tool, and return the tool's complaint; "" if the tool did what was asked."""
+        """Send a message to a tool. Return its complaint, or "" if it did what was asked."""
         message = {"samp.mtype": mtype, "samp.params": dict(parameters)}
         try:
             answer = self._hub.callAndWait(self._key, tool, message, _PATIENCE)
@@ -42,7 +42,7 @@ class Hub:
 
 @contextmanager
 def hub() -> Iterator[Hub]:
-    """Connect to the running hub; InputError if there is none, or it fails."""
+    """Yield a connection to the running hub; InputError if there is none, or if it fails."""
     lock = lock_file()
     lines = lock.read_text(errors="replace").splitlines()
     cards = dict(line.split("=", 1) for line in lines if line[:1] != "#" and "=" in line)
@@ -62,7 +62,7 @@ def hub() -> Iterator[Hub]:
 
 
 def lock_file() -> Path:
-    """Return the file that names the running hub; InputError if there is none."""
+    """Return the path of the file that holds the address of the running hub; InputError if there is none."""
     named = os.environ.get("SAMP_HUB", "").removeprefix("std-lockurl:").removeprefix("file://")
     path = Path(url2pathname(named)) if named else Path.home() / ".samp"
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Check of the sizes of text tables before they are read, since small files may need much memory."""
+"""Check of the sizes of text tables before they are read, because even small files may need much memory."""
 
 import csv
 import re
@@ -26,16 +26,19 @@ _BLANKS = " " * 100
 
 
 def check_unit(unit: object, path: Path) -> None:
-    """Raise InputError if a unit is long, or holds a power of five digits or more, which astropy would compute."""
+    """Raise InputError if a unit is too long, or holds a power whose exponent has five or more digits.
+
+    Astropy would compute this power.
+    """
     limits.UNIT.check(len(str(unit)), path)
     if _POWER.search(str(unit)):
         raise InputError(f"{path}: the unit {str(unit)[:40]} holds an impossible power. Correct it, or leave it out.")
 
 
 def read_whole(stream: BinaryIO, path: Path, packed: bool) -> bytes:
-    """Return the whole content of an open text table or VOTable; InputError if memory has no room to read it.
+    """Return the whole content of an open text table or VOTable; InputError if it doesn't fit into memory.
 
-    `stream` gives the content after unpacking, if the file `path` is packed.
+    `stream` yields the content of the file `path`. If the file is `packed`, the stream unpacks it.
     """
     pieces, size, needed = [], 0, 0
     while piece := stream.read(_PIECE_BYTES):
@@ -52,8 +55,8 @@ def read_whole(stream: BinaryIO, path: Path, packed: bool) -> bytes:
 def check_lines(lines: Sequence[str], columns: int, separator: str, path: Path) -> None:
     """Raise InputError if a table in lines of text is too large for memory, or has too many columns.
 
-    In memory, all cells of a column get the width of the widest. `columns` is the number of columns. `separator` is
-    what separates cells; it is "" if cells are found by their places in the line.
+    All cells of a column take as much memory as the widest one. `columns` is the number of columns. `separator` is the
+    text between cells. It is "" if cells are found by their places in the line.
     """
     limits.COLUMNS.check(columns, path)
     longest = nlargest(columns if separator else 1, map(len, lines))
@@ -63,7 +66,10 @@ def check_lines(lines: Sequence[str], columns: int, separator: str, path: Path) 
 
 
 def cds_columns(lines: Sequence[str], path: Path) -> int:
-    """Return the number of columns that a table of the CDS describes; InputError if the description isn't like any."""
+    """Return the number of columns that the description in a table of the CDS lists.
+
+    InputError if the description is too long, or if it holds a line or a unit that astropy would read for minutes.
+    """
     begin = next(number for number, line in enumerate(lines) if "byte-by-byte description" in line.lower())
     last = max((number for number, line in enumerate(lines) if line.startswith(("------", "======"))), default=0)
     described = lines[begin:last]
@@ -77,7 +83,7 @@ def cds_columns(lines: Sequence[str], path: Path) -> int:
 
 
 def _widths(lines: Sequence[str], separator: str) -> int:
-    """Return the sum of the widths of the widest cells of all columns."""
+    """Return the sum, over all columns, of the width of the widest cell."""
     widths: list[int] = []
     for cells in csv.reader(lines, delimiter=separator, skipinitialspace=True):
         widths = [max(pair) for pair in zip_longest(widths, map(len, cells), fillvalue=0)]

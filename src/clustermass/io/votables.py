@@ -1,4 +1,4 @@
-"""Check of a VOTable before astropy reads it: its sizes, and whether its binary data end with a whole row."""
+"""Check of a VOTable before astropy reads it: of its sizes, and of binary data that end within a row."""
 
 import math
 import re
@@ -29,10 +29,11 @@ _BYTES = {
 
 
 def check_votable(content: bytes, path: Path) -> None:
-    """Raise InputError if a VOTable can't be read safely, or its binary data end within a row.
+    """Raise InputError if a VOTable can't be read safely, or if its binary data end within a row.
 
-    It may refer to other files, state tables that memory has no room for, or have elements that are too many or nested
-    too deeply. The end within a row is noticed only if all rows have one length. Other faults are left to astropy.
+    It is unsafe if it refers to other files, if it states tables that don't fit into memory, or if its elements are too
+    many or nested too deeply. Binary data that end within a row are noticed only if all rows have the same length.
+    Other faults are left to astropy.
     """
     parser = expat.ParserCreate()
     sizes = _Sizes(path, parser)
@@ -42,7 +43,7 @@ def check_votable(content: bytes, path: Path) -> None:
 
 
 class _Sizes:
-    """The sizes of the tables of a VOTable, added up while its elements are read."""
+    """The sizes of the tables in a VOTable, which are added up while its elements are read."""
 
     def __init__(self, path: Path, parser: expat.XMLParserType) -> None:
         self._path, self._parser, self._left = path, parser, memory_left()
@@ -57,7 +58,7 @@ class _Sizes:
         self._widths, self._flags, self._digits = list[float](), False, 0
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
-        """Count an element; InputError if it refers to another file, or states more than memory has room for."""
+        """Count an element; InputError if it refers to another file, or states data that don't fit into memory."""
         self._level += 1
         self._elements += 1
         limits.LEVELS.check(self._level, self._path)

@@ -1,4 +1,4 @@
-"""The YAML in the headers of tables that astropy wrote, checked before astropy makes objects of it."""
+"""Check of the YAML in headers of tables that astropy wrote, before astropy makes objects from it."""
 
 import math
 import re
@@ -39,7 +39,10 @@ _ELEMENT_BYTES = 16
 
 
 def ecsv_header(lines: Sequence[str], path: Path) -> dict[str, Any]:
-    """Return the YAML header in the lines of an ECSV table as dictionaries, lists and texts; InputError if unsafe."""
+    """Return the YAML header of an ECSV table as dictionaries, lists and texts; InputError if it is unsafe.
+
+    `lines` are the lines of the table.
+    """
     header = _checked(list(EcsvHeader().process_lines(lines)), path)
     columns = header.get("datatype")
     for column in columns if isinstance(columns, list) else ():
@@ -60,7 +63,7 @@ def check_comments(header: fits.Header, path: Path) -> None:
 
 
 def _checked(lines: Sequence[str], path: Path) -> dict[str, Any]:
-    """Return the content of lines of YAML, with dictionaries for objects; InputError if it is unsafe."""
+    """Return the content of lines of YAML, with objects as dictionaries; InputError if it is unsafe."""
     text = textwrap.dedent("\n".join(lines))
     limits.YAML.check(len(text), path)
     try:
@@ -77,7 +80,7 @@ def _checked(lines: Sequence[str], path: Path) -> dict[str, Any]:
 def _content(node: yaml.Node, path: Path) -> Any:
     """Return a YAML node as dictionaries, lists and texts.
 
-    yaml.YAMLError for a tag or an argument that isn't safe, and InputError for such a unit.
+    yaml.YAMLError if a tag or an argument isn't safe, and InputError if a unit isn't (see `check_unit`).
     """
     if node.tag not in _TAGS:
         raise yaml.YAMLError(f"the tag {node.tag[:60]} isn't allowed")
