@@ -27,7 +27,10 @@ VARYING = ("realization", "member", "best_epoch", "kept_epoch")
 
 
 def headline(run: str | Path) -> None:
-    """Print a run's key figures and the paths of its report and catalogues; InputError if it has no summary.json."""
+    """Print the key figures of a run, and the paths of its report and catalogues.
+
+    InputError if the run has no summary.json.
+    """
     run = Path(run)
     if not (run / "summary.json").is_file():
         raise InputError(f"{run}: no summary.json there. Finish the run first: snakemake --cores all")
@@ -53,7 +56,7 @@ def headline(run: str | Path) -> None:
 
 
 def _console() -> Console:
-    """Return a console that prints texts as they are: names from files may look like rich's markup or emoji."""
+    """Return a console that prints texts unchanged, because names from files may look like rich's markup or emoji."""
     return Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
 
 
@@ -64,7 +67,7 @@ def _print(console: Console, *lines: str) -> None:
 
 
 def _cells(figures: Mapping[str, Any]) -> dict[str, str]:
-    """Return the cells of an experiment's column in the table of key figures, by the name of the row."""
+    """Return an experiment's column of the table of key figures, as a dict from the name of the row to the cell."""
     return {
         "clusters, train / test": f"{figures['n_train']} / {figures['n_test']}",
         "networks": str(figures["n_members"]),
@@ -85,7 +88,10 @@ def _with_error(figures: Mapping[str, Any], name: str, missing: str = "") -> str
 
 
 def print_verification(result: Verification, files: Files) -> None:
-    """Print how many files of each step were checked, all differences, files that weren't checked, and a verdict."""
+    """Print the result of a verification, and a verdict.
+
+    The result is the number of checked files of each step, all differences, and the files that weren't checked.
+    """
     console = _console()
     title = printable(f"Provenance of {files.root}")
     table = Table("step", "files", "hashes of inputs compared", title=title, title_justify="left")
@@ -117,7 +123,7 @@ def print_verification(result: Verification, files: Files) -> None:
 
 
 def print_trace(path: Path, files: Files) -> None:
-    """Print the steps that made a file, back to the events; InputError if the file has no provenance record."""
+    """Print the steps by which a file was made from the events; InputError if the file has no provenance record."""
     whole = path.resolve()
     chain = files.chain([whole])
     if chain[whole] is None:
@@ -131,9 +137,9 @@ def print_trace(path: Path, files: Files) -> None:
 
 
 def _steps(chain: dict[Path, Record | None], files: Files) -> list[list[Path]]:
-    """Return groups of files that were made by the same step with the same settings, from the last step to the first.
+    """Return groups of files that the same step made with the same settings. The last step comes first.
 
-    InputError if the records say that a file was made from itself.
+    `chain` is the result of `Files.chain`. InputError if the records say that a file was made from itself.
     """
     depth = _depths({path: files.origins(path, record) if record else [] for path, record in chain.items()})
     groups: dict[tuple[str, str], list[Path]] = {}
@@ -146,9 +152,10 @@ def _steps(chain: dict[Path, Record | None], files: Files) -> list[list[Path]]:
 
 
 def _depths(origins: Mapping[Path, list[Path]]) -> dict[Path, int]:
-    """Return for each file the largest number of steps from it to the traced file, which was made from all others.
+    """Return a dict from each file to the largest number of steps between it and the traced file.
 
-    `origins` holds for each file those from which it was made. InputError if a file was made from itself.
+    `origins` maps each file to the files from which it was made. The traced file was made from all others. InputError
+    if a file was made from itself.
     """
     try:
         order = [*TopologicalSorter(origins).static_order()]
@@ -163,7 +170,7 @@ def _depths(origins: Mapping[Path, list[Path]]) -> dict[Path, int]:
 
 
 def _settings(record: Record) -> str:
-    """Return the settings of a record as text, without those of `VARYING`, so that files of one step agree."""
+    """Return the settings of a record as text. Those in `VARYING` are left out, so that all files of a step agree."""
     shared = {key: _without_label(text) for key, text in record.further.items() if key not in VARYING}
     return json.dumps([_without_label(record.parameters or record.config_hash), shared], sort_keys=True)
 
@@ -203,7 +210,7 @@ def _described(members: list[Path], chain: dict[Path, Record | None], files: Fil
 
 
 def _several(values: Iterable[str]) -> str:
-    """Return a text of the first `SHOWN` different values."""
+    """Return a text with the first `SHOWN` different values."""
     different = list(dict.fromkeys(value for value in values if value))
     return ", ".join([*different[:SHOWN], *(["..."] if len(different) > SHOWN else [])])
 

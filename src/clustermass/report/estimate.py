@@ -1,4 +1,4 @@
-"""Estimates of the time and the disk space that jobs need, from what earlier jobs of the same steps took."""
+"""Estimates of the time and the disk space that jobs need, from measurements of earlier jobs of the same steps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: seconds of a job that don't grow with its work: start of Python, imports, and for trainings compiling the network
 _START_S, _START_TRAINING_S = 2.0, 8.0
 _TRAINING = "train_member"
-#: step of a test sky -> the similar step of every run, whose costs are used if no run has test skies
+#: dict from a step of test skies to a similar step of every run, whose costs are used if no run has test skies
 _SIMILAR = {
     "extend_split": "split_sample",
     "predict_sky": "infer_observed",
@@ -35,23 +35,27 @@ _ASIDE = re.compile(r"logs.*|benchmarks.*|checkpoints")
 
 
 class Measured(NamedTuple):
-    """A number that was measured for one job or file, and the amount of work that it was for (see `work_of`)."""
+    """A number that was measured for a job or a file (`value`), and its amount of work (`work`, see `work_of`)."""
 
     work: float
     value: float
 
 
 class Costs(NamedTuple):
-    """What was measured in a run: CPU seconds of each job by step, and bytes of each file by kind."""
+    """Costs that were measured in a run.
+
+    `seconds` maps each step to the CPU seconds of its jobs. `bytes` maps each kind of files to the files' sizes.
+    """
 
     seconds: Mapping[str, Sequence[Measured]]
     bytes: Mapping[str, Sequence[Measured]]
 
     @classmethod
     def of(cls, config: Config, seconds: Mapping[str, float], sizes: Mapping[str, float]) -> Costs:
-        """Return the costs of a run from the seconds by benchmark file, and the bytes by product.
+        """Return the costs of a run with the configuration `config`.
 
-        The names of files are relative to the folder `results`. `config` is the configuration of the run.
+        `seconds` maps each benchmark file to its CPU seconds, and `sizes` maps each product to its bytes. The names of
+        files are relative to the folder `results`.
         """
         step_of, by_step, by_kind = step_namer(config), defaultdict(list), defaultdict(list)
         for path, measured in _measured(seconds, config):
@@ -63,14 +67,14 @@ class Costs(NamedTuple):
 
 
 def cpu_seconds(benchmark: Path) -> float:
-    """Return the CPU seconds in a benchmark file; the seconds by the clock if the job was too short to measure them."""
+    """Return the CPU seconds in a benchmark file, or the wall time if the job was too short to measure them."""
     row = read_benchmark(benchmark)
     measured = row.get("cpu_time", "").replace(".", "").isdecimal() and float(row["cpu_time"])
     return measured or float(row["s"])
 
 
 def _measured(values: Mapping[str, float], config: Config) -> Iterator[tuple[Path, Measured]]:
-    """Yield paths with what was measured; values and amounts of work that aren't possible are left out."""
+    """Yield the path and the measurement of each file, and leave out impossible values and amounts of work."""
     for path, value in ((Path(name), value) for name, value in values.items()):
         work = work_of(path, config)
         if 0 < work < math.inf and 0 <= value < math.inf:
@@ -80,7 +84,7 @@ def _measured(values: Mapping[str, float], config: Config) -> Iterator[tuple[Pat
 def measured_costs(config: Config, results: Path) -> tuple[dict[str, float], dict[str, float]]:
     """Return the arguments `seconds` and `sizes` of `Costs.of` for a finished run in the folder `results`.
 
-    InputError if a benchmark file can't be read, or as by `folders_of` and `files_below`.
+    InputError if a benchmark file can't be read, and in the cases of `folders_of` and `files_below`.
     """
     folders = folders_of(config, results)
     seconds = {path: cpu_seconds(path) for path in benchmark_files(folders)}
@@ -94,11 +98,11 @@ def _named(values: Mapping[Path, float], results: Path) -> dict[str, float]:
 
 
 def work_of(path: Path, config: Config) -> float:
-    """Return the amount of work of a job or file, in units that compare jobs of one step with each other.
+    """Return the amount of work of a job or file, which is comparable only between jobs of the same step.
 
     For files in `skies` it is the area of the field in square degrees. For trainings it is the product of the area of
-    all realizations, the epochs, the pixels of an image, and the number of networks that the job trains. For all else
-    it is 1. `path` is relative to the folder `results`.
+    all realizations, the epochs, the pixels of an image, and the number of networks that the job trains. For all other
+    files it is 1. `path` is relative to the folder `results`.
     """
     folder, name = path.parts[:2]
     if folder == "skies":
@@ -120,16 +124,17 @@ def _area(config: Config, sky: str) -> float:
 
 
 def kinds(path: Path) -> tuple[str, ...]:
-    """Return the names of a product's kinds, the narrowest first; files of one kind have similar sizes."""
+    """Return the names of a product's kinds, the narrowest first. Files of the same kind have similar sizes."""
     if path.parent.name in _NAMED_AFTER:
         return f"{path.parent.name}/{path.name}", f"{path.parent.name}/*{path.suffix}"
     return (path.name,)
 
 
 def seconds(step: str, work: float, costs: Sequence[Costs]) -> float | None:
-    """Return the estimated CPU seconds of a job, from the run in `costs` whose job had the most similar amount of work.
+    """Return the estimated CPU seconds of a job of the step `step`; None if no run has the step.
 
-    Of runs with equally similar jobs the first one is taken. None if no run has the step.
+    `costs` holds the costs of several runs. The estimate is scaled from the run whose jobs of this step had the most
+    similar amount of work. If several runs are equally similar, it is the first of them.
     """
     start = _START_TRAINING_S if step == _TRAINING else _START_S
 
@@ -144,7 +149,7 @@ def seconds(step: str, work: float, costs: Sequence[Costs]) -> float | None:
 
 
 def size(path: Path, work: float, costs: Sequence[Costs]) -> float | None:
-    """Return the estimated bytes of a file, as `seconds` does; None if no file of its kind is known."""
+    """Return the estimated bytes of a file, in the same way as `seconds`; None if no file of its kind is known."""
     for kind in kinds(path):
         if groups := [one.bytes[kind] for one in costs if kind in one.bytes]:
             return _median(groups, work, lambda one: one.value * work / one.work)

@@ -1,6 +1,6 @@
-"""What a configuration would make anew: which steps and why, their estimated costs, and which results they replace.
+"""The plan of a configuration: which steps would run and why, their estimated costs, and which results they replace.
 
-Snakemake says which jobs would run (`workflow/plan.py`); nothing here runs anything.
+`workflow/plan.py` asks Snakemake which jobs would run. No job is run.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from clustermass.report.summary import folders_of
 if TYPE_CHECKING:
     from clustermass.config.models import Config
 
-#: reason of a job in Snakemake's words -> in our words; `_FOLLOWS` is shown only if there is no other reason
+#: dict from reasons in Snakemake's words to our words; `_FOLLOWS` is shown only if there is no other reason
 _NEW, _FOLLOWS = "not made yet", "its input is made anew"
 _REASONS = {
     "Set of input files has changed": "other input files",
@@ -34,11 +34,11 @@ _REASONS = {
     "Input files updated by another job": _FOLLOWS,
 }
 _PARAMS = re.compile(r"Params have changed.* before: (.*) now: (.*?) *(?:;|$)")
-#: a param that is a hash: of the code, or of the configuration as a whole
+#: a param of a rule that is a hash of the code, or of the configuration as a whole
 _HASH = re.compile(r"'[0-9a-f]{16,64}'")
-#: errors in the use of a configuration or of files that aren't as this version writes them
+#: errors that occur if a configuration or files aren't as this version writes them
 _DAMAGED = (InputError, OSError, LookupError, TypeError, AttributeError, ValueError, ArithmeticError)
-#: blocks that shape the files of a sky in results/skies, besides the block of the sky itself
+#: blocks of the configuration that influence the files of all skies in results/skies
 _OF_SKIES = ("cosmology", "events", "images", "image_sets", "preprocessing")
 
 
@@ -52,12 +52,12 @@ class Job(NamedTuple):
 
     @property
     def step(self) -> str:
-        """The rule, without the numbers of the members that a job trains."""
+        """The name of the rule, without the numbers of the members that the job trains."""
         return re.sub(r"s?(_\d+)+$", "", self.rule)
 
 
 def described(jobs: Sequence[Job], config: Config, cores: int, measured: Costs, base: Path = Path()) -> Iterator[str]:
-    """Yield lines that describe a plan: changed keys, steps with reasons and costs, and shared skies made anew.
+    """Yield lines that describe a plan: changed keys, steps with reasons and costs, and shared skies that are replaced.
 
     Parameters
     ----------
@@ -85,14 +85,17 @@ def described(jobs: Sequence[Job], config: Config, cores: int, measured: Costs, 
 
 
 def _costs(config: Config, results: Path) -> list[Costs]:
-    """Return the costs of a finished run; none if they can't be read, because the run is damaged or somebody else's."""
+    """Return the costs of a finished run. They are empty if they can't be read, for instance in a damaged run."""
     with suppress(*_DAMAGED):
         return [Costs.of(config, *measured_costs(config, results))]
     return []
 
 
 def finished_runs(results: Path) -> dict[str, Config]:
-    """Return the configurations of the finished runs in the folder `results` by name of the run, the newest first."""
+    """Return a dict from the names of the finished runs in the folder `results` to their configurations.
+
+    The newest run comes first.
+    """
     runs = {}
     found = [path for path in results.glob(f"*/{CONFIG}") if path.is_file()]
     for path in sorted(found, key=lambda path: -path.stat().st_mtime):
@@ -115,7 +118,7 @@ def _changes(before: Config | None, config: Config) -> Iterator[str]:
 
 
 def _steps(jobs: Sequence[Job], config: Config, costs: Sequence[Costs], cores: int, base: Path) -> Iterator[str]:
-    """Yield a table of the steps, then the estimated time and disk space."""
+    """Yield the lines of a table of the steps, then the estimated time and disk space."""
     steps: dict[str, list[Job]] = {}
     for job in jobs:
         steps.setdefault("plot_*" if job.rule.startswith("plot_") else job.step, []).append(job)
@@ -152,7 +155,7 @@ def _disk(jobs: Sequence[Job], config: Config, costs: Sequence[Costs], base: Pat
 
 
 def reasons(job: Job, base: Path) -> list[str]:
-    """Return why a job would run; `base` is the folder that holds `results`."""
+    """Return the reasons why a job would run. `base` is the folder that holds `results`."""
     found = []
     if params := _PARAMS.search(job.reason):
         values = " ".join(params.groups()).replace("<nothing exclusive>", "")
@@ -170,7 +173,10 @@ def _duration(time: float) -> str:
 
 
 def _shared_skies(jobs: Sequence[Job], config: Config, others: Mapping[str, Config], base: Path) -> Iterator[str]:
-    """Yield lines about existing files of shared skies that the jobs replace, with the other runs that use them."""
+    """Yield lines about existing files of shared skies that the jobs would replace, and about the runs that use them.
+
+    `others` maps the names of the other finished runs to their configurations.
+    """
     outputs = [path for job in jobs for path in job.output if path.parts[:2] == ("results", "skies")]
     by_sky: dict[str, list[Path]] = {}
     for path in outputs:
@@ -205,6 +211,6 @@ def _skies(config: Config) -> set[str]:
 
 
 def _of_skies(config: Config, skies: Iterable[str]) -> dict[str, Any]:
-    """Return the settings of a run that shape the files of some skies."""
+    """Return the settings of a run that influence the files of the skies called `skies`."""
     own = {sky: resolve_sky(config["skies"], sky) for sky in sorted(skies)}
     return {name: config.get(name) for name in _OF_SKIES} | {"skies": own}

@@ -25,11 +25,11 @@ from clustermass.io.hdf5 import check_hdf5
 from clustermass.io.provenance import file_sha256, texts
 from clustermass.io.yaml_headers import ecsv_header
 
-#: steps that are treated separately below; simulated event lists state no step, and are given the first of these
+#: steps that are treated separately below; simulated event lists state no step, and get the first of these
 SIMULATION, DETECTION, TRAINING = "simulate_realization", "detect_sources", "train_member"
 PACKING, CALIBRATION, OOD = "pack_ensemble", "calibrate", "fit_ood"
 RESULTS, CONFIG, RUN_RECORD = "results", "config.yaml", "provenance.json"
-#: folders whose files are no products: logs, costs of jobs, unfinished trainings
+#: folders whose files don't count as products: logs, benchmarks of jobs, unfinished trainings
 _ASIDE = ("logs", "benchmarks", "checkpoints")
 _STANDARD = ("step", "source", "config_hash", "parameters", "input_sha256")
 #: beginning of an entry of HISTORY that this package wrote; a card without it continues the previous entry
@@ -40,18 +40,18 @@ _XML, _DESCRIPTION = ("INFO", "description"), "http://purl.org/dc/elements/1.1/ 
 
 
 class Record(NamedTuple):
-    """Provenance of a file, as the file states it; "" and None = not stated."""
+    """Provenance of a file, as the file itself states it; "" and None = not stated."""
 
     step: str
     source: str = ""  #: name and version of the software
     config_hash: str = ""
     parameters: str | None = None  #: the settings as JSON
-    inputs: Mapping[str, str] = {}  #: name of each input file -> its SHA-256
+    inputs: Mapping[str, str] = {}  #: dict from the name of each input file to its SHA-256
     further: Mapping[str, str] = {}  #: all other entries as text, such as seed and cosmology
 
 
 def read_record(path: Path) -> Record | None:
-    """Return the provenance record in a file; None if the file has none, or is of a format without records.
+    """Return the provenance record in a file, or None if the file has none or its format can't hold any.
 
     InputError if the file can't be read, or if a FITS checksum in it is wrong.
     """
@@ -80,7 +80,7 @@ def _record(stated: Mapping[str, Any] | None) -> Record | None:
 
 
 def _from_pairs(pairs: Iterable[tuple[str, str]]) -> Record | None:
-    """Return the record from (name, text) pairs as `io.provenance.history` makes them; each input file has a pair."""
+    """Return the record given as pairs (name, text) of `io.provenance.history`. Each input file has its own pair."""
     whole = [(name, text.encode("ascii", "backslashreplace").decode("unicode_escape")) for name, text in pairs]
     inputs = [text.rpartition(" sha256 ") for name, text in whole if name == "input"]
     stated = {name: text for name, text in whole if name != "input"}
@@ -109,7 +109,7 @@ def _from_fits(path: Path) -> Record | None:
 
 
 def _history(header: fits.Header) -> list[tuple[str, str]]:
-    """Return the names and texts of the entries of HISTORY; blanks at the ends of cards are parts of the texts."""
+    """Return the names and texts of the entries of HISTORY. Blanks at the end of a card are part of the text."""
     entries: list[list[str]] = []
     for text in (card.image[_HISTORY_WIDTH] for card in header.cards if card.keyword == "HISTORY"):
         if begin := _ENTRY.match(text):
@@ -125,9 +125,10 @@ def _from_votable(path: Path) -> Record | None:
 
 
 def _elements(path: Path) -> list[tuple[str, dict[str, str], list[str]]]:
-    """Return the elements of `_XML` in an XML file: name, attributes and pieces of text; no others are kept in memory.
+    """Return the name, the attributes and the pieces of text of the elements in an XML file that are listed in `_XML`.
 
-    A name is the namespace, a blank and the name in it. InputError if elements are nested too deeply.
+    Other elements aren't kept in memory. A name consists of the namespace, a blank, and the name in this namespace.
+    InputError if elements are nested too deeply.
     """
     found: list[tuple[str, dict[str, str], list[str]]] = []
     levels: list[list[str] | None] = []
@@ -222,10 +223,11 @@ _READERS = {
 
 
 class Files:
-    """Access to the files of a results folder `root`, and to a user's own files, which are also sought in `folders`.
+    """Access to the files of a results folder `root`, and to a user's own files that the results were made from.
 
-    Provenance records name the results folder "results". They name a user's own file without its folder, or by its path
-    relative to the folder where the run was started.
+    Provenance records call the results folder "results". They name a user's own file without its folder, or by its path
+    relative to the folder in which the run was started. Such files are searched in the folder that holds the results,
+    in the current folder, and in `folders`.
     """
 
     def __init__(self, root: Path, folders: Sequence[Path] = ()) -> None:
@@ -236,9 +238,10 @@ class Files:
 
     @classmethod
     def around(cls, path: Path, folders: Sequence[Path] = ()) -> "Files":
-        """Return the `Files` of the results folder that is `path` or contains it; for any other file, of ./results.
+        """Return the `Files` of the results folder that is `path` or contains it.
 
-        InputError if `path` doesn't exist, or is a folder that isn't part of a results folder.
+        If `path` is a file outside any results folder, ./results is taken. InputError if `path` doesn't exist, or is a
+        folder that isn't part of a results folder.
         """
         if not path.exists():
             raise InputError(f"{path}: no such file or folder. Name results/<run>, results, or a file in it.")
@@ -265,20 +268,20 @@ class Files:
         return f"{RESULTS}/{path.relative_to(self.root).as_posix()}" if inside else str(path)
 
     def is_ours(self, name: str) -> bool:
-        """Return whether a name in a record is that of a file in the results folder, not of a user's own file."""
+        """Return whether a name in a record means a file in the results folder, not a user's own file."""
         return PurePosixPath(name).parts[:1] == (RESULTS,)
 
     def is_inside(self, name: str) -> bool:
-        """Return whether a name in a record leads to a place in the results folder, and can be printed as it is."""
+        """Return whether a name in a record is printable and leads to a place inside the results folder."""
         if not (self.is_ours(name) and name.isprintable()):
             return False
         place = self.root.joinpath(*PurePosixPath(name).parts[1:])
         return place.resolve().is_relative_to(self.root.resolve())
 
     def locate(self, name: str, digest: str) -> Path | None:
-        """Return the file that records call `name`, if possible with the SHA-256 `digest`; None if there is none.
+        """Return the path of the file that records call `name`, or None. One with the SHA-256 `digest` is preferred.
 
-        There is none if the name begins in the results folder and contains "..".
+        None also if the name leads into the results folder and contains "..".
         """
         if self.is_ours(name):
             if ".." in PurePosixPath(name).parts:
@@ -294,16 +297,16 @@ class Files:
 
     @functools.cached_property
     def _configured(self) -> list[Path]:
-        """Return the absolute paths in the configurations of all runs; records hold only the file names of these."""
+        """Return the absolute paths in the configurations of all runs, because records hold only their file names."""
         paths = self.root.glob(f"*/{CONFIG}")
         return [Path(text) for path in paths for text in _leaves(read_config(path)) if Path(text).is_absolute()]
 
     def origins(self, path: Path, record: Record) -> list[Path]:
-        """Return the paths of the existing files that the file `path` was made from; `record` is its record.
+        """Return the paths of the existing files from which the file `path` with the provenance `record` was made.
 
         They include files that the record doesn't name. Training writes a network and its predictions together, and
-        only the predictions name the images. Calibration and out-of-distribution model don't name `ensemble.nc`,
-        because its hash depends on the test set.
+        only the predictions name the images. The calibration and the out-of-distribution model don't name
+        `ensemble.nc`, because its hash depends on the test set.
         """
         named = [self.locate(*item) for item in record.inputs.items()]
         ensemble = path.with_name("ensemble.nc")
@@ -311,7 +314,7 @@ class Files:
         return [one for one in (*named, beside) if one is not None and one != path and one.is_file()]
 
     def chain(self, start: Collection[Path]) -> dict[Path, Record | None]:
-        """Return the records of the files `start` and of all files that led to them, by path; None = no record."""
+        """Return a dict from `start` and all files from which these were made to their records (None = no record)."""
         records: dict[Path, Record | None] = {}
         first, waiting = {*start}, deque(start)
         while waiting:
@@ -325,7 +328,7 @@ class Files:
 
 
 def _is_file(path: Path) -> bool:
-    """Return whether a path is a file on a disk, not one in /proc, /sys or /dev, which may have no end."""
+    """Return whether a path is a file on a disk. Files in /proc, /sys and /dev don't count, as they may have no end."""
     try:
         return path.is_file() and path.resolve().parts[:2] not in (("/", "proc"), ("/", "sys"), ("/", "dev"))
     except OSError:  # the name is too long
@@ -333,7 +336,7 @@ def _is_file(path: Path) -> bool:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Return the configuration in a run's config.yaml; empty if the file is damaged (then its hash is wrong, too)."""
+    """Return the configuration in a run's config.yaml. It is empty if the file is damaged; its hash shows this."""
     try:
         content = read_yaml(path)
     except InputError:

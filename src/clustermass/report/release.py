@@ -1,4 +1,4 @@
-"""Makes the released ensemble: a packed file, and a datasheet that says what the ensemble is trained and tested on."""
+"""Make the released ensemble: a packed file, and a datasheet on how the ensemble was trained and tested."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def release(
     packed: Path,
     datasheet: Path,
 ) -> None:
-    """Pack an ensemble for the release as `packed`, and write its datasheet.
+    """Pack an ensemble for the release into the file `packed`, and write its datasheet.
 
-    The packed `ensemble.nc` has only the variables `KEPT` of the training clusters, and the `version` in `settings` as
-    an attribute. `metrics` is the metrics.json of the clusters on which the ensemble is tested. `template` is the text
-    of the datasheet, with places for numbers and for the `settings`. InputError as by `pack_ensemble`, or if the packed
-    file would have more than `MOST_BYTES`.
+    The packed `ensemble.nc` holds only the variables `KEPT` of the training clusters, and as an attribute the `version`
+    of the `settings`. `metrics` is the metrics.json of the clusters on which the ensemble is tested. `template` is the
+    text of the datasheet, with placeholders for numbers and for the `settings`. InputError in the cases of
+    `pack_ensemble`, and if the packed file would have more than `MOST_BYTES`.
     """
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
         reduced = Path(folder) / ENSEMBLE
@@ -81,7 +81,7 @@ def _write_reduced(ensemble: Path, version: str, output: Path) -> None:
 
 
 def _facts(trained: EnsembleFiles, packed: Path) -> dict[str, str]:
-    """Return the texts of the datasheet on the ensemble and its training."""
+    """Return the texts of the datasheet about the ensemble and its training, as a dict from placeholder to text."""
     training, network = read_training(trained.ensemble), TrainedNetwork.load(trained.weights[0])
     attributes = read_netcdf(trained.ensemble).attrs
     cosmology = json_attribute(attributes, "cosmology", trained.ensemble)
@@ -112,7 +112,10 @@ def _ranges(training: Training) -> str:
 
 
 def _results(metrics: Mapping[str, Any]) -> dict[str, str]:
-    """Return the texts of the datasheet on the test, from the contents of `metrics.json`."""
+    """Return the texts of the datasheet about the test, as a dict from placeholder to text.
+
+    `metrics` is the content of `metrics.json`.
+    """
     test, calibration, ratios = metrics["test"], metrics["calibration"], metrics["ratios"]
     compared = [
         [label, _with_error(ratios[f"network_over_{name}"]["value"], ratios[f"network_over_{name}"]["ci68"])]
@@ -133,7 +136,7 @@ def _results(metrics: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _samples(test: Mapping[str, Any], calibration: Mapping[str, Any]) -> Iterator[list[str]]:
-    """Yield the rows of the table of test results: all clusters, those with and without neighbour, and bins."""
+    """Yield the rows of the table of test results: all clusters, those with and those without neighbour, and bins."""
     yield _sample("all", test, calibration)
     yield _sample("without neighbour", test["isolated"])
     yield _sample("with neighbour", test["with_neighbour"])
@@ -155,7 +158,7 @@ def _number(value: float | None, form: str) -> str:
 
 
 def _with_error(value: float, ends: Sequence[float]) -> str:
-    """Return a number with its standard error, half the width of its 68 % interval."""
+    """Return a text with a number and its standard error, which is half the width of its 68 % interval."""
     return f"{value:.3f} ± {(ends[1] - ends[0]) / 2:.3f}"
 
 

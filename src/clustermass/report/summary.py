@@ -27,7 +27,7 @@ from clustermass.io.provenance import file_sha256, provenance
 if TYPE_CHECKING:
     from clustermass.config.models import Config
 
-#: key figure -> baseline by whose scatter the network's scatter is divided
+#: dict from a key figure, which is a ratio of scatters, to the baseline in its denominator
 RATIOS = {"over_count_rate": "count_rate_recalibrated", "over_ridge": "ridge_features", "over_trees": "boosted_trees"}
 PACKAGES = (
     *("numpy", "scipy", "astropy", "xarray", "netCDF4", "jax", "jaxlib", "flax", "optax", "safetensors"),
@@ -39,12 +39,13 @@ LOCK = Path(__file__).parents[2] / "uv.lock"  #: pins all packages of the enviro
 
 
 def key_figures(metrics: str | Path) -> dict[str, Any]:
-    """Return the key figures in a file `metrics.json`; those that are missing or null there are None.
+    """Return the key figures in a file `metrics.json`; None for those that are missing or null there.
 
-    They are the numbers of clusters and members; scatter, bias and calibration on the test set; and the ratios of
-    `RATIOS`, with 68 % intervals `_ci68`. `flagged` is the share of test clusters with FLAG_OOD, and `sample_p` that of
-    `summarise_ood`. `isolated` holds number, scatter and ratios of the test clusters without a neighbour, and
-    `left_out` why baselines are missing. InputError if the file is missing, isn't JSON, or lacks a block.
+    They include the numbers of clusters and members, the scatter, bias and calibration of the test set, and the ratios
+    `RATIOS` with their 68 % intervals `<ratio>_ci68`. `flagged` is the share of test clusters with FLAG_OOD, and
+    `sample_p` the p-value of `summarise_ood`. `isolated` holds number, scatter and ratios of the test clusters without
+    a neighbour. `left_out` says why baselines are missing. InputError if the file is missing, isn't JSON, or lacks a
+    block.
     """
     with reading(metrics, "metrics"):
         content = read_json(metrics, "metrics")
@@ -76,10 +77,11 @@ def _scatter(scores: Mapping[str, Any], ratios: Mapping[str, Any]) -> dict[str, 
 
 
 def compared(metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows of a comparison of experiments, each with the key figures of its `metrics.json` added.
+    """Return the rows of a comparison of experiments, with the `key_figures` added to each row.
 
-    A row has `experiment`, `sky` (None = the test set of the training sky) and further columns. The first row of each
-    experiment must be the one whose sky is None, because only its file has the number of training clusters.
+    Each row has a file `metrics.json` in `metrics`, at the same place. It holds the name of the `experiment`, the test
+    `sky` (None = the test set of the training sky), and further columns. The first row of each experiment must be that
+    with `sky` None, because only its file holds the number of training clusters.
     """
     complete: list[dict[str, Any]] = []
     trained: dict[str, int] = {}
@@ -99,9 +101,10 @@ def summarise(
 ) -> None:
     """Write `summary.json`: the key figures and catalogues of each experiment, and the run's software and time.
 
-    The mappings are by experiment: `metrics` holds its metrics.json, `masses` the masses.fits of each observed field,
-    `test_skies` the metrics.json of each further test sky, and `trained` settings of the training (`epochs`,
-    `control`). Unlike all other results, the file depends on the clock and the machine.
+    The keys of all mappings are names of experiments. `metrics` holds the metrics.json of each experiment. `masses`
+    holds a dict from each observed field to its masses.fits. `test_skies` holds a dict from each further test sky to
+    its metrics.json. `trained` holds settings of the training (`epochs`, `control`). Unlike all other results, the file
+    depends on the time and on the machine.
     """
     experiments = {
         name: key_figures(path)
@@ -152,10 +155,11 @@ def read_summary(path: Path) -> dict[str, Any]:
 
 
 def for_captions(block: object) -> Any:
-    """Return nested blocks and lists from a file for the report's captions, which are written in reStructuredText.
+    """Return nested blocks and lists from a file in a form that is safe in the report's captions.
 
-    Texts are shown as they are, without markup, links or raw HTML. Entries are left out if their name has other
-    characters than letters, digits, blanks, "-" and "_".
+    Captions are written in reStructuredText. Texts are escaped, so that they are shown as they are and make no markup,
+    links or raw HTML. Entries are left out if their name has other characters than letters, digits, blanks, "-" and
+    "_".
     """
     if isinstance(block, Mapping):
         return {key: for_captions(value) for key, value in block.items() if re.fullmatch(r"[\w -]+", str(key))}
@@ -177,9 +181,9 @@ class StepCosts(TypedDict):
 
 
 def costs_by_step(folders: Iterable[Path], config: Config) -> list[StepCosts]:
-    """Return the costs of each step, from the benchmark files of its jobs below `folders`; the longest step is first.
+    """Return the costs of each step, from the benchmark files of its jobs below `folders`. The longest step is first.
 
-    The step `report` is left out: it is still running, so its file is from an earlier run.
+    The step `report` is left out. It is still running, so that its file is from an earlier run.
     """
     step_of, jobs = step_namer(config), dict[str, list[dict[str, str]]]()
     for path in benchmark_files(folders):
@@ -194,7 +198,7 @@ def benchmark_files(folders: Iterable[Path]) -> list[Path]:
 
 
 def files_below(folders: Iterable[Path]) -> list[Path]:
-    """Return all files below `folders`, sorted in each; InputError if a folder holds more than `limits` allows."""
+    """Return all files below `folders`, sorted within each folder; InputError if a folder holds too many (`limits`)."""
     found = []
     for folder in folders:
         paths = [*itertools.islice(folder.rglob("*"), limits.FILES.most + 1)]
@@ -204,9 +208,10 @@ def files_below(folders: Iterable[Path]) -> list[Path]:
 
 
 def step_namer(config: Config) -> Callable[[Path], str]:
-    """Return a function that gives the step of a benchmark file: its name without the label.
+    """Return a function that takes the path of a benchmark file and returns its step.
 
-    The label is a number, or the name of a sky, field, preprocessing or experiment in the run's configuration.
+    The step is the name of the file without the label. The label is a number, or the name of a sky, field,
+    preprocessing or experiment in the configuration of the run.
     """
     labels = {*config["observed"]["fields"], *config["skies"], *config["preprocessing"], *config["experiments"]}
     suffixes = "|".join(sorted(map(re.escape, labels), key=len, reverse=True))
@@ -215,7 +220,10 @@ def step_namer(config: Config) -> Callable[[Path], str]:
 
 
 def read_benchmark(path: Path) -> dict[str, str]:
-    """Return the row of a benchmark file of Snakemake, by column; InputError if it has none, or lacks the column s."""
+    """Return the row of a benchmark file of Snakemake, as a dict from column to cell.
+
+    InputError if the file has no row, or lacks the column s.
+    """
     with reading(path, "benchmark"), path.open(newline="", encoding="utf-8") as stream:
         rows = csv.DictReader(stream.read(_BENCHMARK_CHARACTERS).splitlines(), delimiter="\t")
         row = next(iter(rows), {})
@@ -224,7 +232,10 @@ def read_benchmark(path: Path) -> dict[str, str]:
 
 
 def _costs(step: str, jobs: list[dict[str, str]]) -> StepCosts:
-    """Return a step's costs from the columns s, cpu_time (s) and max_rss (MB, NA for short jobs) of its benchmarks."""
+    """Return the costs of a step. `jobs` are the rows of its jobs' benchmark files.
+
+    The columns s and cpu_time are in s, max_rss is in MB. They may be NA for short jobs.
+    """
     seconds = [float(job["s"]) for job in jobs]
     cpu, memory = (
         [float(text) for job in jobs if (text := job.get(name, "")) not in ("", "NA", "-") and float(text) > 0]
@@ -244,7 +255,8 @@ def _costs(step: str, jobs: list[dict[str, str]]) -> StepCosts:
 def folders_of(config: Config, results: Path) -> list[Path]:
     """Return the folder of a run's results and the folders of the skies that it uses.
 
-    InputError if the name of the run or of a sky, which may be somebody else's, isn't that of a folder in `results`.
+    InputError if the name of the run or of a sky can't be that of a folder in `results`. The configuration may come
+    from somebody else.
     """
     used = {*config["observed"]["fields"]}
     for experiment in filter(None, config["experiments"].values()):
@@ -255,5 +267,5 @@ def folders_of(config: Config, results: Path) -> list[Path]:
 
 
 def settings_text(config: Config) -> str:
-    """Return a configuration as YAML text, from which the run can be repeated; the keys keep their order."""
+    """Return a configuration as YAML text, with which the run can be repeated. The keys keep their order."""
     return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, width=100)

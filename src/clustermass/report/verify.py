@@ -27,12 +27,12 @@ from clustermass.report.records import (
 #: first steps of a chain: they simulate photons, or read a user's files or published images
 SOURCES = (SIMULATION, "ingest_field", "ingest_published")
 CATALOGUES = "infer_observed"
-#: files of a simulated sky whose settings are compared with the run's configuration -> their steps
+#: dict from files of a simulated sky, whose settings are compared with the run's configuration, to their steps
 _STEPS_OF_SKIES = {"events.fits": SIMULATION, "catalogue.fits": DETECTION}
 
 
 class Finding(NamedTuple):
-    """A difference that a verification found: name of the file, description of the difference, and remedy."""
+    """A difference that a verification found: the name of the file, a description of the difference, and a remedy."""
 
     file: str
     what: str
@@ -43,19 +43,22 @@ class Finding(NamedTuple):
 class Verification:
     """Result of a verification of files."""
 
-    #: by step: the number of files, and of the input files whose hashes were compared
+    #: dicts from each step to the number of its files, and to the number of input files whose hashes were compared
     steps: Counter[str] = field(default_factory=Counter)
     compared: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
-    absent: dict[str, str] = field(default_factory=dict)  #: missing file of a user -> a file that was made from it
+    absent: dict[str, str] = field(default_factory=dict)  #: from a user's missing file to a file that was made from it
     silent: list[str] = field(default_factory=list)  #: files without a provenance record
-    #: files whose hash is in no record: a change of them is noticed only if they hold a checksum
+    #: files whose hash is in no record; a change of such a file is noticed only if the file holds a checksum
     unnamed: list[str] = field(default_factory=list)
     chains: int = 0  #: number of catalogues with a complete chain back to the events
 
 
 def verify(path: Path, files: Files) -> Verification:
-    """Check a file, or all files below a folder, and all files that led to them; InputError if none has a record."""
+    """Check a file, or all files below a folder, and all files from which they were made.
+
+    InputError if none of the files has a provenance record.
+    """
     start = [path.resolve()] if path.is_file() else files.products(path)
     records = files.chain(start)
     result = Verification()
@@ -84,7 +87,7 @@ def verify(path: Path, files: Files) -> Verification:
 
 
 def again(files: Files, names: Iterable[str] = ()) -> str:
-    """Return the command that repeats the run to which one of the files `names` belongs, or else the first run."""
+    """Return the command that repeats a run: one to which a file of `names` belongs, or else the first run."""
     found = [path.parent.name for path in sorted(files.root.glob(f"*/{CONFIG}"))]
     runs = [run for run in found if files.is_inside(f"{RESULTS}/{run}/{CONFIG}")]
     folders = [Path(name).parts[1] for name in names if len(Path(name).parts) > 2]
@@ -94,10 +97,12 @@ def again(files: Files, names: Iterable[str] = ()) -> str:
 
 
 def _anew(file: str, files: Files, used_by: Iterable[str] = ()) -> str:
-    """Return the remedy for a wrong file, as text: commands that remove it and make it and its dependents again.
+    """Return the remedy for a wrong file, as text with commands.
 
-    The file is named as a target, because Snakemake makes a missing intermediate file only if it is asked for. The text
-    has no command if the file isn't in the results folder, or if its name has invisible characters.
+    The commands remove the file, and make it and all files that depend on it again. They repeat the run to which the
+    file or one of `used_by` belongs. The file is named as a target, because Snakemake makes a missing intermediate file
+    only if it is asked for. The text has no command if the file isn't in the results folder, or if its name has
+    invisible characters.
     """
     if not files.is_inside(file):
         return "Its name leads out of the results folder or has invisible characters. Remove nothing by this name"
@@ -106,7 +111,7 @@ def _anew(file: str, files: Files, used_by: Iterable[str] = ()) -> str:
 
 
 def _of_itself(path: Path, record: Record, files: Files) -> Iterator[Finding]:
-    """Yield findings about a file by itself: settings whose hash isn't the stated one, and those of `_calibration`."""
+    """Yield findings about a single file: settings whose hash isn't the stated one, and those of `_calibration`."""
     shown = files.shown(path)
     if record.parameters is not None:
         try:
@@ -138,7 +143,7 @@ def _calibration(path: Path, record: Record, files: Files) -> Iterator[Finding]:
 
 
 def _compare(records: Mapping[Path, Record], files: Files, result: Verification) -> set[Path | None]:
-    """Compare input files with their hashes in `records`, add differences to `result`, and return the files' paths."""
+    """Compare input files with the hashes in `records`, and add differences to `result`; return the files' paths."""
     readers: dict[tuple[str, str], list[Path]] = {}
     for path, record in records.items():
         for item in record.inputs.items():
@@ -176,7 +181,10 @@ def _without_record(path: Path, files: Files, result: Verification) -> None:
 
 
 def _broken(catalogue: Path, files: Files) -> Iterator[Finding]:
-    """Yield a finding for each place where the chain from a catalogue back to the events is broken."""
+    """Yield a finding for each file in the chain from the events to a catalogue that doesn't state its inputs.
+
+    Yield also a finding if the chain doesn't begin with events or images.
+    """
     shown, chain = files.shown(catalogue), files.chain([catalogue])
     for path, record in chain.items():
         if not path.is_relative_to(files.root):
@@ -190,7 +198,7 @@ def _broken(catalogue: Path, files: Files) -> Iterator[Finding]:
 
 
 def _other_settings(run: Path, files: Files) -> Iterator[Finding]:
-    """Yield a finding for each simulated sky that was made with other settings than the run's configuration has."""
+    """Yield a finding for each simulated sky whose settings differ from the configuration of the run."""
     config = read_config(run / CONFIG)
     for path, record in files.chain([run / RUN_RECORD]).items():
         if record and _STEPS_OF_SKIES.get(path.name) == record.step:
