@@ -1,1 +1,1 @@
-"""Fields and images from outside, as the files of a sky: a user's own field, and the published training set."""
+"""Conversion of a user's own field, and of the published training set, to the files of a sky."""

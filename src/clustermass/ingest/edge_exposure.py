@@ -1,4 +1,4 @@
-"""Exposures at the positions of clusters, converted to means over the exposed parts of boxes at the field's edge."""
+"""Exposures of clusters at the edge of a field, converted to means over the exposed parts of their boxes."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from scipy.spatial import KDTree
 
 from clustermass.arrays import FloatArray
 
-#: side of an image box, over which exposure is averaged; side of the cells in which its exposed part is found
+#: side of an image box, over which the exposure is averaged; side of the cells with which its exposed part is found
 _BOX_ARCMIN, _CELL_ARCMIN = 20.0, 1.0
 #: a box reaches beyond the field if less than this share of it is exposed
 _WHOLE = 0.99
@@ -20,13 +20,14 @@ def of_exposed_part(
 ) -> NDArray[np.float32]:
     """Return the mean exposure in s of the exposed part of a 20' box about each row, float32 (rows,).
 
-    If the whole box is exposed, this is the row's own exposure, `seconds`. Otherwise the middle of the exposed part is
+    `seconds` holds the exposure in s at the position of each row (NaN = unknown). `x` and `y` are the pixel
+    coordinates, from 0, of these positions in the image `exposed` (y, x), whose pixels have sides of `pixel_arcmin`.
+
+    If the whole box is exposed, the result is the row's own exposure. Otherwise the middle of the exposed part is
     farther inside the field, where the exposure is usually longer. The row's exposure is then extrapolated to this
-    middle by the slope of a plane. The plane is fitted to the exposures of the nearest rows: those within 10', but at
-    least 3 and at most 30. The result is at least half the row's own exposure, and at most the largest exposure of
-    these rows. If fewer than three rows have an exposure, each row keeps its own. Unknown exposures are NaN, and stay
-    NaN. `x` and `y` are the pixel coordinates, from 0, of the rows' positions in the image `exposed` (y, x), whose
-    pixels have sides of `pixel_arcmin`.
+    middle with the slope of a plane. The plane is fitted to the exposures of the nearest rows: those within 10', but at
+    least 3 and at most 30. The result is at least half the row's own exposure, and at most the largest exposure of the
+    nearest rows. If fewer than three rows have an exposure, each row keeps its own. Unknown exposures stay NaN.
     """
     places = np.stack([x, y], axis=1)
     share, middle = _exposed_part(places, exposed, pixel_arcmin)
@@ -48,7 +49,10 @@ def of_exposed_part(
 
 
 def _exposed_part(places: FloatArray, exposed: NDArray[np.bool_], pixel_arcmin: float) -> tuple[FloatArray, FloatArray]:
-    """Return the exposed share (places,) of the box at each place, and the middle (places, 2) of its exposed part."""
+    """Return which share of the box at each place is exposed, and the middle of the exposed part.
+
+    The shapes are (place,) for the shares and (place, 2) for the middles.
+    """
     step = min(max(1, round(_CELL_ARCMIN / pixel_arcmin)), *exposed.shape)
     first = step // 2
     cells = exposed[first::step, first::step].astype(float)

@@ -1,4 +1,4 @@
-"""The exposure of a user's field: its origin for each cluster, and whether it is plausible."""
+"""The exposure of a user's field: where it is taken from for each cluster, and whether it is plausible."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ _OF_GOOD_TIME = (0.1, 1.5)
 
 
 class FieldExposure(NamedTuple):
-    """Exposure of a field as a map, and for each of the catalogue's rows that lie in the field."""
+    """Exposure of a field: a map, and exposures of the rows of the catalogue that lie in the field."""
 
     map: ExposureMap
     #: which rows of the catalogue lie in the field, bool (rows of the catalogue,)
     rows: NDArray[np.bool_]
-    #: exposures in s that replace the map's, float32 (rows,), NaN = unknown; None = the map's are used
+    #: exposures in s that replace those of the map, float32 (rows,), NaN = unknown; None = the map is used
     seconds: NDArray[np.float32] | None
     #: one of `FROM_MAP`, ..., `UNKNOWN` for each row
     origin: NDArray[np.str_]
@@ -60,13 +60,14 @@ def field_exposure(
     band_images: ImagePhotons | None,
     share: float = 1.0,
 ) -> FieldExposure:
-    """Return the exposure of a realization's field; `detections` are the rows of its catalogue.
+    """Return the exposure of a realization's field. `detections` are the rows of its catalogue.
 
-    The exposure is taken from the user's map or maps. Without a map, it is `exposure_s`. Without either, it is each
-    cluster's ML_EXP, which `of_exposed_part` corrects at the edge of the field. Clusters without ML_EXP get the mean
-    good time of the seven modules if the field is a single pointing. The user's exposures are those of all modules in
-    the event lists; they are multiplied by `share`, the chosen modules' share of the exposure. InputError if no row
-    lies in the field, or no cluster has an exposure.
+    The exposure is taken from the user's maps. If there is no map, it is the configured `exposure_s`. If there is
+    neither, it is the ML_EXP of each cluster, which `of_exposed_part` corrects at the edge of the field. Clusters
+    without ML_EXP get the mean good time of the seven modules, if the field is a single pointing.
+
+    The user's exposures are those of all modules in the event lists. They are multiplied by `share`, the share of the
+    exposure that belongs to the chosen modules. InputError if no row lies in the field, or no cluster has an exposure.
     """
     good_time = mean_exposure_s(photons.head, photons.modules)
     name = photons.head.name
@@ -105,7 +106,7 @@ def field_exposure(
 
 
 def _inside(exposure: ExposureMap, detections: Table, files: RealizationFiles) -> NDArray[np.bool_]:
-    """Return which detections have exposure nearby, bool (rows,); InputError if none has."""
+    """Return whether each detection has exposure nearby, bool (rows,); InputError if none has."""
     positions = np.asarray(detections["RA"]), np.asarray(detections["DEC"])
     rows = in_field(exposure.planes, *positions)
     if not rows.any():
@@ -121,7 +122,10 @@ def _inside(exposure: ExposureMap, detections: Table, files: RealizationFiles) -
 
 
 def _maps(paths: list[str], one_observation: bool, band_images: ImagePhotons | None, share: float) -> ExposureMap:
-    """Return the user's maps, times `share`, as one; where they overlap, exposures of separate observations add up."""
+    """Return the user's maps, multiplied by `share`, as one map.
+
+    Where maps overlap, the exposures of separate observations are added.
+    """
     read = [(image * np.float32(share), wcs) for image, wcs in (read_exposure(Path(path)) for path in paths)]
     if band_images:
         read = [(band_images.within(image, wcs), wcs) for image, wcs in read]
@@ -135,7 +139,7 @@ def _maps(paths: list[str], one_observation: bool, band_images: ImagePhotons | N
 def _of_rows(
     files: RealizationFiles, detections: Table, good_time: float | None, area: float, head: EventList, share: float
 ) -> tuple[NDArray[np.float32], NDArray[np.str_]]:
-    """Return the exposure in s of each row, and where it is from, for a field of `area` deg2 without map."""
+    """Return the exposure in s of each row, and its origin, in a field of `area` deg2 without a map."""
     given, rows = files.get("exposure_s"), len(detections)
     if given:
         if not LEAST_S <= given <= MOST_S:
@@ -161,7 +165,7 @@ def _of_rows(
 
 
 def _compare(name: str, what: str, typical: float, highest: float, good_time: float | None, area: float) -> None:
-    """Warn if the exposure in s of a field of `area` deg2 is far from the good time in s of its event list."""
+    """Warn if the exposure (s) of a field of `area` deg2 differs much from the good time (s) of its event list."""
     least, most = _OF_GOOD_TIME
     if good_time is None:
         return

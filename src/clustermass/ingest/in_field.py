@@ -1,4 +1,4 @@
-"""Which rows of a table lie in a field: rows far from any exposure are left out before images are cut."""
+"""Decide which rows of a table lie in a field. Rows far from any exposure are left out before images are cut."""
 
 from collections.abc import Iterable, Sequence
 
@@ -19,11 +19,11 @@ _CELL_ARCMIN = 2.0
 
 
 def in_field(planes: Iterable[tuple[NDArray[np.float32], WCS]], ra: FloatArray, dec: FloatArray) -> NDArray[np.bool_]:
-    """Return which positions in deg have exposure within `REACH_ARCMIN`, bool (rows,).
+    """Return whether each position (deg) has exposure within `REACH_ARCMIN`, bool (rows,).
 
-    Positions that are farther by up to the size of a cell (`_CELL_ARCMIN`) may count, too. `planes` are images of the
-    exposure (y, x) and their celestial coordinates. Time and memory grow with the area of the field and with the number
-    of rows, not with their product.
+    The distance is accurate to the size of a cell, `_CELL_ARCMIN`: positions that are farther by less may count, too.
+    `planes` are exposure maps (y, x) and their celestial coordinates. Time and memory grow with the area of the field
+    and with the number of rows, but not with the product of both.
     """
     near = np.zeros(ra.size, dtype=bool)
     for image, wcs in planes:
@@ -36,9 +36,10 @@ def in_field(planes: Iterable[tuple[NDArray[np.float32], WCS]], ra: FloatArray, 
 
 
 def meant(planes: Sequence[tuple[NDArray[np.float32], WCS]], first: FloatArray, second: FloatArray) -> str:
-    """Return what RA and DEC, of which none lies in the field, may be instead; "" if no guess puts half of them there.
+    """Return a text that says what two columns may be instead of RA and DEC in deg ("" = unknown).
 
-    The guesses are hours of RA, radians, exchanged columns and Galactic coordinates.
+    It is called if no position lies in the field. The guesses are hours of RA, radians, exchanged columns and Galactic
+    coordinates. A guess must put at least half of the positions into the field.
     """
     galactic = SkyCoord(first, second, unit="deg", frame="galactic").icrs
     guesses = {
@@ -55,7 +56,7 @@ def meant(planes: Sequence[tuple[NDArray[np.float32], WCS]], first: FloatArray, 
 
 
 def _exposed_cells(image: NDArray[np.float32], wcs: WCS) -> tuple[FloatArray, float]:
-    """Return unit vectors of the centres of cells with exposure, (cells, 3), and the size of a cell in deg."""
+    """Return unit vectors to the centres of all cells with exposure, (cell, 3), and the size of a cell in deg."""
     scales = proj_plane_pixel_scales(wcs)[::-1]  # of y and x
     steps = [max(1, round(_CELL_ARCMIN / 60 / scale)) for scale in scales]
     starts = [np.arange(0, pixels, step) for pixels, step in zip(image.shape, steps, strict=True)]

@@ -1,4 +1,4 @@
-"""Reading of the published images from their pickle, in bounded memory and without executing any of its code."""
+"""Reading of the published images from a pickle, in limited memory and without executing any code of the pickle."""
 
 import math
 import pickle
@@ -20,7 +20,7 @@ from clustermass.io.room import check_memory
 SHAPE = (50, 50, 10)  #: shape of one image in the file: row, column, energy band
 #: keys of the pickled dictionary
 _IDS, _IMAGES = "cluster", "gsm_3dImgs"
-#: largest rounding error of fast convolution, of either sign, where there is no photon; a photon leaves far more
+#: largest rounding error (of either sign) of fast convolution where there is no photon; a photon gives far more
 _ROUNDING = 1e-6
 #: dtypes of booleans, numbers and text of fixed width; objects and records are refused
 _PLAIN = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|[SU][0-9]{1,4})")
@@ -42,12 +42,12 @@ _DAMAGE = (
 
 
 def read_published_images(path: Path, number: int) -> tuple[list[Any], list[NDArray[np.float32]]]:
-    """Return the clusters' ids and images from the published pickle, under its keys `cluster` and `gsm_3dImgs`.
+    """Return the ids and the images of the clusters in the published pickle (its keys `cluster` and `gsm_3dImgs`).
 
-    Both have `number` entries, which is the number of rows in the catalogue; the ids may be of any type. Images are
-    smoothed counts, float32 (row, column, band), and exactly 0 where there are no counts. InputError in the cases of
-    `read_pickle`; also if a key is missing, the numbers don't agree, or an image has another shape or type, no photon,
-    or negative or non-finite numbers. The message gives the number of the image, from 1.
+    Both must have `number` entries, as the catalogue has rows. The ids may be of any type. Images are smoothed counts,
+    float32 (row, column, band), and exactly 0 where there are no counts. InputError in the cases of `read_pickle`, and
+    if a key is missing or the numbers don't agree. InputError also if an image has another shape or type, no photon, or
+    negative or non-finite values. The message gives the number of this image, from 1.
     """
     content = read_pickle(path, _single)
     if not isinstance(content, dict) or set(content) != {_IDS, _IMAGES}:
@@ -65,7 +65,7 @@ def read_published_images(path: Path, number: int) -> tuple[list[Any], list[NDAr
 
 
 def _single(array: NDArray[Any]) -> NDArray[Any]:
-    """Return images in single precision, which halves their size; ids unchanged."""
+    """Return images in single precision, which halves their size, and other arrays unchanged."""
     with np.errstate(over="ignore"):  # too large numbers become infinite, which `_checked` reports
         return array.astype(np.float32) if array.ndim >= len(SHAPE) and array.dtype.kind in "fiu" else array
 
@@ -94,9 +94,9 @@ class _Refused(Exception):
 
 
 class _Source:
-    """A file that isn't read beyond its end, so that a false length in it can't take more memory than its size.
+    """A file from which never more bytes are requested than are left, so that a false length can't fill the memory.
 
-    The number of readings, of which each operation of the pickle needs one or two, has a limit.
+    The number of readings is limited, too. Each operation of the pickle needs one or two of them.
     """
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
@@ -112,7 +112,7 @@ class _Source:
 
 
 class _Memo(dict[int, Any]):
-    """The objects that a pickle may refer to again (its memo), without the content of arrays."""
+    """The memo of a pickle: objects that it may refer to again. The content of arrays isn't kept."""
 
     def __setitem__(self, place: int, value: Any) -> None:
         parts = value if isinstance(value, tuple) else (value,)
@@ -127,7 +127,7 @@ class _Memo(dict[int, Any]):
 
 
 class _DType:
-    """A NumPy dtype of numbers or text, made from its code, such as f8; its pickled state then sets the byte order."""
+    """A NumPy dtype of numbers or text, made from its code, such as f8. The pickled state sets its byte order later."""
 
     def __init__(self, code: str, *_: object) -> None:
         if not _PLAIN.fullmatch(code):
@@ -142,9 +142,10 @@ class _DType:
 
 
 class _Reader(pickle._Unpickler):
-    """Python's own unpickler, limited to `_OPERATIONS` and to the names in `find_class`, none of which is imported.
+    """Python's own unpickler, limited to `_OPERATIONS` and to the names that `find_class` knows.
 
-    All arrays together may hold at most as many bytes as the file; this is checked before each array is made.
+    None of these names is imported. All arrays together may hold at most as many bytes as the file, which is checked
+    before each array is made.
     """
 
     memo: Any
@@ -156,7 +157,7 @@ class _Reader(pickle._Unpickler):
         self.memo, self._left, self._left_encoded, self._each = _Memo(), size, 2 * size, each
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return our own function for one of the names with which NumPy 1 and 2 pickle arrays; refuse all others."""
+        """Return our own function for a name with which NumPy 1 or 2 pickles arrays; refuse all other names."""
         ours = {
             "numpy.core.multiarray._reconstruct": self._empty,
             "numpy.core.multiarray.scalar": self._scalar,
@@ -223,7 +224,7 @@ def _refuse(name: str, _: object) -> None:
 def _only_texts(operation: bytes, keys: slice, reader: Any) -> None:
     """Do an operation that fills a dictionary; ValueError unless the `keys` on the stack are texts.
 
-    In a hostile file, numbers could be chosen that make a dictionary slow, and tuples that take years to hash.
+    A hostile file could hold other keys: numbers that make a dictionary slow, or tuples that take years to hash.
     """
     if not all(isinstance(key, str) for key in reader.stack[keys]):
         raise ValueError("the keys of a dictionary aren't texts")
@@ -249,7 +250,7 @@ def _ndarray(*_: object) -> None:
 
 
 def _as_bytes(raw: bytes | str, encoding: str = "latin1") -> bytes:
-    """Return bytes unchanged, and latin1 text as bytes: Python 2 and protocols below 3 store bytes as such text."""
+    """Return bytes unchanged, and latin1 text as bytes. Python 2 and protocols below 3 store bytes as such text."""
     if encoding != "latin1":
         raise ValueError("text in another encoding than latin1")
     return raw.encode("latin1") if isinstance(raw, str) else raw
@@ -258,10 +259,10 @@ def _as_bytes(raw: bytes | str, encoding: str = "latin1") -> bytes:
 def read_pickle(path: Path, each: Callable[[NDArray[Any]], NDArray[Any]] = lambda array: array) -> Any:
     """Read a pickle of numbers, text, lists, tuples, dictionaries and NumPy arrays, of any protocol.
 
-    `each`, such as a conversion to a smaller dtype, is applied to every array as soon as it is read: memory holds the
-    result and one array of the file. NumPy scalars become Python's own numbers and text, and byte arrays become bytes.
-    InputError if the file is missing, truncated or damaged, or holds anything else (the message names it and its place
-    in the file).
+    The function `each`, for instance a conversion to a smaller dtype, is applied to every array as soon as it is read.
+    Therefore memory holds the result and only one array of the file. NumPy scalars become Python's own numbers and
+    text, and byte arrays become bytes. InputError if the file is missing, truncated or damaged, or holds other objects.
+    The message names such an object and its place in the file.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file. Check the path in the configuration.")

@@ -43,22 +43,22 @@ _NEEDED = (
     *("ML_RATE", "ML_BKG", "ML_EXP", "Nreal"),
 )
 _OPTIONAL = ("ID_SRC_OUT", "input_SRC_ID", "pid", "kT", "Lx_soft", "Fx_soft", "R500c_arcmin")
-#: log10(M500c / Msun) outside this is not the mass of a group or cluster, but in other units
+#: range of log10(M500c / Msun) of groups and clusters; a mass outside it must be in other units
 _MASS_RANGE = (12.0, 16.5)
 _AGREE_DEX = 0.085  #: largest difference of M500c and the mass by R500c_arcmin: half the effect of a forgotten h
-_MASS_UNITS = {"Msun": 0, "Msun/h": 1}  #: config value `mass_unit` -> power of h by which the column is divided
-_LOG10_L = (38.0, 48.0)  #: range of log10 of a luminosity in erg/s; numbers in it are taken for logarithms
-#: variable of `images.nc` -> column of the catalogue
+_MASS_UNITS = {"Msun": 0, "Msun/h": 1}  #: from `mass_unit` of the configuration to the power of h in the divisor
+_LOG10_L = (38.0, 48.0)  #: range of log10 of a luminosity in erg/s; numbers inside it count as logarithms
+#: dict from variables of `images.nc` to columns of the catalogue
 _MEASURED = {
     "ra": "RA", "dec": "DEC", "redshift": "z", "det_like": "DET_LIKE", "ext_like": "EXT_LIKE", "ext": "EXT",
     "ml_rate": "ML_RATE", "ml_bkg": "ML_BKG", "exposure_s": "ML_EXP",
 }  # fmt: skip
-#: column of `truth.fits` -> column of the catalogue, which may lack it
+#: dict from columns of `truth.fits` to columns of the catalogue, which may be missing there
 _TRUTH = {
     "SRC_ID": "SRC_ID_IN", "HALO_ID": "halo_id", "RA": "RA", "DEC": "DEC", "Z": "z", "LOG10_M500C": "log10_m500c",
     "KT": "kT", "L500": "l500", "R500_ARCMIN": "R500c_arcmin",
 }  # fmt: skip
-#: columns of the catalogue from which the images' ids may be, alone or together with the realization
+#: columns of the catalogue that the images' ids may hold, alone or together with the realization
 _ID_COLUMNS = ("SRC_ID_IN", "ID_SRC_OUT", "input_SRC_ID", "pid")
 _CENTRE = 5  #: half the side, in pixels, of the central square whose counts must follow the catalogue's
 _CORRELATION_MIN = 0.5  #: rank correlation below which images and rows can't be of the same clusters
@@ -78,13 +78,16 @@ def ingest_published(
 ) -> None:
     """Write `images.nc` and `truth.fits` of every realization of a sky with `source: published`.
 
-    `images.nc` holds `image`, smoothed counts, instead of `counts`; its attribute `applied` says how they were made.
-    Redshifts are the true ones (error 0), counts are ML_RATE x ML_EXP, the exposure is ML_EXP, and the covered fraction
-    is the share of an image's 5 x 5 cells that hold photons (`photon_coverage`). `sky` is the block `skies.<name>`, and
-    `cosmology` that of the simulation. The blocks `images` and `events` of the configuration say how images of observed
-    clusters are made for networks trained on this sky. `images` and `truth` are the files to write for realizations 1,
-    2, ... InputError if a file is missing, faulty or hostile, or if the published images, their catalogue and the
-    configuration don't fit each other.
+    `sky` is the block `skies.<name>`, and `cosmology` that of the simulation. The blocks `images_block` and
+    `events_block` of the configuration say how images of observed clusters are made for networks trained on this sky.
+    `images` and `truth` are the files to write for realizations 1, 2, and so on.
+
+    Instead of `counts`, `images.nc` holds smoothed counts, `image`; its attribute `applied` says how they were made.
+    Redshifts are the true ones (error 0), counts are ML_RATE x ML_EXP, and the exposure is ML_EXP. The covered fraction
+    is the share of the 5 x 5 cells of an image that hold photons (`photon_coverage`).
+
+    InputError if a file is missing, faulty or hostile, or if the published images, their catalogue and the
+    configuration don't belong together.
     """
     source, table = Path(sky["images"]), Path(sky["catalogue"])
     catalogue = read_published_catalogue(table, len(images), sky["mass_unit"], cosmology)
@@ -107,7 +110,10 @@ def ingest_published(
 
 
 def cluster_names(catalogue: _Columns) -> NDArray[np.str_]:
-    """Return names as in the paper, `<realization>_<SRC_ID>` (`05_10006566`); a cluster's second row has `_2` added."""
+    """Return the names of the clusters as in the paper, `<realization>_<SRC_ID>`, such as `05_10006566`.
+
+    If a cluster has two rows, the name of its second row ends with `_2`.
+    """
     rows: Counter[str] = Counter()
     names = []
     for realization, source in zip(catalogue["Nreal"].tolist(), catalogue["SRC_ID_IN"].tolist(), strict=True):
@@ -144,7 +150,7 @@ def _dataset(images: NDArray[np.float32], part: _Columns, names: NDArray[np.str_
 
 
 def _truth(part: _Columns) -> dict[str, NDArray[Any]]:
-    """Return the columns of `truth.fits`: one row for each halo, even if it has several rows in the catalogue."""
+    """Return the columns of `truth.fits`. Each halo has one row, even if it has several rows in the catalogue."""
     first = np.unique(part["halo_id"], return_index=True)[1]
     unknown = np.full(first.size, np.nan)
     columns = {name: part[column][first] if column in part else unknown for name, column in _TRUTH.items()}
@@ -154,15 +160,16 @@ def _truth(part: _Columns) -> dict[str, NDArray[Any]]:
 def read_published_catalogue(
     path: Path, realizations: int, mass_unit: str, cosmology: Mapping[str, float]
 ) -> dict[str, NDArray[Any]]:
-    """Return the columns (clusters,) of the published catalogue, a .fits file or the same table as .csv or .ecsv.
+    """Return the columns of the published catalogue, a .fits file or the same table as .csv or .ecsv, (row,) each.
 
-    The columns are `_NEEDED` and, if the file has them, `_OPTIONAL`, under the file's names, float64 (`SRC_ID_IN` and
-    `Nreal` int64). Three are added: `log10_m500c` in log10(Msun); `l500` in erg/s (NaN = unknown); and `halo_id`
-    (int64), which is the same for all rows of one halo in all realizations. Nreal must hold every number from 1 to
-    `realizations`, and no other. M500c is in `mass_unit`, a key of `_MASS_UNITS`; if the file has R500c_arcmin, M500c
-    must agree with it. InputError if the file is missing or faulty, is a feather file, or lacks a column. InputError
-    also if a cell has an impossible value (file, column and row are named), realizations are missing, or the masses are
-    in the other unit.
+    The columns are `_NEEDED` and, if the file has them, `_OPTIONAL`, with the names in the file. `SRC_ID_IN` and
+    `Nreal` are int64, all others float64. Three columns are added: `log10_m500c` in log10(Msun), `l500` in erg/s (NaN =
+    unknown), and `halo_id` (int64), which is the same for all rows of a halo in all realizations.
+
+    Nreal must hold every number from 1 to `realizations`, and no other. M500c must be in the unit `mass_unit`, a key of
+    `_MASS_UNITS`. If the file has R500c_arcmin, M500c must agree with it. InputError if the file is missing or faulty,
+    is a feather file, or lacks a column. InputError also if a cell has an impossible value (the message names file,
+    column and row), if realizations are missing, or if the masses are in the other unit.
     """
     if path.suffix.lower() in (".f", ".feather"):
         raise InputError(
@@ -182,7 +189,7 @@ def read_published_catalogue(
 
 
 def _columns(table: CheckedTable, realizations: int) -> dict[str, NDArray[Any]]:
-    """Return the columns under the catalogue's own names, after checks of their values."""
+    """Return the columns with their names in the catalogue, after checks of their values."""
     if missing := [name for name in _NEEDED if name not in table]:
         raise InputError(
             f"{table.path}: has no column {missing[0]} ({len(missing)} of {len(_NEEDED)} are missing: "
@@ -250,12 +257,12 @@ def _luminosity(columns: Mapping[str, NDArray[Any]], path: Path) -> FloatArray:
 
 
 def rows_of_images(ids: Sequence[Any], catalogue: _Columns, path: Path) -> NDArray[np.intp]:
-    """Return the catalogue's row for each image, (images,); no two images have the same row.
+    """Return the row in the catalogue for each image, (image,). Different images have different rows.
 
-    It isn't documented what the ids are (numbers, text, or tuples of these). Therefore the whole numbers in them are
-    compared with the numbers of the rows, and with the columns that number clusters (`_ID_COLUMNS`), alone or together
-    with the column Nreal. InputError if an id has no number or comes twice, or no column has these ids. Messages name
-    `path`, the pickle.
+    `ids` are the ids of the images, which may be numbers, texts, or tuples of these. Their meaning isn't documented.
+    Therefore the whole numbers in them are compared with the numbers of the rows, and with the columns that number
+    clusters (`_ID_COLUMNS`), alone or together with the column Nreal. InputError if an id has no number or occurs
+    twice, or if no column holds these ids. Messages name the pickle, `path`.
     """
     keys = [_key(entry, number, path) for number, entry in enumerate(ids, start=1)]
     candidates = dict(_candidates(catalogue))
@@ -275,7 +282,7 @@ def rows_of_images(ids: Sequence[Any], catalogue: _Columns, path: Path) -> NDArr
 
 
 def _key(entry: Any, number: int, path: Path) -> _Key:
-    """Return the whole numbers in `entry`, the id of image `number`; InputError if there is none."""
+    """Return the whole numbers in the id `entry` of the image `number`; InputError if there are none."""
     parts = list(entry) if isinstance(entry, tuple | list | np.ndarray) else [entry]
     plain = all(map(_is_plain, parts))
     texts = [f"{part:.0f}" if isinstance(part, float) and part.is_integer() else str(part) for part in parts if plain]
@@ -287,14 +294,14 @@ def _key(entry: Any, number: int, path: Path) -> _Key:
 
 
 def _is_plain(part: Any) -> bool:
-    """Return whether a part of an id is a text, a float or an integer below 10^18. Others might take years to print."""
+    """Return whether a part of an id is a text, a float or an integer below 10^18. Others may take years to print."""
     if isinstance(part, bool) or not isinstance(part, str | int | float | np.integer):
         return False
     return isinstance(part, str | float) or abs(int(part)) < 10**18
 
 
 def _candidates(catalogue: _Columns) -> Iterator[tuple[str, list[_Key]]]:
-    """Yield what the ids may be: a name for messages, and the whole numbers of each row in the catalogue's order."""
+    """Yield each possible meaning of the ids: a name for messages, and the whole numbers of each row."""
     realization = catalogue["Nreal"].tolist()
     for name in _ID_COLUMNS:
         if name in catalogue and np.isfinite(catalogue[name].astype(float)).all():
@@ -309,9 +316,9 @@ def _candidates(catalogue: _Columns) -> Iterator[tuple[str, list[_Key]]]:
 def check_brightness(images: Sequence[NDArray[np.float32]], catalogue: _Columns, path: Path) -> None:
     """Check that images and rows belong together: clusters with many counts in the catalogue must have bright images.
 
-    Ids that only number the rows don't prove this. The images (row, column, band) are in the catalogue's order.
-    InputError if their central counts hardly correlate, by ranks, with ML_RATE x ML_EXP. Logs the ratio of their
-    background to ML_BKG, which is near 1 if smoothing kept the counts.
+    This can't be known from ids that only number the rows. The images (row, column, band) are in the order of the
+    catalogue. InputError if the rank correlation of their central counts with ML_RATE x ML_EXP is low. The ratio of
+    their background to ML_BKG is logged; it is near 1 if smoothing kept the counts.
     """
     square = slice(SHAPE[0] // 2 - _CENTRE, SHAPE[0] // 2 + _CENTRE)
     counts = [float(image[square, square].sum(dtype=np.float64)) for image in images]

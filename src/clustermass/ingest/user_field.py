@@ -49,14 +49,15 @@ def ingest_field(
 ) -> None:
     """Convert the user's files of one realization ("01", "02", ...) of a sky to the pipeline's files `output`.
 
-    `sky` is a block `skies.<name>` with `source: files`. The events are selected by flag, pattern and good time (block
-    `events`). The exposure is that of `field_exposure`; the catalogue's column EXP_FROM says where the exposure of each
-    cluster is from. If `bands`, the energy bands that the networks see, are given, images in these bands may replace
-    event lists (`clustermass.images.band_images`). If `with_redshift` is False, the catalogue needs no redshifts, and
-    those that it has aren't read. Truth, matches and labels are written for simulated skies only (`observed: false`);
-    the file of labels has no rows if the photons have no truth labels. InputError if a file is missing or faulty, no
-    event survives the selection, the exposure is unknown, no detection lies in the field, or a simulated sky has no
-    table of truth.
+    `sky` is a block `skies.<name>` with `source: files`. The events are selected by flag, pattern and good time, as the
+    block `events` says. `field_exposure` determines the exposure, and the column EXP_FROM of the catalogue says where
+    the exposure of each cluster is from. `bands` are the energy bands that the networks see. If they are given, images
+    in these bands may replace event lists (`clustermass.images.band_images`). If `with_redshift` is False, the
+    catalogue needs no redshifts, and existing ones aren't read. Truth, matches and labels are written only for
+    simulated skies (`observed: false`). The file of labels has no rows if the photons have no truth labels.
+
+    InputError if a file is missing or faulty, no event survives the selection, the exposure is unknown, no detection
+    lies in the field, or a simulated sky has no table of truth.
     """
     files = realization_files(sky, realization)
     observed = sky.get("observed", False)
@@ -104,7 +105,7 @@ def ingest_field(
 
 
 def _check_table(path: Path) -> None:
-    """Raise InputError if a FITS file is an event list or an image, but is given as a table of clusters."""
+    """Raise InputError if a FITS file that should be a table of clusters is an event list or an image."""
     check_file(path, ORDER)
     if not is_fits(path):
         return
@@ -118,7 +119,10 @@ def _check_table(path: Path) -> None:
 
 
 def _add_exposure(detections: Table, exposure: FieldExposure, observed: bool) -> None:
-    """Add the columns EXP_FROM and, without a map, EXPOSURE; InputError if a training cluster has no exposure."""
+    """Add the column EXP_FROM to `detections`, and the column EXPOSURE if there is no map.
+
+    InputError if a cluster of a simulated sky has no exposure.
+    """
     detections["EXP_FROM"] = exposure.origin
     if exposure.seconds is None:
         return
@@ -133,7 +137,7 @@ def _store(
 ) -> tuple[ImagePhotons | None, float]:
     """Store the photons of the files `paths` in `photons`: the selected events of lists, or the counts of band images.
 
-    Returns the band images (None for event lists), and the share of the exposure that the chosen modules have.
+    Returns the band images (None for event lists), and the share of the exposure that belongs to the chosen modules.
     """
     if bands is not None and are_images(paths):
         band_images = photons_of_images(paths, band_edges(bands), events_block["pattern"])
@@ -171,7 +175,7 @@ def _soft(photons: StoredEvents) -> Iterator[LabelledPhotons]:
 
 
 def _are_labelled(photons: StoredEvents, haloes: Table) -> bool:
-    """Whether photons are labelled with the SRC_ID of these haloes."""
+    """Return whether photons are labelled with the SRC_ID of these haloes."""
     why = ""
     if photons.head.src_id is None:
         why = "no SRC_ID; how many photons a halo has is unknown (COUNTS = -1)"
