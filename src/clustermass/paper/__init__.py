@@ -1,1 +1,1 @@
-"""The page that compares our results with those of Krippendorf et al. (2023), and the significance of differences."""
+"""Comparison of our results with those of Krippendorf et al. (2023): its page, and the significance of differences."""

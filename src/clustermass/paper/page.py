@@ -1,4 +1,4 @@
-"""The page that compares a run with the paper: `paper.md`, and the same text as one HTML file with its figures."""
+"""The page that compares a run with the paper, as `paper.md` and as one HTML file that contains its figures."""
 
 import base64
 import os
@@ -26,7 +26,7 @@ _ESCAPED = str.maketrans({"|": r"\|", "[": r"\[", "<": "&lt;", "\\": r"\\"})
 
 
 class Figure(NamedTuple):
-    """A figure of the page: its file, its caption's key in captions.yaml, its experiments and its observed field."""
+    """A figure of the page: its file, the key of its caption in captions.yaml, its experiments, its observed field."""
 
     png: Path
     caption: str
@@ -46,10 +46,11 @@ def write_page(
 ) -> None:
     """Write the page of a run to the files in `outputs`: `markdown`, `html`, and `numbers` (its tables as JSON).
 
-    `metrics` holds the metrics.json of each experiment and sky, `pairs` is pairs.json, `curves` holds the
-    members_curve.json of experiments, `settings` what the page states of each experiment, and `figures` the figures in
-    order. `run` has texts for the page's template, and as `test_sky` the sky on which experiments are tested. The
-    folder `words` has page.md, captions.yaml, published.yaml and page.css. InputError names a missing or damaged input.
+    `metrics` maps (experiment, sky) to a metrics.json, `curves` maps experiments to a members_curve.json, and
+    `settings` maps experiments to the settings that the page states. `pairs` is the file pairs.json, and `figures` are
+    in the order of the page. `run` holds texts for the template of the page; its `test_sky` is the sky on which
+    experiments are tested. The folder `words` holds page.md, captions.yaml, published.yaml and page.css. InputError if
+    an input is missing or damaged; the message names it.
     """
     trained_on = {name: setting["sky"] for name, setting in settings.items()}
     blocks = {key: read_json(path, "JSON") for key, path in metrics.items()}
@@ -71,7 +72,7 @@ def write_page(
 
 
 def page_tables(results: Results, settings: Mapping[str, Settings], words: Path) -> dict[str, Table]:
-    """Return the tables of the page by name, except the table of ensembles of the first 1, 2, 5, ... members."""
+    """Return a dict from names to tables of the page, without the table of ensembles of the first members."""
     published = read_published(words / "published.yaml")
     numbers, changes = tables.numbers(results, published), tables.changes(results, published)
     return {
@@ -88,7 +89,10 @@ def page_tables(results: Results, settings: Mapping[str, Settings], words: Path)
 
 
 def summary_texts(results: Results) -> dict[str, str]:
-    """Return texts of the page on training noise, smallest significant differences, gains over luminosity relations."""
+    """Return texts of the page about training noise, the smallest significant differences, and gains in scatter.
+
+    The gains are those of networks in comparison with luminosity relations.
+    """
     errors = [error for name in results.trained_on if (error := scatter_ratio(results.pair(name)).error) is not None]
     seen = [f"{100 * CLEAR * error:.1f} %" for error in np.quantile(errors or [np.nan], [0, 0.5, 1], method="higher")]
     noise = {row["against"]: (row.get("training_noise") or {}).get("typical") for row in results.pairs}
@@ -118,7 +122,7 @@ def caption(figure: Figure, captions: Mapping[str, str], results: Results, setti
 
 
 def markdown_table(rows: Table) -> str:
-    """Return a table in Markdown, or a sentence if it has no row below its header."""
+    """Return a table in Markdown, or a sentence if the table has only a header."""
     if len(rows) == 1:
         return "Nothing of this was run."
     lines = [f"| {' | '.join(map(_cell, row))} |" for row in rows]
@@ -131,7 +135,10 @@ def _cell(text: str) -> str:
 
 
 def in_html(markdown: str, style: str, pictures: Mapping[str, Path]) -> str:
-    """Return the page as the text of an HTML file that contains its figures; `pictures` are their files, by link."""
+    """Return the page as the text of an HTML file that contains its figures.
+
+    `pictures` maps the links to figures in `markdown` to their files. `style` is CSS.
+    """
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
     for link, path in pictures.items():
         data = base64.b64encode(path.read_bytes()).decode()

@@ -1,4 +1,4 @@
-"""Comparison of two experiments on the same test clusters: ratio of scatters, with errors that include training."""
+"""Comparison of two experiments on the same test clusters: ratio of scatters, with an error that includes training."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,17 +36,20 @@ class Predictions(NamedTuple):
 def compare_pairs(
     predictions: Sequence[Predictions], compared_with: Mapping[str, str], output: Path, resamplings: int, seed: int
 ) -> None:
-    """Write `pairs.json`: comparisons of each experiment with its reference in `compared_with`, a row for each sky.
+    """Write `pairs.json`, which compares each experiment with its reference, with a row for each sky.
 
-    A row holds the names `experiment`, `sky` and `against`, the number `n` of common test clusters, and
-    - `own` and `other`: scatter and bias of experiment and reference, and their mean residuals `bias_by_truth` in the
-      two ranges of true mass `ENDS`;
-    - `scatter_ratio` (own over other) and `bias_difference_dex`, with the intervals `_ci68` of a paired bootstrap of
-      whole groups, which are errors due to the choice of clusters;
-    - `bias_nearer_zero_by_truth`: decrease of the absolute bias, with the standard error of paired differences;
-    - `training_noise`: relative standard deviation of a member's scatter between trainings, for `own`, for `other`, and
-      as `typical` for all experiments with the same reference;
-    - `scatter_ratio_error`: error of the ratio, which combines the errors due to clusters and training.
+    `compared_with` maps the name of an experiment to the name of its reference. A row holds the names `experiment`,
+    `sky` and `against` (the reference), the number `n` of common test clusters, and the following:
+
+    - `own` and `other`: scatter and bias of the experiment and of its reference. `bias_by_truth` holds their mean
+      residuals in the two ranges `ENDS` of true mass.
+    - `scatter_ratio` (own divided by other) and `bias_difference_dex`. Their intervals `<name>_ci68` are from a paired
+      bootstrap of whole groups, and show the errors due to the choice of clusters.
+    - `bias_nearer_zero_by_truth`: the decrease of the absolute bias, with the standard error of paired differences
+    - `training_noise`: the relative standard deviation of a member's scatter between trainings. It is given for `own`,
+      for `other`, and as `typical` for all experiments with the same reference.
+    - `scatter_ratio_error`: the error of the ratio, which combines the errors due to clusters and due to training
+
     For fewer than three common clusters the ratio is None. InputError if a file is missing, damaged or incomplete.
     """
     table, rows = {one[:2]: one for one in predictions}, []
@@ -105,22 +108,26 @@ def _test_clusters(one: Predictions) -> xr.Dataset:
 
 
 def _member_scatters(one: Predictions, table: xr.Dataset) -> list[float]:
-    """Return for each member the scatter (dex) of its residuals on the clusters of `table`."""
+    """Return the scatter (dex) of each member's residuals on the clusters of `table`."""
     members = read_netcdf(one.ensemble, ("member_mu",))["member_mu"].sel(cluster=table["cluster"].values)
     return [float(scatter) for scatter in (members - table["log10_m500c"]).std("cluster").values]
 
 
 def _mean(values: FloatArray, key: str) -> dict[str, float | int | None]:
-    """Return n, mean (named `key`) and error of the mean of `values` (cluster,); the last two are None for n < 3."""
+    """Return a dict with the number `n` of `values` (cluster,), their mean as `key`, and the error of the mean.
+
+    Mean and error are None for n < 3.
+    """
     if values.size < MIN_CLUSTERS:
         return {"n": values.size, key: None, "error_dex": None}
     return {"n": values.size, key: float(values.mean()), "error_dex": float(values.std() / np.sqrt(values.size))}
 
 
 def _training_noise(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the noise of training of a row of pairs.json, and the error of its scatter ratio including this noise.
+    """Return `training_noise` and `scatter_ratio_error` of a row of pairs.json (see `compare_pairs`).
 
-    The noise of an ensemble is assumed to be that of a member divided by the square root of the number of members.
+    The noise of an ensemble is assumed to be the noise of a member, divided by the square root of the number of
+    members.
     """
     if row["scatter_ratio"] is None:
         return {"training_noise": None, "scatter_ratio_error": None}
@@ -137,9 +144,10 @@ def _training_noise(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict
 def typical_noise(scatters: Sequence[Sequence[float]]) -> float | None:
     """Return the typical relative standard deviation between the scatters of an experiment's members.
 
-    Takes the members' scatters (dex) of several experiments. For each experiment their variance is computed, and
-    divided by the median that such a variance has for Gaussian noise of unit variance. The result is the root of the
-    median over all experiments, which a few unstable trainings don't dominate. None if no experiment has two members.
+    `scatters` holds the members' scatters (dex) of several experiments. For each experiment their variance is computed,
+    and divided by the median that such a variance has for Gaussian noise of unit variance. The result is the root of
+    the median over all experiments, which a few unstable trainings hardly change. None if no experiment has two
+    members.
     """
     variances = [_variance(members) for members in scatters if len(members) > 1]
     scaled = [variance * dof / chi2.median(dof) for variance, dof in variances]
@@ -149,8 +157,9 @@ def typical_noise(scatters: Sequence[Sequence[float]]) -> float | None:
 def noise_of(scatters: Sequence[float], typical: float | None) -> float:
     """Return the relative standard deviation of the scatters (dex) of an experiment's members; 0 if `typical` is None.
 
-    Two members alone constrain the noise little. Therefore their variance is averaged with that of `typical_noise`,
-    with degrees of freedom as weights (moderated variance, Smyth 2004, doi:10.2202/1544-6115.1027).
+    A few members determine the noise only roughly. Therefore their variance is averaged with the variance `typical`**2
+    (see `typical_noise`), with degrees of freedom as weights (moderated variance, Smyth 2004,
+    doi:10.2202/1544-6115.1027).
     """
     if typical is None:
         return 0.0

@@ -16,13 +16,13 @@ Block = Mapping[str, Any]  #: a part of metrics.json or pairs.json
 
 
 class Measured(NamedTuple):
-    """A number with its standard error; None = not measured."""
+    """A number and its standard error; None = not measured."""
 
     value: float | None
     error: float | None = None
 
     def sigmas(self, other: float, error: float = 0.0) -> float | None:
-        """Return the difference from `other`, whose error is `error`, in units of the combined error of both numbers.
+        """Return the difference from the number `other` (with the error `error`), divided by the combined error.
 
         None if the number or its error wasn't measured.
         """
@@ -42,7 +42,7 @@ class Number(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A change of the method: our experiment, a description, its place in the paper and what the paper states."""
+    """A change of the method: our experiment, a description, the place in the paper, and what the paper states."""
 
     experiment: str
     what: str
@@ -53,7 +53,7 @@ class Change(NamedTuple):
 
 
 class Published(NamedTuple):
-    """Content of published.yaml; `weighting` has the biases at the `low_mass` and the `high_mass` end (Fig. 8)."""
+    """Content of published.yaml. `weighting` holds the biases at the ends `low_mass` and `high_mass` (Fig. 8)."""
 
     test_clusters: int
     numbers: list[Number]
@@ -62,7 +62,7 @@ class Published(NamedTuple):
 
 
 def read_published(path: Path) -> Published:
-    """Return the content of published.yaml; two published scatters become their ratio, with its sampling error."""
+    """Return the content of published.yaml. Two published scatters become their ratio, with its sampling error."""
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     numbers = []
     for row in content["numbers"]:
@@ -77,7 +77,7 @@ def read_published(path: Path) -> Published:
 
 @dataclass(frozen=True)
 class Results:
-    """Results of a run on `test_sky`, or on the test set of an experiment's own sky if it has none on `test_sky`."""
+    """Results of a run on `test_sky`, or on the test set of an experiment's own sky if it wasn't tested there."""
 
     metrics: Mapping[tuple[str, str], Block]  # content of metrics.json by experiment and sky
     pairs: Sequence[Block]  # rows of pairs.json
@@ -90,12 +90,12 @@ class Results:
         return self.metrics.get((experiment, self.test_sky)) or self.metrics.get((experiment, own)) or {}
 
     def number(self, experiment: str, key: str) -> Measured:
-        """Return a number of an experiment; `key` is its path in metrics.json, or one of the following.
+        """Return a number of an experiment. `key` is its path in metrics.json, or one of the following.
 
-        `residual_over_sigma`: standard deviation of the residuals, divided by the mean predicted sigma. `member_sigma`:
-        mean ratio of a member's sigma to the ensemble's, with the ratio's standard deviation as error. `bias/<low>`:
-        bias in the bin of true mass whose lower edge is <low>. `above_60_over_all`: scatter of clusters with DET_LIKE
-        and EXT_LIKE above 60, divided by the scatter of all clusters.
+        - `residual_over_sigma`: standard deviation of the residuals, divided by the mean predicted sigma
+        - `member_sigma`: mean ratio of a member's sigma to the ensemble's; its error is the ratio's standard deviation
+        - `bias/<low>`: bias in the bin of true mass whose lower edge is <low>
+        - `above_60_over_all`: scatter of the clusters with DET_LIKE and EXT_LIKE above 60, divided by that of all
         """
         block = self.of(experiment)
         match key.split("/"):
@@ -113,7 +113,7 @@ class Results:
         return lookup(block, key)
 
     def _above_60_over_all(self, experiment: str) -> Measured:
-        """Return `above_60_over_all` of an experiment, see `number`; the error assumes independent scatters."""
+        """Return `above_60_over_all` of an experiment (see `number`). Its error assumes independent scatters."""
         places = [(experiment, "high_likelihood/scatter_dex"), (experiment, "test/scatter_dex")]
         # for the paper's recipe: of networks trained on clusters above 60 alone, if the run has them
         if experiment == THEIRS and self.of("high_likelihood"):
@@ -125,14 +125,17 @@ class Results:
         return Measured(ratio, ratio * hypot(above.error / above.value, whole.error / whole.value))
 
     def pair(self, experiment: str) -> Block:
-        """Return an experiment's row of pairs.json for `test_sky`, else for its own sky; empty if there is none."""
+        """Return an experiment's row of pairs.json for `test_sky`, or for its own sky if there is none for `test_sky`.
+
+        The result is empty if there is neither.
+        """
         skies = (self.test_sky, self.trained_on.get(experiment))
         rows = [row for row in self.pairs if row["experiment"] == experiment and row["sky"] in skies]
         return min(rows, key=lambda row: row["sky"] != self.test_sky, default={})
 
 
 def lookup(block: Block, path: str) -> Measured:
-    """Return the value at a path such as "test/scatter_dex", with half the width of its 68 % interval as error."""
+    """Return the value at a path such as "test/scatter_dex" in `block`. Its error is half the 68 % interval's width."""
     *folders, name = path.split("/")
     for folder in folders:
         block = block.get(folder) or {}
@@ -143,7 +146,10 @@ def lookup(block: Block, path: str) -> Measured:
 
 
 def gaussian(block: Block) -> tuple[Measured, Measured]:
-    """Return scatter s and bias of n clusters, with errors for Gaussian residuals: s / sqrt(2 n) and s / sqrt(n)."""
+    """Return scatter s and bias of n clusters in a block of scores, with errors for Gaussian residuals.
+
+    The errors are s / sqrt(2 n) for the scatter and s / sqrt(n) for the bias.
+    """
     scatter, bias, n = block["scatter_dex"], block["bias_dex"], block["n"]
     if scatter is None:
         return Measured(None), Measured(bias)
@@ -156,13 +162,17 @@ def scatter_ratio(pair: Block) -> Measured:
 
 
 def agreement(ours: Measured, published: float, error: float) -> str:
-    """Return "yes" or "no" (whether our number is within 3 sigma of the published one), and the difference in sigma."""
+    """Return a text with the difference of our number from the published one in sigma ("—" = not measured).
+
+    The text begins with "yes" if the difference is less than 3 sigma, and with "no" otherwise. `error` is the error of
+    the published number.
+    """
     sigmas = ours.sigmas(published, error)
     return "—" if sigmas is None else f"{'yes' if abs(sigmas) < CLEAR else 'no'} ({sigmas:+.1f} σ)"
 
 
 def effect_of(ratio: Measured, error: float = 0.0) -> str:
-    """Return the effect of a change on the scatter: "worse" or "better" by at least 3 sigma, else "same"."""
+    """Return the effect of a change on the scatter: "worse" or "better" if it is at least 3 sigma, otherwise "same"."""
     sigmas = ratio.sigmas(1.0, error)
     if sigmas is None:
         return "—"
@@ -170,12 +180,13 @@ def effect_of(ratio: Measured, error: float = 0.0) -> str:
 
 
 def as_published(change: Change, ratio: Measured, test_clusters: int) -> str:
-    """Return whether a change has the published effect: "yes", "no" or "not seen"; "—" without a ratio.
+    """Return a text that says whether a change has the published effect: "yes", "no" or "not seen".
 
-    `ratio` is our scatter with the change, divided by that without it. A published ratio is compared with it by
-    `agreement`, whose text is returned. The published effect "worse" needs a scatter that is larger by 3 sigma. For
-    "same" and "not_better", sigma includes the paper's error 1 / sqrt(test_clusters): its test set could not resolve
-    smaller changes either. The text is "" if the paper states neither a ratio nor an effect.
+    `ratio` is our scatter with the change, divided by our scatter without it. If the paper states a ratio, the text is
+    that of `agreement`. The published effect "worse" is confirmed if our scatter is larger by 3 sigma. For the effects
+    "same" and "not_better", sigma includes the paper's error 1 / sqrt(test_clusters), because the paper's test set
+    could not show smaller changes either. The text is "" if the paper states neither a ratio nor an effect, and "—" if
+    we have no ratio.
     """
     if ratio.value is None:
         return "—"

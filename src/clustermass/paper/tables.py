@@ -1,4 +1,4 @@
-"""The tables of the paper's page: lists of rows of text, of which the first is the header."""
+"""The tables of the paper's page. A table is a list of rows of text; the first row is the header."""
 
 from collections.abc import Iterable, Mapping
 from typing import TypedDict
@@ -29,9 +29,9 @@ TAKEN = {
     "no_energy": "each band holds the mean of all",
     "noise_images": "images are noise; the redshift stays",
 }
-#: the scatter with noise images may differ from the prior's by this fraction, since the prior's form is a choice
+#: the scatter with noise images may differ from that of the prior by this fraction, since its form is a choice
 SAME_AS_PRIOR = 0.03
-#: key of binned scores in metrics.json -> quantity that is binned
+#: dict from the key of binned scores in metrics.json to the quantity that is binned
 BINNED = {
     "by_mass_bin": "true log10 M",
     "by_predicted_mass_bin": "predicted log10 M (each recipe's own)",
@@ -52,25 +52,25 @@ class Settings(TypedDict):
 
 
 def text(measured: Measured, digits: int = 3) -> str:
-    """Return a text "value ± error", rounded to `digits` decimals; a dash if nothing was measured."""
+    """Return a text "value ± error", rounded to `digits` decimals, or a dash if nothing was measured."""
     numbers = [f"{number:.{digits}f}" for number in measured if number is not None]
     return UNKNOWN if measured.value is None else " ± ".join(numbers)
 
 
 def cells(block: Block, *keys: str) -> list[str]:
-    """Return the texts "value ± error" of the numbers at these paths of a block."""
+    """Return the texts "value ± error" of the numbers at the paths `keys` in a block."""
     return [text(lookup(block, key)) for key in keys]
 
 
 def count(block: Block, key: str = "n") -> str:
-    """Return a number of clusters as text; a dash if there are none."""
+    """Return a number of clusters as text, or a dash if there are none."""
     return f"{block[key]:,}" if block.get(key) else UNKNOWN
 
 
 def numbers(results: Results, published: Published) -> Table:
-    """Return the table of published numbers and our numbers with both recipes, and whether they agree.
+    """Return the table of published numbers, of our numbers with both recipes, and whether they agree.
 
-    The number that is compared is that of the paper's recipe or, without it, that of our recipe.
+    Our number with the paper's recipe is compared with the published one. If there is none, it is that with our recipe.
     """
     rows = [["quantity", "where", "published", "the paper's recipe", "our recipe", "agrees at 3 σ"]]
     for number in published.numbers:
@@ -84,7 +84,7 @@ def numbers(results: Results, published: Published) -> Table:
 
 
 def changes(results: Results, published: Published) -> Table:
-    """Return the table of the effect that each change of the method has on the scatter, here and in the paper."""
+    """Return the table of the effects that changes of the method have on the scatter, here and in the paper."""
     header = "change|where|published|experiment|compared with|clusters|scatter ratio|effect at 3 σ|as published"
     rows = [header.split("|")]
     for change in published.changes:
@@ -97,7 +97,7 @@ def changes(results: Results, published: Published) -> Table:
 
 
 def differences(tables: Iterable[Table]) -> Table:
-    """Return a table of the rows of `tables` that differ from the paper: their last cell begins with "no"."""
+    """Return a table of the rows of `tables` that differ from the paper, whose last cell begins with "no"."""
     rows = [["quantity or change", "where", "published", "here", "as published"]]
     for table in tables:
         here = table[0].index("scatter ratio" if "scatter ratio" in table[0] else "the paper's recipe")
@@ -120,9 +120,9 @@ def weighting(results: Results, published: Published) -> Table:
 
 
 def baselines(results: Results) -> Table:
-    """Return the table of all predictors on our recipe's test clusters, and on those with both likelihoods above 60.
+    """Return the table of all predictors on the test clusters of our recipe.
 
-    The likelihoods are DET_LIKE and EXT_LIKE.
+    They are also compared on the test clusters with DET_LIKE and EXT_LIKE above 60.
     """
     metrics = results.of(OURS)
     best = metrics.get("high_likelihood") or {}
@@ -151,7 +151,7 @@ def diagnostics(results: Results) -> Table:
 
 
 def _bins(metrics: Block, key: str) -> list[tuple[Block, Block]]:
-    """Return the scores and the calibration of each bin; the calibration is empty if metrics.json has none for bins."""
+    """Return the scores and the calibration of each bin. The calibration is empty if metrics.json has none for bins."""
     blocks = metrics["test"].get(key, [])
     if isinstance(blocks, Mapping):
         return [(blocks, {})]
@@ -166,7 +166,10 @@ def _edges(block: Block) -> str:
 
 
 def members(curves: Mapping[str, Block]) -> Table:
-    """Return the table of ensembles of the first members, from the contents of members_curve.json by experiment."""
+    """Return the table of ensembles of the first 1, 2, 5, ... members.
+
+    `curves` maps each experiment to the content of its members_curve.json.
+    """
     header = "experiment|networks|clusters|scatter, dex|negative log-likelihood|residual ÷ sigma"
     rows = [[*header.split("|"), "member's sigma ÷ ensemble's"]]
     for name, curve in curves.items():
@@ -179,7 +182,7 @@ def members(curves: Mapping[str, Block]) -> Table:
 
 
 def controls(results: Results, settings: Mapping[str, Settings]) -> Table:
-    """Return the table of the controls' scatters, and whether each is as large as it must be."""
+    """Return the table of the controls' scatters, and whether each scatter is as large as it must be."""
     header = "experiment|what is taken away|networks|clusters|scatter, dex|÷ with it|÷ prior|as it must be"
     rows = [header.split("|")]
     for name, setting in settings.items():
@@ -200,10 +203,11 @@ def controls(results: Results, settings: Mapping[str, Settings]) -> Table:
 
 
 def variants(results: Results, recipes: Iterable[str]) -> Table:
-    """Return the table of other skies, with networks of the standard sky and networks trained anew on the other sky.
+    """Return the table of other skies, which compares networks of the standard sky with networks trained anew.
 
-    Scatter and bias of both are from the same clusters. The ratios to the recalibrated count rate are from all clusters
-    on which the networks were tested, which are more for networks of the standard sky than for those trained anew.
+    The new networks are trained on the other sky. Scatter and bias of both are measured on the same clusters. The
+    ratios to the scatter of the recalibrated count rate are measured on all clusters on which the networks were tested.
+    These are more clusters for networks of the standard sky than for new ones.
     """
     header = "sky|recipe|clusters|as trained: scatter, dex|bias, dex|÷ count rate"
     rows = [[*header.split("|"), "trained anew: scatter, dex", "bias, dex", "÷ count rate", "scatter ÷ as trained"]]
