@@ -1,4 +1,4 @@
-"""Array types, tables of arrays, random generators, unit vectors, pairs of near positions, bisection of functions."""
+"""Types of arrays, tables of arrays, random generators, unit vectors, pairs of close positions, bisection."""
 
 import zlib
 from collections.abc import Callable
@@ -25,7 +25,10 @@ Streams: TypeAlias = dict[str, np.random.Generator]
 
 
 class Rows:
-    """Base class of tables: dataclasses of arrays of equal length. ``haloes[rows]`` selects rows of every array."""
+    """Base class of tables, which are dataclasses of arrays of equal length.
+
+    ``haloes[rows]`` is a table with some of the rows of the table ``haloes``.
+    """
 
     def __getitem__(self, rows: Any) -> Self:
         """Return a table with only these `rows` (row numbers, a boolean mask or a slice)."""
@@ -36,12 +39,12 @@ class Rows:
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
-    """Return a random generator that depends only on `seed` and on `names` (its purpose), not on the order of calls."""
+    """Return a random generator for the purpose that `names` describe. It depends only on `seed` and `names`."""
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
 def random_streams(seed: int, name: str, realization: str) -> Streams:
-    """Return the random generator of each of `STREAMS` for one realization of the sky `name`.
+    """Return a dict from each of `STREAMS` to its random generator, for one realization of the sky `name`.
 
     InputError if `realization` is not made of digits, such as "01".
     """
@@ -56,9 +59,9 @@ def bisect(
 ) -> FloatArray:
     """Return the roots of many increasing functions, found by bisection between `low` and `high`.
 
-    All arrays have one shape, with one function for each element; the interval of each function is halved `halvings`
-    times. `below_root` takes one argument for each function, and returns whether the argument is below the function's
-    root.
+    All arrays have the same shape, and each element belongs to one function. `below_root` takes an array with an
+    argument for each function, and returns whether each argument is below the root of its function. The interval of
+    each function is halved `halvings` times.
     """
     for _ in range(halvings):
         middle = (low + high) / 2
@@ -68,7 +71,7 @@ def bisect(
 
 
 def unit_vectors(longitude: FloatArray, latitude: FloatArray) -> FloatArray:
-    """Return unit vectors to positions in deg, which may have any shape; their components are along a new last axis."""
+    """Return unit vectors to positions (deg) of any shape. A new last axis holds the three components."""
     lon, lat = np.radians(longitude), np.radians(latitude)
     cosine = np.cos(lat)
     return np.stack([cosine * np.cos(lon), cosine * np.sin(lon), np.sin(lat)], axis=-1)
@@ -77,9 +80,10 @@ def unit_vectors(longitude: FloatArray, latitude: FloatArray) -> FloatArray:
 def neighbours(
     ra: FloatArray, dec: FloatArray, other_ra: FloatArray, other_dec: FloatArray, radius_arcsec: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return all pairs (i, j) of a position i and an other position j (deg) within a radius, as two index arrays.
+    """Return all pairs of a position i and another position j that are within a radius, as two arrays of indices.
 
-    The pairs are sorted by i, and those of one i by j. InputError if there are too many for the memory that is free.
+    `ra` and `dec` are the positions i, `other_ra` and `other_dec` the positions j, in deg. The pairs are sorted by i,
+    then by j. InputError if there are so many that they don't fit into memory.
     """
     from scipy.spatial import KDTree  # most users of this module don't need it
 

@@ -20,7 +20,7 @@ def flat_lcdm(parameters: Mapping[str, float]) -> FlatLambdaCDM:
 
 
 def r500c_mpc(log10_m500c: ArrayLike, redshift: ArrayLike, parameters: Mapping[str, float]) -> FloatArray:
-    """Return R500c in proper Mpc of a halo of mass log10(M500c / Msun), from M = 4/3 * pi * 500 * rho_crit(z) * R^3."""
+    """Return R500c in proper Mpc of haloes, which follows from M500c = 4/3 * pi * 500 * rho_crit(z) * R500c^3."""
     density = flat_lcdm(parameters).critical_density(np.asarray(redshift)).to_value(u.Msun / u.Mpc**3)
     return np.asarray((3 * 10 ** np.asarray(log10_m500c) / (4 * np.pi * 500 * density)) ** (1 / 3), dtype=float)
 

@@ -2,4 +2,4 @@
 
 
 class InputError(ValueError):
-    """Error in a user's input; the message says what is wrong, where (file, row, column or key) and what to do."""
+    """Error in a user's input. The message says what is wrong, where (file, row, column or key), and what to do."""

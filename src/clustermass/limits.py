@@ -1,4 +1,4 @@
-"""Largest sizes that are accepted in files from others."""
+"""The largest sizes that are accepted in files from others."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from clustermass.errors import InputError
 
 
 class Limit(NamedTuple):
-    """The largest accepted number of something in a file, and what is counted, in the words of messages and docs."""
+    """The largest accepted number of something in a file, and the words in which messages and docs describe it."""
 
     most: int
     what: str

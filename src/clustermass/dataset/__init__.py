@@ -1,1 +1,1 @@
-"""From images to training data: split of a sky, sample of an experiment, standardisation, side inputs and controls."""
+"""From images to training data: subsets of a sky, sample of an experiment, standardisation, side inputs, controls."""

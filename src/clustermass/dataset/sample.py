@@ -37,13 +37,15 @@ def load_sample(
 ) -> xr.Dataset:
     """Return the selected clusters of all realizations of a sky as one dataset, sorted by cluster id.
 
-    `images` are the realizations' `images.nc` or `smoothed/*.nc`, in any order. `selection` keeps clusters with a true
-    mass and a redshift for which log10_m500c_min <= log10_m500c < log10_m500c_max, det_like > det_like_min and ext_like
-    > ext_like_min; each limit is optional. Without a selection every cluster is kept (an observed field has no true
-    masses). `train_selection` holds the limits that differ for training clusters. If a file `split` of `split_sample`
-    is given, `join_split` adds subsets and groups. All data are read into memory. While the files are joined, memory
-    holds the data of one file twice. InputError if a file is missing or damaged, files differ in grids or variables, a
-    cluster occurs twice or isn't in `split`, or no cluster is left.
+    `images` are the realizations' `images.nc` or `smoothed/*.nc`, in any order. `selection` keeps clusters that have a
+    true mass and a redshift, and fulfil log10_m500c_min <= log10_m500c < log10_m500c_max, det_like > det_like_min and
+    ext_like > ext_like_min. Each limit is optional. Without a selection every cluster is kept, as for an observed
+    field, which has no true masses. `train_selection` holds those limits that are different for training clusters. If
+    `split`, a file of `split_sample`, is given, `join_split` adds subsets and groups.
+
+    All data are read into memory. While the files are joined, memory holds the data of one file twice. InputError if a
+    file is missing or damaged, files differ in grids or variables, a cluster occurs twice or isn't in `split`, or no
+    cluster is left.
     """
     sample = _concatenate(list(each_selected(images, selection, train_selection)))
     return sample if split is None else join_split(sample, split)
@@ -55,12 +57,12 @@ def each_selected(
     train_selection: Selection | None = None,
     trained: TrainedHaloes | None = None,
 ) -> Iterator[xr.Dataset]:
-    """Yield the selected clusters of one file of images after the other, so that only one file has to be in memory.
+    """Yield the selected clusters of each file of images in turn, so that only one file has to be in memory.
 
-    With a `train_selection`, clusters inside either selection are kept. The variables `selected` and `for_training`
-    (cluster,) then say whether a cluster is inside `selection`, and whether it is inside `train_selection`. Clusters of
-    haloes in `trained` are dropped, with a warning. A dataset may hold no cluster. InputError as by `load_sample`; if
-    all datasets are empty, it is raised at the end.
+    If there is a `train_selection`, clusters inside either selection are kept. Two variables (cluster,) then say
+    whether a cluster is inside `selection` (`selected`) and inside `train_selection` (`for_training`). Clusters whose
+    halo is in `trained` are dropped, with a warning. A dataset may hold no cluster. InputError in the cases of
+    `load_sample`. If all datasets are empty, it is raised at the end.
     """
     if not images:
         raise InputError("No files of images: the sky has no realization.")
@@ -91,7 +93,7 @@ def each_selected(
 
 
 class TrainedHaloes(NamedTuple):
-    """Haloes of an ensemble's training and validation clusters, to find them in another sky; arrays are (halo,)."""
+    """Haloes of an ensemble's training and validation clusters, to be found in another sky; arrays are (halo,)."""
 
     ra: FloatArray  #: coordinates of the image's centre, deg
     dec: FloatArray
@@ -99,9 +101,9 @@ class TrainedHaloes(NamedTuple):
 
     @classmethod
     def read(cls, images: Sequence[Path], split: Path) -> TrainedHaloes:
-        """Read the haloes of a sky's training and validation clusters, whether or not an experiment selects them.
+        """Return the haloes of all training and validation clusters of a sky, whatever an experiment selects.
 
-        `images` are the files of the sky's images, smoothed or not, and `split` is the file of its subsets.
+        `images` are the files of the sky's images, smoothed or not. `split` is the file of its subsets.
         """
         table = read_clusters(images, cls._fields)
         subset = read_split(split, table["cluster"].values.astype(str))["split"].values
@@ -109,7 +111,10 @@ class TrainedHaloes(NamedTuple):
         return cls(*(table[name].values[used] for name in cls._fields))
 
     def among(self, sample: xr.Dataset) -> NDArray[np.bool_]:
-        """Return which clusters of `sample` (cluster,) have one of these haloes; position and mass decide, not ids."""
+        """Return whether each cluster of `sample` has one of these haloes, bool (cluster,).
+
+        Haloes are recognised by position and mass, not by ids.
+        """
         chord = 2 * np.sin(np.radians(_SAME_ARCSEC / 3600) / 2)
         here = unit_vectors(sample["ra"].values.astype(float), sample["dec"].values.astype(float))
         near = cKDTree(unit_vectors(self.ra, self.dec)).query_ball_point(here, chord)
@@ -124,9 +129,10 @@ class TrainedHaloes(NamedTuple):
 
 
 def select(sample: xr.Dataset, selection: Selection) -> tuple[NDArray[np.bool_], dict[str, int]]:
-    """Return which clusters (cluster,) are inside `selection`, and the numbers of the other clusters by reason.
+    """Return whether each cluster is inside `selection`, and a dict from reasons to the numbers of dropped clusters.
 
-    `sample` holds `log10_m500c`, `det_like`, `ext_like` and `redshift` (cluster,). For `selection` see `load_sample`.
+    `sample` holds `log10_m500c`, `det_like`, `ext_like` and `redshift`, (cluster,) each. For `selection` see
+    `load_sample`. The first result is bool (cluster,).
     """
     mass = sample["log10_m500c"].values
     cuts = {"without a halo": np.isfinite(mass), "without redshift": np.isfinite(sample["redshift"].values)}
@@ -166,7 +172,10 @@ def _selected(
 
 
 def _concatenate(parts: list[xr.Dataset]) -> xr.Dataset:
-    """Join datasets along `cluster`, sorted by id; empty the list meanwhile, so that data are in memory only once."""
+    """Return the datasets `parts` joined along `cluster`, sorted by id.
+
+    Each dataset is removed from the list as soon as it is copied, to save memory.
+    """
     first = parts[0]
     ids = np.concatenate([part["cluster"].values.astype(str) for part in parts])
     order = order_of(ids)
@@ -201,10 +210,11 @@ def _check_alike(first: xr.Dataset, first_path: Path, part: xr.Dataset, path: Pa
 def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
     """Add the variables `split` (the subset) and `group` of each cluster to `sample` in place, and return `sample`.
 
-    They are read from the sky's file `split`. If `sample` was made with a `train_selection`, training clusters keep
-    their subset if they are inside `train_selection`, and validation and test clusters if they are inside `selection`.
-    All others get the subset "unused". The variable `fit_val` then marks all validation clusters inside
-    `train_selection`. InputError if the file lacks a cluster.
+    Both are read from the sky's file `split`. InputError if the file lacks a cluster.
+
+    If `sample` was made with a `train_selection`, training clusters outside `train_selection` get the subset "unused".
+    So do validation and test clusters outside `selection`. A further variable `fit_val` then marks all validation
+    clusters inside `train_selection`.
     """
     table = read_split(split, sample["cluster"].values)
     for name in ("split", "group"):
@@ -220,13 +230,16 @@ def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
 
 
 def realization_of(images: Path) -> str:
-    """Return the name of the realization of an `images.nc` without reading the images; InputError if it is damaged."""
+    """Return the realization's name in an `images.nc`, without reading the images; InputError if it is damaged."""
     with opened_netcdf(images) as dataset:
         return str(dataset["realization"].values[0])
 
 
 def fitting_split(sample: xr.Dataset) -> NDArray[np.str_]:
-    """Return the subset (cluster,) of each cluster for fits, with the validation clusters of `fit_val` if it exists."""
+    """Return the subset of each cluster that fits use, (cluster,).
+
+    If the variable `fit_val` exists (see `join_split`), the clusters that it marks are the validation set.
+    """
     split = sample["split"].values.astype(str)
     if "fit_val" not in sample:
         return split

@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 SUBSETS = ("train", "val", "test")
 TITLE = "Subset and group of every cluster of the sky"
 UNUSED = "unused"  # subset of clusters that `train_clusters` or `train_selection` leave out
-#: added to the side of boxes; it is more than rounding and projection can shift a box, but far less than a pixel
+#: margin that is added to the side of boxes: more than rounding and projection shift a box, far less than a pixel
 _MARGIN_ARCSEC = 1.0
 #: boxes whose centres are farther apart than this many sides can't overlap, however they are turned
 _REACH = 1.75
 _NEEDED = ("ra", "dec", "realization", "halo_id")
-#: a new cluster gets the first of these subsets in which it touches a cluster of the default images
+#: a new cluster gets the first of these subsets that holds a default cluster which the new one touches
 _FIRST = ("test", "val", "train")
 
 
 class Division(TypedDict):
-    """How the clusters of a sky are divided: by the shares of the subsets, or into k folds if `folds` is given."""
+    """How the clusters of a sky are divided: into subsets of given shares, or into k folds if `folds` is given."""
 
     fractions: Mapping[str, float]
     folds: NotRequired[Folds]
@@ -49,11 +49,12 @@ class Division(TypedDict):
 def split_sample(images: Sequence[Path], output: Path, division: Division) -> None:
     """Assign every cluster of a sky to a subset (train, val or test) and a group, and write both to the file `output`.
 
-    A group is a connected component of clusters that share a halo (in any realization), or whose image boxes overlap
-    within one realization. It is named after its smallest cluster id. All its clusters are in the same subset, except
-    in folds by mass. A hash of the seed and this name alone decides its subset, so that neither further realizations
-    nor a selection move a cluster. There is one exception: if a new realization connects two groups, the joint group
-    gets the subset of the smaller name.
+    Two clusters are connected if they share a halo (in any realization), or if their image boxes overlap within one
+    realization. A group holds all clusters that are connected, directly or through others. Its name is its smallest
+    cluster id. All its clusters are in the same subset, except in folds by mass. The subset is determined by a hash of
+    the seed and the name. Therefore a cluster keeps its subset if realizations are added, or if the selection changes.
+    There is one exception: if a new realization connects two groups, the joint group gets the subset of the smaller
+    name.
 
     `images` are the realizations' `images.nc`, in any order. InputError if a file is unreadable or lacks true masses, a
     cluster id occurs twice, the shares aren't positive or don't add up to 1, or a subset has no cluster with a mass.
@@ -73,9 +74,9 @@ def split_sample(images: Sequence[Path], output: Path, division: Division) -> No
 def extend_split(images: Sequence[Path], split: Path, output: Path, division: Division) -> None:
     """Write subset and group of every cluster of an image set that isn't the default one.
 
-    `split` is the file of `split_sample` for the default images, made with the same `division`. The output holds the
-    clusters of both image sets; for the division of the new clusters see `extended`. InputError if a file is unreadable
-    or lacks a variable, or a cluster id occurs twice.
+    `split` is the file that `split_sample` wrote for the default images, with the same `division`. The output holds the
+    clusters of both image sets. `extended` divides the new clusters. InputError if a file is unreadable or lacks a
+    variable, or if a cluster id occurs twice.
     """
     clusters, first = read_clusters(images, _NEEDED), read_netcdf(split, require=("split", "group"))
     subset, group = extended(clusters, first, division)
@@ -93,14 +94,16 @@ def extend_split(images: Sequence[Path], split: Path, output: Path, division: Di
 
 
 def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
-    """Return subset and group (cluster,) of the clusters of an image set; `first` holds those of the default images.
+    """Return subset and group of the clusters of an image set, (cluster,) each.
 
-    `clusters` is a table as for `group_names`, sorted by id. Clusters of the default images keep subset and group. All
-    others are new. A new cluster may touch clusters of the default images, see `touching` (with boxes of the default
-    size). It then gets subset and group of one of them: of a test cluster if it touches one, else of a validation
-    cluster, else of a training cluster. Of several such clusters, that with the smallest id is taken. Therefore no new
-    training cluster touches a validation or test cluster of the default images. New clusters that touch no cluster of
-    the default images are divided as in `split_sample`, or into folds by group.
+    `clusters` is a table as for `group_names`, sorted by id. `first` holds subset and group of the clusters of the
+    default images, which keep both. All other clusters are new. Whether clusters touch each other is decided by
+    `touching`, with boxes of the default size.
+
+    - If a new cluster touches default clusters, it gets subset and group of one of them: of a test cluster if there is
+      one, otherwise of a validation cluster, otherwise of a training cluster. If there are several such clusters, it is
+      the one with the smallest id. Therefore no new training cluster touches a default validation or test cluster.
+    - If it touches none, it is assigned as in `split_sample`, or to folds by group.
     """
     rows = rows_of(clusters["cluster"].values, first)
     old = rows >= 0
@@ -123,9 +126,10 @@ def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tup
 
 
 def read_clusters(images: Sequence[Path], variables: Sequence[str]) -> xr.Dataset:
-    """Return `variables` (cluster,) of all clusters in the files, sorted by id, with one file in memory at a time.
+    """Return `variables` of all clusters in the files, sorted by id, (cluster,) each.
 
-    InputError if there is no file, a file is unreadable or lacks a variable, or a cluster id occurs twice.
+    Memory holds one file at a time. InputError if there is no file, a file is unreadable or lacks a variable, or a
+    cluster id occurs twice.
     """
     if not images:
         raise InputError("No images to split: the sky has no realization.")
@@ -147,10 +151,11 @@ def order_of(ids: NDArray[np.str_]) -> NDArray[np.intp]:
 
 
 def group_names(clusters: xr.Dataset, box_arcsec: float) -> NDArray[np.str_]:
-    """Return the group (cluster,) of each cluster, which is the smallest cluster id in its connected component.
+    """Return the name of each cluster's group, (cluster,).
 
-    `clusters` holds `ra` and `dec` of the image centres in degrees, `realization` and `halo_id` (-1 = no halo), each
-    (cluster,), and the coordinate `cluster` with the ids.
+    A group holds all clusters that touch each other, directly or through others (see `touching`). Its name is the
+    smallest cluster id in it. `clusters` holds `ra` and `dec` of the image centres in degrees, `realization` and
+    `halo_id` (-1 = no halo), (cluster,) each, and the coordinate `cluster` with the ids.
     """
     ids = clusters["cluster"].values.astype(str)
     pairs = touching(clusters, box_arcsec)
@@ -162,9 +167,9 @@ def group_names(clusters: xr.Dataset, box_arcsec: float) -> NDArray[np.str_]:
 
 
 def touching(clusters: xr.Dataset, box_arcsec: float) -> NDArray[np.intp]:
-    """Return the pairs of clusters that touch each other, as row numbers (pair, 2).
+    """Return the row numbers of all pairs of clusters that touch each other, (pair, 2).
 
-    Two clusters touch if they share a halo, or if their image boxes overlap within one realization.
+    Two clusters touch each other if they share a halo, or if their image boxes overlap within one realization.
     """
     halo_id = clusters["halo_id"].values
     rows = np.flatnonzero(halo_id >= 0)
@@ -181,11 +186,12 @@ def touching(clusters: xr.Dataset, box_arcsec: float) -> NDArray[np.intp]:
 
 
 def overlapping_boxes(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64], box_arcsec: float) -> NDArray[np.intp]:
-    """Return the pairs of overlapping square boxes, as row numbers (pair, 2), given centres (box,) and side.
+    """Return the row numbers of all pairs of overlapping square boxes, (pair, 2).
 
-    The sides of a box are along its local RA and Dec, in the orthographic projection (SIN) of the images. RA 0 and high
-    declinations need no special treatment. Boxes are rotated against each other because meridians converge. Therefore
-    boxes that narrowly miss each other may be returned as overlapping, but no overlapping boxes are missed.
+    The centres of the boxes have the shape (box,). The sides of a box are along its local RA and Dec, in the
+    orthographic projection (SIN) of the images. RA 0 and high declinations need no special treatment. Boxes are rotated
+    against each other because meridians converge. All overlapping boxes are found; boxes that narrowly miss each other
+    may be returned, too.
     """
     ra, dec, box = np.radians(ra_deg), np.radians(dec_deg), np.radians((box_arcsec + _MARGIN_ARCSEC) / 3600)
     pairs = cKDTree(unit_vectors(ra_deg, dec_deg)).query_pairs(2 * np.sin(_REACH * box / 2), output_type="ndarray")
@@ -201,10 +207,11 @@ def overlapping_boxes(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64],
 def subsets(
     groups: NDArray[np.str_], division: Division, log10_m500c: NDArray[np.float64] | None = None
 ) -> NDArray[np.str_]:
-    """Return the subset (cluster,) of each cluster, from its group's hash (`subset_of`) or, with folds, from its fold.
+    """Return the subset of each cluster, (cluster,).
 
-    With folds, the fold number `test` is the test set, the next one is the validation set, and all others are the
-    training set. Folds divide groups (`by: group`) or clusters sorted by mass (`by: mass`), see `fold_of`.
+    Without folds, the subset is that of the cluster's group (`subset_of`). With folds, the fold number `test` is the
+    test set, the next one is the validation set, and all others are the training set. Folds divide groups (`by:
+    group`), or clusters that are sorted by mass (`by: mass`), see `fold_of`.
     """
     folds, seed = division.get("folds"), division["seed"]
     if folds is None:
@@ -215,17 +222,18 @@ def subsets(
 
 
 def subset_of(group: str, fractions: Mapping[str, float], seed: int) -> str:
-    """Return the subset of a group, determined by the SHA-256 of seed and name and by the shares of the subsets."""
+    """Return the subset of a group. It depends on the SHA-256 of seed and name, and on the shares of the subsets."""
     uniform = int.from_bytes(_digest(f"{seed}:{group}")[:8], "big") / 2**64
     edges = np.cumsum([fractions[name] for name in SUBSETS[:-1]])
     return SUBSETS[int(np.searchsorted(edges, uniform, side="right"))]
 
 
 def fold_of(number: int, order: NDArray[np.float64] | NDArray[np.str_], seed: int) -> NDArray[np.intp]:
-    """Return the fold (cluster,) of each cluster, 0 to `number` - 1.
+    """Return the fold of each cluster, 0 to `number` - 1; (cluster,).
 
-    If `order` (cluster,) holds log10 masses, clusters are sorted by mass and dealt to the folds in turn (Ntampaka et
-    al. 2019). If it holds names of groups, a hash of `seed` and the name decides the fold of the whole group.
+    `order` (cluster,) holds log10 masses or names of groups. Clusters with masses are sorted by mass and assigned to
+    the folds in turn (Ntampaka et al. 2019). With names, a hash of `seed` and the name determines the fold of a whole
+    group.
     """
     if order.dtype.kind == "U":
         names, row = np.unique(order, return_inverse=True)
@@ -239,11 +247,11 @@ def _digest(text: str) -> bytes:
 
 
 def first_training_clusters(sample: xr.Dataset, number: int, seed: int) -> NDArray[np.str_]:
-    """Return the subset of each cluster, (cluster,), in which only `number` clusters still have "train".
+    """Return the subset of each cluster, (cluster,), after the training set was reduced to `number` clusters.
 
     The other training clusters get "unused". Training clusters are kept in the order of a hash of `seed` and their
-    group. Therefore a smaller training set is part of every larger one. At most the last group that is kept is cut; all
-    others are complete. InputError if there are too few training clusters.
+    group. Therefore a smaller training set is part of every larger one. All groups that are kept are complete, except
+    perhaps the last one. InputError if there are fewer than `number` training clusters.
     """
     split, ids = sample["split"].values.astype(str), sample["cluster"].values.astype(str)
     train = np.flatnonzero(split == "train").tolist()
@@ -262,7 +270,10 @@ def first_training_clusters(sample: xr.Dataset, number: int, seed: int) -> NDArr
 
 
 def read_split(split: Path, ids: NDArray[np.str_]) -> xr.Dataset:
-    """Return `split` and `group` (cluster,) of the clusters `ids` from a sky's file; InputError if one isn't in it."""
+    """Return `split` (the subset) and `group` of the clusters `ids`, (cluster,) each, from the sky's file `split`.
+
+    InputError if the file lacks a cluster.
+    """
     table = read_netcdf(split, require=("split", "group"))
     rows = rows_of(ids, table)
     missing = ids[rows < 0]
@@ -275,7 +286,7 @@ def read_split(split: Path, ids: NDArray[np.str_]) -> xr.Dataset:
 
 
 def rows_of(ids: NDArray[np.str_], table: xr.Dataset) -> NDArray[np.intp]:
-    """Return, for each of the cluster `ids`, its row in `table`, or -1 if the table doesn't have it."""
+    """Return the row in `table` of each of the cluster `ids`, or -1 if the table lacks the cluster."""
     row = {name: number for number, name in enumerate(table["cluster"].values.astype(str).tolist())}
     return np.array([row.get(name, -1) for name in ids.astype(str).tolist()], dtype=np.intp)
 

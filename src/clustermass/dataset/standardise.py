@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Standardisation:
     """Means and standard deviations of the images in each band, of each side input, and of log10 M500c.
 
-    If all training values of a quantity are equal, its standard deviation is 1, so that nothing is divided by zero.
+    If all training values of a quantity are equal, its standard deviation is set to 1, to avoid a division by zero.
     """
 
     image_mean: list[float]
@@ -33,7 +33,7 @@ class Standardisation:
 
     @classmethod
     def from_training_set(cls, train: Subset, side_names: Sequence[str]) -> Standardisation:
-        """Return the means and standard deviations of a training set, with the side inputs called `side_names`."""
+        """Return the means and standard deviations in a training set, for the side inputs called `side_names`."""
         images, masses = _moments(train.images), _moments(train.log10_m500c[:, None])
         sides = _moments(side_inputs(train.redshift, train.measurements, side_names))
         return cls(*images, list(side_names), *sides, masses[0][0], masses[1][0])
@@ -45,10 +45,11 @@ class Standardisation:
         return np.divide(scaled, sd, out=scaled)
 
     def side(self, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the standardised side inputs, float32, in the shape of `redshift` with a last axis for the inputs.
+        """Return the standardised side inputs, float32, with the shape of `redshift` and a last axis for the inputs.
 
-        If there are measured inputs, a last column is added that is 1 for clusters that have all of them. For all other
-        clusters, and if no training cluster has them, the measured inputs and this column are 0. See `side_inputs`.
+        The arguments are those of `side_inputs`. If there are measured inputs, a last column is added, which is 1 for
+        clusters that have all of them. For other clusters, the measured inputs and this column are 0. They are 0 for
+        all clusters if no training cluster has the measured inputs.
         """
         inputs = side_inputs(redshift, measurements, self.side_names)
         standard = (inputs - self.side_mean) / np.where(self.side_sd, self.side_sd, np.nan)
@@ -61,9 +62,10 @@ class Standardisation:
 
 
 def _moments(columns: np.ndarray) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation of the finite values in each column (last axis); both are 0 if there are none.
+    """Return mean and standard deviation of the finite values in each column (last axis).
 
-    The standard deviation of equal values is given as 1. All are computed in float64, column by column to save memory.
+    Both are 0 if a column has no finite values. The standard deviation of equal values is set to 1. The computation is
+    in float64, column by column to save memory.
     """
     means, sds = [], []
     for number in range(columns.shape[-1]):
@@ -76,7 +78,7 @@ def _moments(columns: np.ndarray) -> tuple[list[float], list[float]]:
     return means, sds
 
 
-#: side inputs that every cluster must have, each with a quantity in `images.nc` and the function that is applied to it
+#: dict from each side input that every cluster must have to a quantity in `images.nc` and a function of this quantity
 NEEDED: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "z": ("redshift", np.asarray),
     "log_z": ("redshift", np.log),
@@ -88,7 +90,10 @@ SIDE_INPUTS = (*NEEDED, *MEASURED)
 
 
 def ordered(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the needed and the measured side inputs among `names`; InputError if a name is unknown."""
+    """Return the names of the needed and of the measured side inputs among `names`; InputError if one is unknown.
+
+    Every cluster must have the needed ones. A cluster may lack the measured ones.
+    """
     unknown = [name for name in names if name not in SIDE_INPUTS]
     if unknown:
         raise InputError(f"network.side_inputs: {unknown[0]!r} is unknown. Choose from {', '.join(SIDE_INPUTS)}.")
@@ -96,9 +101,9 @@ def ordered(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def widths(names: Sequence[str]) -> tuple[int, int]:
-    """Return the numbers of columns of the needed and of the measured side inputs called `names`.
+    """Return the number of columns of the needed and that of the measured side inputs among `names`.
 
-    If there are measured inputs, their number includes the column that is 1 for clusters that have them.
+    If there are measured inputs, their number includes a further column, which is 1 for clusters that have them.
     """
     needed, measured = ordered(names)
     return len(needed), len(measured) + bool(measured)
@@ -107,10 +112,10 @@ def widths(names: Sequence[str]) -> tuple[int, int]:
 def side_inputs(redshift: np.ndarray, measurements: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
     """Return the side inputs called `names`, float64, before standardisation; the needed ones come first.
 
-    The shape is that of `redshift` with a last axis for the inputs. `measurements` are the quantities
-    `training_data.MEASUREMENTS` by name, whose shapes must broadcast with that of `redshift`. If one of the measured
+    The result has the shape of `redshift` and a last axis for the inputs. `measurements` maps names of
+    `training_data.MEASUREMENTS` to arrays, whose shapes must broadcast with that of `redshift`. If one of the measured
     quantities of a cluster is absent, not finite or not positive, all measured inputs of this cluster are NaN.
-    InputError if a name is unknown, or a needed quantity is absent, not finite or not positive.
+    InputError if a name is unknown, or if a needed quantity is absent, not finite or not positive.
     """
     needed, measured = ordered(names)
     quantities = {**measurements, "redshift": np.asarray(redshift, np.float64)}

@@ -1,4 +1,4 @@
-"""The training sample of an experiment: images, redshifts, masses and weights of each subset, and controls."""
+"""The training sample of an experiment: images, redshifts, masses and weights of each subset; controls."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from clustermass.config.network_models import Network, Recipe
 
 FIT_VAL = "learnt_val"  # validation clusters inside a `train_selection`; their random numbers depend on this name
-#: quantities of a cluster, besides its redshift, from which side inputs are computed
+#: quantities of a cluster from which side inputs are computed, in addition to its redshift
 MEASUREMENTS = ("exposure_s", "ml_rate", "ext", "ml_bkg")
 MIN_REDSHIFT = 0.005  # noise never lowers a redshift to less than this, because networks use its logarithm
 CONTROLS = ("none", "shuffled_redshift", "no_energy", "noise_images")
-#: inverse functions of `clustermass.images.preprocessing.TRANSFORMS`, which return (smoothed) counts
+#: inverse functions of `clustermass.images.preprocessing.TRANSFORMS`; they return (smoothed) counts
 INVERSES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "none": lambda image: image,
     "sqrt": np.square,
@@ -39,12 +39,12 @@ _AT_ONCE = 1024  # number of clusters that are processed at a time, to save memo
 
 @dataclass(frozen=True)
 class Control:
-    """Removes information from an experiment's data in training and evaluation, to find out whether networks use it.
+    """Removal of information from an experiment's data, to find out whether networks use this information.
 
-    The control ``shuffled_redshift`` permutes the redshifts, ``no_energy`` replaces each band by the mean counts of all
-    bands, and ``noise_images`` replaces each pixel by Poisson noise with the mean counts of its band, `level` (band,).
-    ``none`` changes nothing. `transform`, the last step of the preprocessing, is undone before the removal and applied
-    again afterwards.
+    It is applied both in training and in evaluation. The control ``shuffled_redshift`` permutes the redshifts.
+    ``no_energy`` replaces each band by the mean counts of all bands. ``noise_images`` replaces each pixel by Poisson
+    noise with the mean counts of its band, `level` (band,). ``none`` changes nothing. Images are changed before
+    `transform`, the last step of the preprocessing: it is undone first, and applied again afterwards.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Control:
         return cls(name, transform, (total / (train_images.size / total.size)).tolist(), seed)
 
     def images(self, images: np.ndarray, clusters: Iterable[object]) -> np.ndarray:
-        """Return images (cluster, y, x, band) under the control; the noise depends on the clusters' ids, `clusters`."""
+        """Return the images (cluster, y, x, band) after the removal. Noise depends on the ids of the `clusters`."""
         draw = TRANSFORMS[self.transform]
         if self.name == "no_energy":
             mixed = np.empty_like(images)
@@ -81,12 +81,12 @@ class Control:
         return images
 
     def redshift(self, redshift: np.ndarray, where: str) -> np.ndarray:
-        """Return redshifts (cluster, ...) under the control; they are permuted within the subset called `where`."""
+        """Return the redshifts (cluster, ...) after the removal. They are permuted within the subset called `where`."""
         shuffled = self.name == "shuffled_redshift"
         return generator(self.seed, self.name, where).permutation(redshift) if shuffled else redshift
 
     def measurements(self, measurements: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the measurements for side inputs under the control; with noise images only the exposure is kept."""
+        """Return the measurements for side inputs after the removal. With noise images, only the exposure is kept."""
         if self.name != "noise_images":
             return dict(measurements)
         return {name: values if name == "exposure_s" else values * np.nan for name, values in measurements.items()}
@@ -97,11 +97,11 @@ def _blocks(length: int) -> Iterator[slice]:
 
 
 class TrainedExperiment(TypedDict):
-    """The settings of an experiment that shape its networks, as keys and whole blocks of the configuration."""
+    """The settings of an experiment that influence its networks, as keys and whole blocks of the configuration."""
 
     selection: Selection
     train_selection: NotRequired[Selection | None]
-    #: standard deviation of the noise on every redshift that the networks see, drawn once for all members
+    #: standard deviation of the noise that is added to all redshifts, once for all members
     redshift_noise: float
     train_clusters: int | None
     control: str
@@ -112,13 +112,13 @@ class TrainedExperiment(TypedDict):
 
 @dataclass(frozen=True)
 class Subset:
-    """Data of the clusters of a subset: images (cluster, y, x, band), and all other arrays (cluster,)."""
+    """Data of the clusters of a subset. Images are (cluster, y, x, band), all other arrays are (cluster,)."""
 
     images: np.ndarray
     redshift: np.ndarray
     log10_m500c: np.ndarray
     weight: np.ndarray | None = None
-    #: quantities of `MEASUREMENTS` that the catalogue has, by name
+    #: dict from the names of those `MEASUREMENTS` that the catalogue has to their values
     measurements: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -127,14 +127,14 @@ class TrainingSample(NamedTuple):
 
     #: the sample without its images
     table: xr.Dataset
-    #: subsets by name, with the clusters in the order of the table
+    #: dict from the name of each subset to its data, with the clusters in the order of the table
     subsets: dict[str, Subset]
     #: validation set of the training: `subsets["val"]`, or validation clusters inside a `train_selection`
     val: Subset
     control: Control
 
     def digest(self) -> str:
-        """Return a SHA-256 of the training and validation data; it doesn't depend on the test clusters."""
+        """Return a SHA-256 of the training and validation data, which doesn't depend on the test clusters."""
         digest = hashlib.sha256()
         for name, subset in (("train", self.subsets["train"]), ("val", self.val)):
             columns = {"images": subset.images, "redshift": subset.redshift, "mass": subset.log10_m500c}
@@ -150,10 +150,11 @@ class TrainingSample(NamedTuple):
 def load_training_sample(
     images: Sequence[Path], split: Path, experiment: TrainedExperiment, seed: int
 ) -> TrainingSample:
-    """Return the training sample of an experiment, from smoothed images of a sky and the file of its subsets, `split`.
+    """Return the training sample of an experiment.
 
-    `seed` determines all random numbers. InputError as by `load_sample`, or if the file has an unknown subset, if
-    `train_clusters` is more than the number of training clusters, or if the control or the weighting is unknown.
+    `images` are the smoothed images of a sky, and `split` is the file of its subsets. `seed` determines all random
+    numbers. InputError in the cases of `load_sample`, and if the file `split` holds an unknown subset, if there are
+    fewer training clusters than `train_clusters`, or if the control or the weighting is unknown.
     """
     table = load_sample(images, split, experiment["selection"], experiment.get("train_selection"))
     unknown = sorted(set(table["split"].values.tolist()) - {*SUBSETS, UNUSED})
@@ -188,19 +189,22 @@ def load_training_sample(
 
 
 def measurements_of(sample: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return the quantities of `MEASUREMENTS` that the sample has, (cluster,) float64, by name; NaN = unknown."""
+    """Return a dict from the names of those `MEASUREMENTS` that the sample has to their values.
+
+    The values are float64 (cluster,); NaN = unknown.
+    """
     return {name: sample[name].values.astype(np.float64) for name in MEASUREMENTS if name in sample}
 
 
 def network_order(images: np.ndarray) -> np.ndarray:
-    """Return stored images (cluster, band, y, x) in the axis order of the networks (cluster, y, x, band), as a view."""
+    """Return a view of stored images (cluster, band, y, x) in the axis order of the networks, (cluster, y, x, band)."""
     return images.transpose(0, 2, 3, 1)
 
 
 def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: int) -> np.ndarray:
-    """Return redshifts (cluster,) plus Gaussian noise of standard deviation `sd`; `seed` and id determine the noise.
+    """Return redshifts (cluster,) with Gaussian noise of standard deviation `sd`.
 
-    Noise doesn't take a redshift below `MIN_REDSHIFT`.
+    `seed` and the id of a cluster determine its noise. A noisy redshift is at least `MIN_REDSHIFT`.
     """
     if sd == 0:
         return np.asarray(redshift, np.float64)
@@ -209,7 +213,7 @@ def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: i
 
 
 def made_with(image_file: Path, attribute: str) -> dict[str, Any]:
-    """Return the settings with which images were made, from `attribute` of their file; empty if it has none."""
+    """Return the settings with which images were made, from an attribute of their file; empty if it lacks this."""
     return json_attribute(read_netcdf(image_file).attrs, attribute, image_file)
 
 
@@ -221,12 +225,13 @@ LARGEST = 10.0
 
 
 def training_weights(weighting: str, log10_m500c: np.ndarray) -> np.ndarray | None:
-    """Return the training clusters' weights (cluster,), with a mean of 1; None if all weights are equal.
+    """Return the weights of the training clusters with a mean of 1, (cluster,); None if all weights are equal.
 
-    `weighting` is ``none``, or ``uniform_mass``, which spreads the weighted masses evenly over log10 M500c (Krippendorf
-    et al. 2023, Fig. 8). The weight is the mean number of clusters in an occupied bin of `BIN_DEX`, divided by the
-    number in the cluster's own bin. It is limited to `LARGEST`, so that a single cluster doesn't count as much as
-    hundreds. All weights are then divided by their mean. InputError if `weighting` is unknown.
+    `weighting` is ``none`` or ``uniform_mass``. With ``uniform_mass``, the weighted masses are spread evenly over log10
+    M500c (Krippendorf et al. 2023, Fig. 8). The weight of a cluster is the mean number of clusters in an occupied bin
+    of `BIN_DEX`, divided by the number of clusters in its own bin. It is limited to `LARGEST`, so that no single
+    cluster counts as much as hundreds of others. All weights are then divided by their mean. InputError if `weighting`
+    is unknown.
     """
     if weighting not in WEIGHTINGS:
         raise InputError(f"weighting is {weighting!r}, but must be one of: {', '.join(WEIGHTINGS)}.")
