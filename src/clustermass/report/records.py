@@ -223,11 +223,10 @@ _READERS = {
 
 
 class Files:
-    """Access to the files of a results folder `root`, and to a user's own files that the results were made from.
+    """Access to the files of a results folder `root`, and to a user's own files, which may also be in `folders`.
 
     Provenance records call the results folder "results". They name a user's own file without its folder, or by its path
-    relative to the folder in which the run was started. Such files are searched in the folder that holds the results,
-    in the current folder, and in `folders`.
+    relative to the folder in which the run was started.
     """
 
     def __init__(self, root: Path, folders: Sequence[Path] = ()) -> None:
@@ -238,10 +237,9 @@ class Files:
 
     @classmethod
     def around(cls, path: Path, folders: Sequence[Path] = ()) -> "Files":
-        """Return the `Files` of the results folder that is `path` or contains it.
+        """Return the `Files` of the results folder that is `path` or contains it, or of ./results for other files.
 
-        If `path` is a file outside any results folder, ./results is taken. InputError if `path` doesn't exist, or is a
-        folder that isn't part of a results folder.
+        InputError if `path` doesn't exist, or is a folder that isn't part of a results folder.
         """
         if not path.exists():
             raise InputError(f"{path}: no such file or folder. Name results/<run>, results, or a file in it.")
@@ -279,9 +277,9 @@ class Files:
         return place.resolve().is_relative_to(self.root.resolve())
 
     def locate(self, name: str, digest: str) -> Path | None:
-        """Return the path of the file that records call `name`, or None. One with the SHA-256 `digest` is preferred.
+        """Return the path of the file that records call `name`, if possible with the SHA-256 `digest`.
 
-        None also if the name leads into the results folder and contains "..".
+        None if there is no such file, or if `name` begins in the results folder and contains "..".
         """
         if self.is_ours(name):
             if ".." in PurePosixPath(name).parts:
@@ -297,7 +295,7 @@ class Files:
 
     @functools.cached_property
     def _configured(self) -> list[Path]:
-        """Return the absolute paths in the configurations of all runs, because records hold only their file names."""
+        """Return the absolute paths in the configurations of all runs. Records hold only the names of these files."""
         paths = self.root.glob(f"*/{CONFIG}")
         return [Path(text) for path in paths for text in _leaves(read_config(path)) if Path(text).is_absolute()]
 
