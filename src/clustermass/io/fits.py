@@ -206,7 +206,7 @@ def _raised_by_us(error: BaseException) -> bool:
 
 @contextmanager
 def _stream(path: Path, advice: str, whole: bool) -> Iterator[BinaryIO]:
-    """Yield a stream of a FITS file. If `whole`, packed files are unpacked first, because astropy reads truncated ones."""
+    """Yield a stream of a FITS file. If `whole`, unpack packed files first, because astropy reads truncated ones."""
     with path.open("rb") as stream:
         source = unpacked(stream)
         begin = source.read(64)

@@ -125,10 +125,9 @@ def _from_votable(path: Path) -> Record | None:
 
 
 def _elements(path: Path) -> list[tuple[str, dict[str, str], list[str]]]:
-    """Return the name, the attributes and the pieces of text of the elements in an XML file that are listed in `_XML`.
+    """Return name, attributes and pieces of text of those elements in an XML file that are listed in `_XML`.
 
-    Other elements aren't kept in memory. A name consists of the namespace, a blank, and the name in this namespace.
-    InputError if elements are nested too deeply.
+    A name consists of the namespace, a blank, and the name in it. InputError if elements are nested too deeply.
     """
     found: list[tuple[str, dict[str, str], list[str]]] = []
     levels: list[list[str] | None] = []
