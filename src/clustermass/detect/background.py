@@ -96,7 +96,7 @@ class _Cells:
 
 
 def _truncated_rate(counts: NDArray[np.integer], exposure: NDArray[np.floating], clip: float) -> FloatArray:
-    """Return the background rate of one cell around each position, (position,), in counts / s.
+    """Return the background rate per cell around each position, (position,), in counts / s.
 
     `counts` and `exposure` (s) have the shape (position, cell). Cells whose counts exceed the expected ones by more
     than `clip` standard deviations are left out.

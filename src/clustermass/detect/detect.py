@@ -81,9 +81,9 @@ class _Detections(Rows):
 def detect(
     events: Columns, candidates: Candidates, exposure_s: Exposure, psf: RadialProfile, parameters: Detection, seed: int
 ) -> tuple[Columns, Columns]:
-    """Return the columns of the catalogue of sources near the candidates, and those of its matches to haloes.
+    """Return the columns of the catalogue of detected sources, and the columns of their matches to haloes.
 
-    A detection is matched to the halo that sent most of its photons.
+    Sources are detected near the candidates. A detection is matched to the halo that sent most of its photons.
 
     At each candidate, a point source and beta models (beta = 2/3) are fitted to the counts n_i in the pixels i within
     the cut radius. The fits minimise the C statistic (Cash 1979) of the model m = background + neighbours + source:

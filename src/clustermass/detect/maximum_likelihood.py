@@ -215,16 +215,16 @@ def fit_amplitude(
 ) -> tuple[Floats, Floats]:
     """Return the best amplitude a >= 0 of each template T, and the drop of the C statistic from a = 0.
 
-    The amplitude minimises C = 2 sum(m - n ln m), where m = b + a T is the model.
+    The amplitude minimises C = 2 sum(m - n ln m). The model is m = b + a T, n are the counts, and b is the background.
 
-    n are the counts and b is the background. Only pixels with counts enter the sum over n ln m. Pixels without counts
-    may therefore be left out, or padded with zero counts and a positive background. The condition dC/da = 0 is
+    Only pixels with counts enter the sum over n ln m. Pixels without counts may therefore be left out, or padded with
+    zero counts and a positive background. The condition dC/da = 0 is
 
         G(a) = sum_i n_i T_i / (b_i + a T_i) = sum_i T_i.
 
     It is solved in the form 1/G(a) = 1/sum(T), because 1/G is increasing and concave in a (linear if T / b is the same
     in all pixels). For this form, a step of Newton's method never ends above the solution, and a few steps suffice.
-    Neither is true for dC/da = 0. A step is
+    Newton's method for dC/da = 0 has neither property. A step is
 
         a <- max(a + G (G / sum(T) - 1) / sum(n T^2 / (b + a T)^2), 0).
 
