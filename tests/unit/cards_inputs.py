@@ -54,7 +54,10 @@ def write_field(folder, number=6, names=None, **changed):
     data = {
         "colour_counts": (("cluster", "colour", "y", "x"), counts.astype(np.uint16)),
         "colour_bounds": (("colour", "edge"), [[0.2, 0.6], [0.6, 1.2], [1.2, 2.3]]),
-        "score": (("cluster", "quantity"), np.where(np.isfinite(mass)[:, None], rng.normal(size=(number, 3)), np.nan)),
+        **{
+            name: (("cluster", "quantity"), np.where(np.isfinite(mass)[:, None], rng.normal(size=(number, 3)), np.nan))
+            for name in ("score", "given")
+        },
         "seen_arcsec": ("cluster", np.full(number, 192.0)),
         **{f"near_{name}": (("cluster", "neighbour"), near) for name in ("x", "y", "cts", "ext_like")},
     }

@@ -29,7 +29,7 @@ def sample(number=200, flagged=0, why="background", outside=0, exp_from="given")
 def said(caplog, columns, level="INFO"):
     caplog.clear()
     with caplog.at_level(level, "clustermass"):
-        conclude(columns, [], 0.7)
+        conclude(columns, 0.7)
     return [record.getMessage() for record in caplog.records]
 
 

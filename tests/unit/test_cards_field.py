@@ -11,7 +11,7 @@ from clustermass.cards.field import FieldCards, Neighbour
 from clustermass.cards.find import find_masses
 from clustermass.cards.image import pictures, png
 from clustermass.cards.show import save_card, strangest, text_card
-from clustermass.cards.words import notes
+from clustermass.cards.words import mass_in_words, notes
 from clustermass.cli import main
 from clustermass.errors import InputError
 
@@ -65,19 +65,59 @@ def test_each_flag_is_explained(tmp_path):
     flags |= {"OOD_WHY": ["", "", "rate", "", "", ""], "OOD_P": [0.5, 0.5, 0.004, 0.5, 0.5, np.nan]}
     flags |= {"Z": [1.31, 0.3, 0.3, 0.3, 0.3, np.nan]}
     field = FieldCards.read(write_field(tmp_path, **{name: np.array(values) for name, values in flags.items()}))
+    rate = field.data["given"][2, 2]
     words = [" ".join(note.text for note in notes(field, row)) for row in range(6)]
-    assert "Redshift 1.31 outside the range of the training clusters, 0.05 to 1.20, (FLAG_RANGE, 1)" in words[0]
-    assert "Neighbour 141″ to the NW: another extended source in the networks' image, of 100 counts" in words[0]
+    assert "Redshift 1.31, above the range of the training clusters, 0.05 to 1.20 (FLAG_RANGE, 1)" in words[0]
+    assert "Bright neighbour 141″ to the NW: another extended source in the networks' image, of 100 counts" in words[0]
     assert "Edge of the field: 90 %" in words[1]
-    assert "FLAG_OOD): 0.4 % of clusters" in words[2]
-    assert "count rate of the catalogue" in words[2]
+    assert "FLAG_OOD): 0.4 % of validation clusters are as unusual" in words[2]
+    assert f"count rate in the catalogue, {abs(rate):.1f} σ {'below' if rate < 0 else 'above'} what" in words[2]
     assert "lacks count rate, extent or background (FLAG_NOCAT)" in words[3]
     assert words[4].startswith("No flag")
     assert "no usable redshift of this cluster (FLAG_NOZ)" in words[5]
     assert [notes(field, row)[0].warns for row in range(6)] == [True, True, True, True, False, True]
-    assert strangest(field).splitlines()[1].split("  ")[1:] == [
-        field.columns["NAME"][2], "OOD_P 0.0040", "count rate of the catalogue"
+    lines = strangest(field).splitlines()
+    assert lines[0].startswith("6 clusters, 5 with a mass. FLAG_OOD marks 1 as unlike the training clusters; 0.1 are ")
+    name, z, mass, rarity, why = lines[1].split("  ")[1:]
+    assert (name, z, rarity) == (field.columns["NAME"][2], "z 0.300", "OOD_P 0.0040")
+    assert mass == f"log10 M500c {field.columns['LOGM500'][2]:.2f}"
+    assert why.startswith("count rate in the catalogue, ")
+
+
+@pytest.mark.parametrize(
+    ("rarity", "number", "words"),
+    [
+        (1 / 375, 374, "none of 374 validation clusters is as unusual"),
+        (2 / 375, 374, "1 of 374 validation clusters is as unusual"),
+        (4 / 1128, 1127, "3 of 1127 validation clusters are as unusual"),
+        (np.nan, 374, "nan % of validation clusters"),
+    ],
+)
+def test_a_rank_is_a_number_of_validation_clusters(tmp_path, rarity, number, words):
+    flagged = {"FLAG_OOD": np.ones(6), "OOD_P": np.full(6, rarity)}
+    field = FieldCards.read(write_field(tmp_path, **flagged))
+    field.header["NOOD"] = number
+    assert words in notes(field, 1)[0].text
+
+
+def test_values_near_the_end_of_a_range_have_the_decimals_that_tell_them_apart(tmp_path):
+    outside = {"FLAG_RANGE": np.ones(6), "Z": np.array([0.0497, 1.21, 0.01, 1.2004, 5.0, 0.3])}
+    field = FieldCards.read(write_field(tmp_path, **outside))
+    begins = [notes(field, row)[0].text.partition(" (")[0] for row in range(4)]
+    ranges = "the range of the training clusters, "
+    assert begins == [
+        f"Redshift 0.0497, below {ranges}0.0500 to 1.2000", f"Redshift 1.21, above {ranges}0.05 to 1.20",
+        f"Redshift 0.01, below {ranges}0.05 to 1.20", f"Redshift 1.2004, above {ranges}0.0500 to 1.2000",
     ]  # fmt: skip
+
+
+def test_small_masses_have_a_smaller_power_of_ten_and_a_radius_beyond_the_image_is_stated(tmp_path):
+    mass = {f"LOGM500_Q{q}": np.full(6, value) for q, value in ((16, 12.88), (50, 12.98), (84, 13.09))}
+    field = FieldCards.read(write_field(tmp_path, R500C_ARCMIN=np.array([3, 5.1, 25, 3, 3, np.nan]), **mass))
+    assert mass_in_words(field, 2) == ("9.55 (+2.75, −1.96)", 12)
+    assert notes(field, 2)[-1].text == "R500c = 25′ is larger than the image; the networks see its inner 13 %."
+    assert not notes(field, 2)[-1].warns
+    assert ["larger than the image" in str(notes(field, row)) for row in range(6)] == [False, True, True, *[False] * 3]
 
 
 @pytest.mark.parametrize(
@@ -120,7 +160,7 @@ def test_the_command_shows_a_cluster(field, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     place = ["--field", str(field.path)]
     assert main(["show", *place]) == 0
-    assert "Most unlike the training clusters" in capsys.readouterr().out
+    assert "as unlike the training clusters" in capsys.readouterr().out
     assert main(["show", "gordo", *place]) == 0
     picture = tmp_path / f"{field.columns['NAME'][5].replace(' ', '_')}.png"
     assert picture.is_file()

@@ -114,6 +114,13 @@ def test_clusters_are_filtered(page):
 
 
 @in_browser
+def test_marks_tell_clusters_without_mass_and_the_strangest_is_on_top(page):
+    order = page.run("[...document.querySelectorAll('#map .frame ~ .mark')].map(m => CLUSTERS.find(c => c.mark === m))"
+                     ".map(c => [c.mark.getAttribute('class'), c.columns.LOGM500 === null])")  # fmt: skip
+    assert order == [["mark none", True], *[["mark", False]] * 4, ["mark flagged", False]]
+
+
+@in_browser
 def test_a_card_opens_by_its_name_and_closes(page):
     name = page.run("CLUSTERS[0].columns.NAME")
     page.run(f"location.hash = '#' + {json.dumps(name.replace(' ', '_'))}")
@@ -122,7 +129,7 @@ def test_a_card_opens_by_its_name_and_closes(page):
     assert name in text
     assert EVIL[0] in text
     assert "Unlike the training clusters" in text
-    assert "count rate of the catalogue" in text
+    assert "count rate in the catalogue" in text
     assert page.run("document.activeElement.id") == "card-title"
     assert page.run("document.querySelector('#card img').alt").startswith(f"X-ray image of {name}, 10 arcmin wide")
     page.wait_for("document.querySelector('#card img').naturalWidth == 50")
@@ -151,7 +158,7 @@ def test_the_keyboard_reaches_rows_and_cards(page):
     assert page.run("document.getElementById('card-title').textContent") == chosen
     page.run("document.querySelector('#card nav a').click()")
     page.wait_for(f"document.getElementById('card-title').textContent != {json.dumps(chosen)}")
-    page.run("document.querySelector('.mark').dispatchEvent(new MouseEvent('click'))")
+    page.run("CLUSTERS[0].mark.dispatchEvent(new MouseEvent('click'))")
     page.wait_for("document.getElementById('card-title').textContent == CLUSTERS[0].columns.NAME")
 
 

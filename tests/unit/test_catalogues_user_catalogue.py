@@ -166,7 +166,8 @@ def test_real_efeds_tables():
 def test_sentinels_are_missing(tmp_path, caplog):
     rows = ["1,1,1,9,9,-1,0.1", "2,1,1,9,9,-99.9,0.1", "3,1,1,9,9,-9999,0.1", "4,1,1,9,9,inf,0.1", "5,1,1,9,9,,0.1"]
     rows += ["6,1,1,9,9,nan,0.1", "7,1,1,9,9,0.2,inf", "8,1,1,9,9,0.2,-1", "9,1,1,9,9,0.2,0.03", "10,1,1,9,9,0,0.1"]
-    table = read_catalogue(csv(tmp_path, rows))
+    with caplog.at_level("INFO", "clustermass"):
+        table = read_catalogue(csv(tmp_path, rows))
     assert len(table) == 10
     assert np.isfinite(table["Z"]).tolist() == [False] * 7 + [True] * 2 + [False]
     assert table["Z_TYPE"].tolist() == ["none"] * 7 + ["photo"] * 2 + ["none"]

@@ -1,11 +1,14 @@
 """Quantities that clusters are compared by: by hand, pixel by pixel, for any transform and number of bands."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ood_inputs import NAMES, X, simulated, write_ood_model
 
 from clustermass.ensemble.fit_out_of_distribution import fit_ood_model
-from clustermass.ensemble.ood_quantities import quantities
+from clustermass.ensemble.ood_quantities import QUANTITIES, quantities
 from clustermass.ensemble.out_of_distribution import read_ood_model
 from clustermass.images.preprocessing import TRANSFORMS
 
@@ -104,3 +107,8 @@ def test_a_model_of_one_band_and_any_transform_is_kept(tmp_path, transform):
     assert (kept.names, kept.transform) == (model.names, transform)
     assert not [name for name in kept.names if name.endswith(("_soft", "_hard"))]
     assert "core" in kept.names
+
+
+def test_the_reference_lists_the_words_of_the_quantities():
+    page = (Path(__file__).parents[2] / "docs/reference/catalogue.md").read_text(encoding="utf-8")
+    assert dict(re.findall(r"^  \| `(\w+)` \| (.+) \|$", page, re.MULTILINE)) == QUANTITIES

@@ -68,6 +68,26 @@ def test_terms_by_hand_stop_growing_far_from_the_training_clusters():
         np.testing.assert_allclose(row, expected)
 
 
+@pytest.mark.parametrize("lacking", [None, "extent"])
+def test_distances_given_the_others_are_those_of_an_integrated_density(model, lacking):
+    """The share of exp(-rarity) below n_k, integrated on a grid of n_k with all other scores held."""
+    table = measured(4, 21)
+    if lacking:
+        table[:, NAMES.index(lacking)] = np.nan
+    scores, found = model.normal_scores(table), model.score(table).given
+    used = np.flatnonzero(np.isfinite(scores[0]))
+    grid = np.linspace(-15, 15, 6001)
+    for k in ("rate", "redshift", "mass"):
+        column = model.names.index(k)
+        for row in range(4):
+            tried = np.repeat(scores[[row]], grid.size, axis=0)
+            tried[:, column] = grid
+            density = np.exp(-model._rarity(tried, used))
+            share = np.interp(scores[row, column], grid, np.cumsum(density) - density / 2) / density.sum()
+            assert found[row, column] == pytest.approx(norm.ppf(share), abs=1e-3)
+    assert np.isnan(found).any() == bool(lacking)
+
+
 @pytest.mark.long
 def test_p_is_uniform_on_exchangeable_clusters(model, pool):
     """One cluster and 19 validation clusters, drawn 600 times: each rank as often; chi2 at 0.1 % (seed 9)."""

@@ -149,7 +149,7 @@ def test_simulated_fields_are_marked(simulated: bool, inputs: Path, tmp_path: Pa
     (tmp_path / "masses_True.fits").write_bytes((inputs / f"masses_{simulated}.fits").read_bytes())
     printed = texts(draw("observed", tmp_path))
     assert any(text.startswith("simulated field") for text in printed) is simulated
-    assert any(text.endswith("n = 90 (1 more without redshift)") for text in printed)
+    assert any(text.endswith("n = 90 with a mass (1 more without)") for text in printed)
     assert "published mass, n = 30" in printed
 
 

@@ -42,6 +42,10 @@ def test_table_with_and_without_count_rates(tmp_path, capsys, ratios, shown):
     assert shown in printed
     assert "0.150 ± 0.015 dex (34 %)" in printed
     assert "masses.fits" in printed
+    assert "clusters.html" not in printed
+    (tmp_path / "clusters.html").touch()
+    headline(tmp_path)
+    assert f"open {tmp_path / 'clusters.html'} in a browser" in capsys.readouterr().out
     assert "0.980 ± 0.010" in printed
     assert "0.988" in printed
 

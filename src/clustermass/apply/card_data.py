@@ -76,7 +76,8 @@ def write_cards(
     whole = xr.concat(images, "cluster", data_vars="minimal", coords="minimal", compat="override", join="override")
     whole = whole.isel(cluster=find_rows(cluster.tolist(), whole["cluster"].values.tolist()))
     found = {name: (("cluster", "neighbour"), values) for name, values in _neighbours(catalogues, columns).items()}
-    found["score"] = ("cluster", "quantity"), columns["card_score"].astype(np.float32)
+    for name in ("score", "given"):
+        found[name] = ("cluster", "quantity"), columns[f"card_{name}"].astype(np.float32)
     dataset = whole.assign(found).assign_coords(cluster=cluster, quantity=list(quantities))
     dataset["seen_arcsec"] = "cluster", columns["card_seen"].astype(np.float32)
     # a separate step, because these data aren't a mass catalogue

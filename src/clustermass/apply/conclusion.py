@@ -1,8 +1,7 @@
 """The last lines in the log of a mass catalogue: number of masses, number of flags, assumptions, warnings."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,6 @@ from scipy.stats import binomtest
 from clustermass.arrays import unit_vectors
 from clustermass.ensemble.aggregate import RANGE_BITS
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS
-from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
 
 #: a warning is logged if the p-value of the number of flagged clusters is at most this for clusters as in training
@@ -39,11 +37,11 @@ _CAUSES = {
 }
 
 
-def conclude(columns: Mapping[str, NDArray[Any]], catalogues: Sequence[Path], covered_least: float) -> None:
-    """Log how many clusters have masses and flags, which exposures and columns are used, and warnings.
+def conclude(columns: Mapping[str, NDArray[Any]], covered_least: float) -> None:
+    """Log how many clusters have masses and flags, which exposures were used, and warnings.
 
-    `columns` are the columns of the mass catalogue, each (cluster,). `catalogues` are the files `catalogue.fits` of the
-    field. A cluster has no mass if less than the share `covered_least` of its image is exposed.
+    `columns` are those of the mass catalogue, (cluster,) each. Clusters with less than `covered_least` of the image
+    exposed have no mass.
     """
     number, massive = columns["ID_SRC"].size, np.isfinite(columns["LOGM500"])
     no_redshift = columns["FLAG_NOZ"] != 0
@@ -63,9 +61,6 @@ def conclude(columns: Mapping[str, NDArray[Any]], catalogues: Sequence[Path], co
     LOGGER.info("flagged: FLAG_OOD %d (%.1f expected by chance), %s", flagged["FLAG_OOD"], expected, listed)
     exposure = _counted(columns["EXP_FROM"][massive])
     LOGGER.info("exposure from: %s", exposure or "none")
-    for used in dict.fromkeys(map(_columns_taken, catalogues)):
-        if used:
-            LOGGER.info("columns of the table: %s", used)
     _warn_of_unlike(columns, massive, exposure)
     _warn_of_range(columns["FLAG_RANGE"][massive])
     split = split_clusters(columns)
@@ -141,9 +136,3 @@ def _counted(words: NDArray[Any]) -> str:
 def _names(columns: Mapping[str, NDArray[Any]], rows: NDArray[np.bool_]) -> str:
     names = columns["NAME"][rows].tolist()
     return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
-
-
-def _columns_taken(catalogue: Path) -> str:
-    """Return the text in `catalogue.fits` that says which columns of the user's table are used, or "" if simulated."""
-    with opened_fits(catalogue) as hdus:
-        return str(hdus[1].header.get("COLUMNS", ""))

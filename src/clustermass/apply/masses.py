@@ -191,9 +191,9 @@ class AppliedEnsemble:
 
         Columns of `MEMBERS` have the shape (cluster, member), all others (cluster,).
 
-        Further columns for `write_cards` are `card_seen` (cluster,) and `card_score` (cluster, quantity). `field` holds
-        preprocessed images, the quantities of their clusters, and `n_phot`. InputError if an image isn't finite. The
-        message begins with `name`.
+        Further columns for `write_cards` are `card_seen` (cluster,), `card_score` and `card_given` (cluster, quantity).
+        `field` holds preprocessed images, the quantities of their clusters, and `n_phot`. InputError if an image isn't
+        finite; the message begins with `name`.
         """
         field = field.isel(cluster=_order(field["realization"].values.astype(str), id_src(field)))
         # without redshift no mass (and no scaled image)
@@ -242,7 +242,7 @@ class AppliedEnsemble:
         paths = CataloguePaths.beside(output)
         table = write_catalogue(columns, columns["CLUSTER"], header, made_by, paths)
         write_regions(columns, paths.regions)
-        conclude(columns, [*catalogues.values()], COVERED_LEAST)
+        conclude(columns, COVERED_LEAST)
         if sum(part.sizes["cluster"] for part in pictures) >= len(table):
             seen = np.isfinite(self.circle_arcsec)
             write_cards(columns, pictures, catalogues, self.ood_model.names, seen, cards_beside(output), made_by)
@@ -265,7 +265,8 @@ class AppliedEnsemble:
         columns: Columns = dict.fromkeys([*filled, "OOD_P"], np.full(redshift.size, np.nan))
         columns |= {"OOD_WHY": np.full(redshift.size, ""), "FLAG_OOD": np.zeros(redshift.size, dtype=np.int16)}
         columns |= dict.fromkeys(MEMBERS, np.full((redshift.size, len(self.trained.weights)), np.nan))
-        columns["card_score"] = np.full((redshift.size, len(self.ood_model.names)), np.nan)
+        unknown = np.full((redshift.size, len(self.ood_model.names)), np.nan)
+        columns |= dict.fromkeys(("card_score", "card_given"), unknown)
         if usable.any():
             seen = field.isel(cluster=usable)
             inputs = seen["image"].values, redshift[usable], error[usable], measurements_of(seen)
@@ -274,7 +275,8 @@ class AppliedEnsemble:
             if self.prior:
                 of_usable |= flat_columns(*predicted_mixture(predicted, self.calibration), redshift[usable], self.prior)
             quantities = quantities_of(seen, predicted._asdict(), self.ood_model.transform)
-            score, of_usable["card_score"] = self.ood_model.score(quantities), self.ood_model.normal_scores(quantities)
+            score = self.ood_model.score(quantities)
+            of_usable |= {"card_score": self.ood_model.normal_scores(quantities), "card_given": score.given}
             of_usable |= {"OOD_P": score.p, "OOD_WHY": np.where(score.flagged, score.why, "")}
             of_usable |= {"FLAG_OOD": score.flagged.astype(np.int16)}
             for name, values in of_usable.items():

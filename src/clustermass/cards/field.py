@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -35,7 +35,7 @@ _DATA = {
     "quantity": ("quantity",),
     "colour_counts": ("cluster", "colour", "y", "x"),
     "colour_bounds": ("colour", "edge"),
-    "score": ("cluster", "quantity"),
+    **dict.fromkeys(("score", "given"), ("cluster", "quantity")),
     "seen_arcsec": ("cluster",),
     **dict.fromkeys(("near_x", "near_y", "near_cts", "near_ext_like"), ("cluster", "neighbour")),
 }
@@ -72,6 +72,17 @@ class Neighbour:
     def kind(self) -> str:
         """The word "extended" or "point-like"."""
         return "extended" if self.ext_like > 0 else "point-like"
+
+
+class Distance(NamedTuple):
+    """Distance in sigma of a quantity from training clusters that are alike in all other quantities, and `alone`.
+
+    For `alone`, the training clusters are alike in redshift, exposure and core brightness only.
+    """
+
+    quantity: str
+    given: float
+    alone: float
 
 
 @dataclass(frozen=True)
@@ -146,6 +157,14 @@ class FieldCards:
         columns = np.stack([self.data[name][row] for name in names], axis=1).astype(float)
         found = [Neighbour(*values) for values in columns.tolist() if np.isfinite(values[:2]).all()]
         return sorted(found, key=lambda one: one.separation)
+
+    def distances(self, row: int) -> list[Distance]:
+        """Return the known distances of a cluster's quantities from the training clusters, the largest first."""
+        values = (self.data[name][row].astype(float).tolist() for name in ("given", "score"))
+        found = [Distance(*one) for one in zip(self.data["quantity"].astype(str).tolist(), *values, strict=True)]
+        return sorted(
+            (one for one in found if np.isfinite([one.given, one.alone]).all()), key=lambda one: -abs(one.given)
+        )
 
     def posterior(self, row: int) -> Posterior | None:
         """Return the predicted distribution of a cluster's log10 mass, or None if it has no mass."""

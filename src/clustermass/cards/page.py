@@ -64,13 +64,11 @@ def content(field: FieldCards) -> dict[str, Any]:
     """
     shown = np.sort(np.argsort(-np.nan_to_num(field.columns["DET_LIKE"]), kind="stable")[:MOST_CLUSTERS])
     images = pictures(field.data["colour_counts"], field.pixel_arcsec, shown)
-    quantities = field.data["quantity"].astype(str).tolist()
     return {
         "simulated": field.simulated,
         "half": field.half_arcsec,
         "circle": field.circle,
-        "bands": np.round(field.data["colour_bounds"], 2).tolist(),
-        "quantities": [QUANTITIES[name] for name in quantities],
+        "bands": np.round(field.data["colour_bounds"], 3).tolist(),
         "about": {one.name: one.description for one in MASSES if one.name in field.columns},
         "ensemble": {key: field.header.get(key) for key in ("ENSHASH", "NMEMBER", "NTRAIN", "H0", "OMEGA_M")},
         "left_out": len(field) - shown.size,
@@ -85,7 +83,9 @@ def _cluster(field: FieldCards, row: int, image: Any) -> dict[str, Any]:
         "mass": mass_in_words(field, row),
         "notes": [[note.warns, note.text] for note in notes(field, row)],
         "seen": _plain("", field.data["seen_arcsec"][row]),
-        "scores": [_plain("", round(value, 2)) for value in field.data["score"][row].astype(float).tolist()],
+        "distances": [
+            [QUANTITIES[one.quantity], round(one.given, 2), round(one.alone, 2)] for one in field.distances(row)
+        ],
         "near": [
             [round(one.x, 1), round(one.y, 1), round(one.separation), one.direction, one.kind, _plain("", one.counts)]
             for one in field.neighbours(row)

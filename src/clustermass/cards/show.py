@@ -15,8 +15,9 @@ from matplotlib.style import context
 
 from clustermass.cards.field import FieldCards
 from clustermass.cards.image import pictures
-from clustermass.cards.words import mass_in_words, notes, own_names
+from clustermass.cards.words import mass_in_words, notes, own_names, unusual
 from clustermass.ensemble.ood_quantities import QUANTITIES
+from clustermass.ensemble.out_of_distribution import FALSE_ALARMS
 from clustermass.errors import InputError
 from clustermass.figures import output, style
 from clustermass.io.provenance import provenance
@@ -28,6 +29,7 @@ _STEP = "show"
 _WIDTH, _STRANGEST = 100, 5
 #: unusual quantities in a picture; those beyond this many standard deviations have another colour
 _QUANTITIES, _ODD = 6, 3.0
+_ALONE = "given redshift, exposure and core brightness only"
 
 
 def text_card(field: FieldCards, row: int) -> str:
@@ -36,7 +38,7 @@ def text_card(field: FieldCards, row: int) -> str:
     lines = [" · ".join([cells["NAME"], f"ID_SRC {cells['ID_SRC']}", *own_names(field, row), _redshift(cells["Z"])])]
     if mass := mass_in_words(field, row):
         lines += [
-            f"  mass      M500c = {mass} × 10^14 Msun, 68 %",
+            f"  mass      M500c = {mass.text} × 10^{mass.power} Msun, 68 %",
             f"            log10(M500c/Msun) = {cells['LOGM500']:.3f} ± {cells['LOGM500_ERR']:.3f} (parts: networks "
             f"{cells['LOGM500_ERR_ALEATORIC']:.3f}, between networks {cells['LOGM500_ERR_EPISTEMIC']:.3f}, "
             f"redshift {cells['LOGM500_ERR_Z']:.3f})",
@@ -50,28 +52,36 @@ def text_card(field: FieldCards, row: int) -> str:
     ]
     if near := field.neighbours(row):
         first = near[0]
-        lines += [
-            f"  next      {first.separation:.0f}″ to the {first.direction}: {first.kind}, {first.counts:.0f} counts"
-        ]
+        where = f"{first.separation:.0f}″ to the {first.direction}"
+        lines += [f"  nearest   {where}: {first.kind} detection, {first.counts:.0f} counts"]
     fill = partial(textwrap.fill, width=_WIDTH, initial_indent="  ", subsequent_indent="    ")
-    return "\n".join([*lines, *(fill(f"{'!' if note.warns else '✓'} {note.text}") for note in notes(field, row))])
+    return "\n".join([*lines, *(fill(f"{'!' if note.warns else '·'} {note.text}") for note in notes(field, row))])
 
 
 def strangest(field: FieldCards) -> str:
     """Return a text that lists the clusters that are most unlike the training clusters."""
     rarity = field.columns["OOD_P"]
-    rows = [row for row in np.argsort(rarity, kind="stable")[:_STRANGEST].tolist() if np.isfinite(rarity[row])]
-    massive = np.isfinite(field.columns["LOGM500"]).sum()
-    lines = [f"{len(field)} clusters, {massive} with a mass. Most unlike the training clusters:"]
+    distances = [field.distances(row) for row in range(len(field))]
+    farthest = [abs(known[0].given) if known else 0.0 for known in distances]
+    rows = [row for row in np.lexsort((-np.array(farthest), rarity))[:_STRANGEST].tolist() if np.isfinite(rarity[row])]
+    massive, flagged = np.isfinite(field.columns["LOGM500"]).sum(), np.count_nonzero(field.columns["FLAG_OOD"])
+    lines = [
+        f"{len(field)} clusters, {massive} with a mass. FLAG_OOD marks {flagged} as unlike the training clusters; "
+        f"{FALSE_ALARMS * massive:.1f} are expected by chance. The most unlike:"
+    ]
     for row in rows:
-        lines += [f"  {field.columns['NAME'][row]}  OOD_P {rarity[row]:.4f}  {_strangeness(field, row)}"]
+        cells = field.row(row)
+        numbers = f"z {cells['Z']:.3f}  log10 M500c {cells['LOGM500']:.2f}  OOD_P {rarity[row]:.4f}"
+        lines += [f"  {cells['NAME']}  {numbers}  {_strangeness(field, row)}"]
     return "\n".join([*lines, "Show one: clustermass show NAME (an id or a part of the name will do)"])
 
 
 def _strangeness(field: FieldCards, row: int) -> str:
-    """Return the most unusual quantity of a cluster in words, or "not flagged" if FLAG_OOD isn't set."""
-    why = str(field.columns["OOD_WHY"][row])
-    return QUANTITIES.get(why, why) if field.columns["FLAG_OOD"][row] else "not flagged"
+    """Return the most unusual quantity of a cluster and its flags in words; "not flagged" if it lacks FLAG_OOD."""
+    if not field.columns["FLAG_OOD"][row]:
+        return "not flagged"
+    others = [flag for flag in ("FLAG_RANGE", "FLAG_EDGE", "FLAG_NOCAT") if field.columns[flag][row]]
+    return ", ".join([unusual(field, row), *others])
 
 
 def _redshift(value: float) -> str:
@@ -86,7 +96,7 @@ def draw_card(field: FieldCards, row: int) -> Figure:
     (upper,), (lower,) = right.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.15))
     _draw_image(left.add_subplot(), field, row)
     _draw_posterior(upper.add_subplot(), field, row)
-    _draw_scores(lower.add_subplot(), field, row)
+    _draw_distances(lower.add_subplot(), field, row)
     cells = field.row(row)
     kind = "simulated cluster " if field.simulated else ""
     title = " · ".join([f"{kind}{cells['NAME']}", *own_names(field, row), _redshift(cells["Z"])])
@@ -113,14 +123,14 @@ def _draw_image(axes: Axes, field: FieldCards, row: int) -> None:
     axes.add_patch(
         box or Rectangle((-seen, -seen), 2 * seen, 2 * seen, ec="w", ls=":", label="seen by the networks", **look)
     )
-    if np.isfinite(r500):
+    if r500 < np.sqrt(2) * half:
         axes.add_patch(Circle((0, 0), r500, ec=style.SKY_BLUE, ls="--", label=r"$R_{500c}$", **look))
     axes.set(xlim=(half, -half), ylim=(-half, half), xlabel="to the East [arcsec]", ylabel="to the North [arcsec]")
     axes.minorticks_off()
     axes.tick_params(color="w")
     bands = field.data["colour_bounds"]
     names = ", ".join(
-        f"{colour} {low:.2f}–{high:.2f}"
+        f"{colour} {low:.4g}–{high:.4g}"
         for colour, (low, high) in zip(("orange", "white", "blue"), bands, strict=False)
     )
     axes.set_title(f"{names} keV", fontsize=7.5)
@@ -133,7 +143,8 @@ def _draw_posterior(axes: Axes, field: FieldCards, row: int) -> None:
     if curve is None:
         _leave_blank(axes, "no mass")
         return
-    title = f"$M_{{500c}}$ = {mass_in_words(field, row)} × $10^{{14}}\\,M_\\odot$"
+    words = mass_in_words(field, row)
+    title = f"$M_{{500c}}$ = {words.text} × $10^{{{words.power}}}\\,M_\\odot$" if words else ""
     axes.set(xlabel=style.MASS, yticks=[], title=title)
     mass, density = curve
     axes.plot(mass, density, color=style.BLUE, label="predicted probability")
@@ -149,25 +160,24 @@ def _draw_posterior(axes: Axes, field: FieldCards, row: int) -> None:
     axes.legend(loc="upper left")
 
 
-def _draw_scores(axes: Axes, field: FieldCards, row: int) -> None:
-    scores = field.data["score"][row].astype(float)
-    known = [number for number in np.argsort(-np.abs(np.nan_to_num(scores))).tolist() if np.isfinite(scores[number])]
-    known = known[:_QUANTITIES][::-1]
+def _draw_distances(axes: Axes, field: FieldCards, row: int) -> None:
+    known = field.distances(row)[:_QUANTITIES][::-1]
     if not known:
         _leave_blank(axes, "not compared with the training clusters")
         return
-    colours = [style.VERMILION if abs(scores[number]) > _ODD else style.BLUE for number in known]
-    axes.barh(range(len(known)), scores[known], color=colours, height=0.6)
-    labels = [textwrap.fill(QUANTITIES[str(field.data["quantity"][number])], 32) for number in known]
-    axes.set_yticks(range(len(known)), labels)
+    given, alone = (np.array([getattr(one, name) for one in known]) for name in ("given", "alone"))
+    for odd, colour, label in ((True, style.VERMILION, f"beyond {_ODD:.0f}σ"), (False, style.BLUE, "")):
+        here = np.flatnonzero((np.abs(given) > _ODD) == odd)
+        axes.barh(here, given[here], color=colour, height=0.6, label=label if here.size else "")
+    axes.plot(alone, range(len(known)), "o", mfc="w", mec=style.BLACK, ms=4, label=_ALONE)
+    axes.set_yticks(range(len(known)), [textwrap.fill(QUANTITIES[one.quantity], 31) for one in known])
     axes.tick_params(axis="y", length=0)
     axes.axvline(0, color=style.BLACK, lw=0.6)
-    for end in (-_ODD, _ODD):
-        axes.axvline(end, color=style.GREY, lw=0.6, ls=":")
-    widest = max(5, 1.05 * np.abs(scores[known]).max())
+    widest = max(5, 1.05 * np.abs([given, alone]).max())
     axes.set_xlim(-widest, widest)
-    axes.set_xlabel("distance from training clusters [σ]", loc="right")
+    axes.set_xlabel("distance from training clusters, given all other quantities [σ]", loc="right")
     axes.minorticks_off()
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, columnspacing=1.0, borderaxespad=0.2)
 
 
 def is_card(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,15 +13,18 @@ from clustermass.cards.field import FieldCards
 from clustermass.ensemble.aggregate import RANGE_BITS
 from clustermass.ensemble.ood_quantities import QUANTITIES
 
-#: variable of RANGE_BITS -> its words, the beginning of its cards in the header, its column, its format
+#: variable of RANGE_BITS -> its words, the beginning of its cards in the header, its column, its decimals
 _RANGE = {
-    "redshift": ("Redshift", "TRAINZ", "Z", ".2f"),
-    "ml_cts": ("Counts", "TRAINC", "ML_CTS", ".0f"),
-    "exposure_s": ("Exposure", "TRAINE", "EXPOSURE", ".0f"),
-    "log10_m500c": ("Log10 mass", "TRAINM", "LOGM500", ".2f"),
+    "redshift": ("Redshift", "TRAINZ", "Z", 2),
+    "ml_cts": ("Counts", "TRAINC", "ML_CTS", 0),
+    "exposure_s": ("Exposure", "TRAINE", "EXPOSURE", 0),
+    "log10_m500c": ("Log10 mass", "TRAINM", "LOGM500", 2),
 }
 #: a note names an extended neighbour in the networks' image if it has more than this share of the cluster's counts
 _BRIGHT = 0.3
+#: masses scatter more if a neighbour has more than this times the cluster's counts (docs/reference/catalogue.md)
+_BRIGHTER = 3.0
+_SCATTER = "; masses of clusters with so bright a neighbour scatter more"
 
 
 class Note(NamedTuple):
@@ -38,15 +42,46 @@ def notes(field: FieldCards, row: int) -> list[Note]:
         text = f"Edge of the field: {_percent(cells['COVERED_FRACTION'])} of what the networks see was exposed, less "
         found.append(text + f"than {_percent(COVERED_MIN)} (FLAG_EDGE). Its mass tends to be too low.")
     if cells["FLAG_OOD"]:
-        text = f"Unlike the training clusters (FLAG_OOD): {_percent(cells['OOD_P'])} of clusters like those of the "
-        text += "training are as rare or rarer (OOD_P). Most unusual, "
-        found.append(f"{text}given all the rest: {QUANTITIES.get(str(cells['OOD_WHY']), str(cells['OOD_WHY']))}.")
+        text = f"Unlike the training clusters (FLAG_OOD): {_rank(field, float(cells['OOD_P']))}. Most unusual: "
+        found.append(f"{text}{unusual(field, row)}.")
     if cells["FLAG_NOCAT"]:
         text = "The input table lacks count rate, extent or background (FLAG_NOCAT): the mass comes from image and "
         found.append(text + "redshift alone, with a wider error.")
     noted = [Note(True, text) for text in [*found, *_bright_neighbours(field, row)]]
     calm = "No flag: inside the range of the training clusters and like them."
-    return noted or [Note(False, calm)]
+    return [*(noted or [Note(False, calm)]), *(Note(False, text) for text in _large(field, row))]
+
+
+def unusual(field: FieldCards, row: int) -> str:
+    """Return the most unusual quantity of a flagged cluster in words, with its distance from what is expected."""
+    why = str(field.columns["OOD_WHY"][row])
+    given = {one.quantity: one.given for one in field.distances(row)}.get(why)
+    side = (
+        ""
+        if given is None
+        else f", {abs(given):.1f} σ {'below' if given < 0 else 'above'} what its other quantities imply"
+    )
+    return f"{QUANTITIES.get(why, why)}{side}"
+
+
+def _rank(field: FieldCards, rarity: float) -> str:
+    """Return in words which share of the validation clusters is as unusual as a cluster of this OOD_P."""
+    number = field.header.get("NOOD")
+    rarer = np.rint(rarity * (number + 1)) - 1 if isinstance(number, int) else np.nan
+    if not rarer >= 0:
+        return f"{_percent(rarity)} of validation clusters are as unusual (OOD_P)"
+    are = f"{f'{rarer:.0f}' if rarer else 'none'} of {number} validation clusters {'are' if rarer > 1 else 'is'}"
+    return f"{are} as unusual (OOD_P = {rarity:.4f})"
+
+
+def _large(field: FieldCards, row: int) -> list[str]:
+    """Return a text if R500c is larger than the image, whose circle is then not in the picture."""
+    radius, seen = 60 * float(field.columns["R500C_ARCMIN"][row]), float(field.data["seen_arcsec"][row])
+    if not field.half_arcsec < radius < np.inf:
+        return []
+    return [
+        f"R500c = {radius / 60:.0f}′ is larger than the image; the networks see its inner {_percent(seen / radius)}."
+    ]
 
 
 def _without_mass(field: FieldCards, row: int) -> list[str]:
@@ -65,15 +100,24 @@ def _out_of_range(field: FieldCards, row: int) -> list[str]:
     cells, texts = field.row(row), list[str]()
     for bit, name in RANGE_BITS.items():
         if cells["FLAG_RANGE"] & bit:
-            what, key, column, form = _RANGE[name]
-            value = f" {cells[column]:{form}}" if column in field.columns else ""
-            ends = [field.header.get(f"{key}{end}") for end in ("LO", "HI")]
-            known = (
-                f", {ends[0]:{form}} to {ends[1]:{form}}," if all(isinstance(end, float | int) for end in ends) else ""
-            )
-            texts.append(f"{what}{value} outside the range of the training clusters{known} (FLAG_RANGE, {bit}): "
-                         "the mass is extrapolated.")  # fmt: skip
+            what, key, column, least = _RANGE[name]
+            decimals = least
+            value, stated = float(cells[column]), [field.header.get(f"{key}{end}") for end in ("LO", "HI")]
+            place, known = "outside", ""
+            ends = [end for end in stated if isinstance(end, float | int)]
+            if len(ends) == len(stated):
+                decimals = _telling(value, ends, least)
+                place = "below" if value < ends[0] else "above"
+                known = f", {ends[0]:.{decimals}f} to {ends[1]:.{decimals}f}"
+            texts.append(f"{what} {value:.{decimals}f}, {place} the range of the training clusters{known} "
+                         f"(FLAG_RANGE, {bit}): the mass is extrapolated.")  # fmt: skip
     return texts
+
+
+def _telling(value: float, ends: Sequence[float], least: int) -> int:
+    """Return the number of decimals, from `least` to 6, that tells a value from the ends of a range."""
+    tells = (digits for digits in range(least, 6) if round(value, digits) not in {round(end, digits) for end in ends})
+    return next(tells, 6)
 
 
 def _bright_neighbours(field: FieldCards, row: int) -> list[str]:
@@ -82,17 +126,28 @@ def _bright_neighbours(field: FieldCards, row: int) -> list[str]:
     for one in field.neighbours(row):
         if one.ext_like > 0 and max(abs(one.x), abs(one.y)) <= seen and one.counts > _BRIGHT * own:
             texts.append(
-                f"Neighbour {one.separation:.0f}″ to the {one.direction}: another extended source in the networks' "
-                f"image, of {one.counts:.0f} counts (this one: {own:.0f}). Masses of clusters with such neighbours are "
-                "too high on average."
+                f"Bright neighbour {one.separation:.0f}″ to the {one.direction}: another extended source in the "
+                f"networks' image, of {one.counts:.0f} counts (this one: {own:.0f}). Its photons can make the mass too "
+                f"high or too low{_SCATTER if one.counts > _BRIGHTER * own else ''}."
             )
     return texts
 
 
-def mass_in_words(field: FieldCards, row: int) -> str:
-    """Return the mass and its 68 % interval in 10^14 Msun, such as "1.6 (+0.6, −0.4)", or "" without a mass."""
-    low, middle, high = (10 ** (float(field.columns[f"LOGM500_Q{q}"][row]) - 14) for q in (16, 50, 84))
-    return f"{middle:.2f} (+{high - middle:.2f}, −{middle - low:.2f})" if np.isfinite(middle) else ""
+class MassWords(NamedTuple):
+    """Mass and 68 % interval in units of 10^power solar masses, such as "1.6 (+0.6, −0.4)"."""
+
+    text: str
+    power: int
+
+
+def mass_in_words(field: FieldCards, row: int) -> MassWords | None:
+    """Return a cluster's mass in words, in 10^14 solar masses or a smaller power of ten; None without a mass."""
+    quantiles = [float(field.columns[f"LOGM500_Q{q}"][row]) for q in (16, 50, 84)]
+    if not np.isfinite(quantiles).all():
+        return None
+    power = min(14, int(np.floor(quantiles[1])))
+    low, middle, high = (10 ** (one - power) for one in quantiles)
+    return MassWords(f"{middle:.2f} (+{high - middle:.2f}, −{middle - low:.2f})", power)
 
 
 def own_names(field: FieldCards, row: int) -> list[str]:

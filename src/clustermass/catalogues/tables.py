@@ -1,6 +1,7 @@
 """Access to a table's columns by the pipeline's names. Errors name the file, column and row of a bad cell."""
 
 import difflib
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -204,12 +205,12 @@ def _hint(words: Collection[str], label: str, names: Iterable[str]) -> str:
     return f"{near} {label}: {', '.join(names)}."
 
 
-def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str) -> None:
-    """Log a warning about `rows` (bool) with their number, the row numbers of the first five (from 1), and `what`."""
+def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str, level: int = logging.WARNING) -> None:
+    """Log a line about `rows` (bool): how many there are, the numbers of the first five (from 1), and `what`."""
     if rows.any():
         first = np.flatnonzero(rows)[:5] + 1
         listed = ", ".join(map(str, first)) + (", ..." if rows.sum() > 5 else "")
-        LOGGER.warning("%s: %d of %d rows (%s) %s", path, rows.sum(), rows.size, listed, what)
+        LOGGER.log(level, "%s: %d of %d rows (%s) %s", path, rows.sum(), rows.size, listed, what)
 
 
 def find_rows(wanted: Iterable[Any], keys: Iterable[Any]) -> NDArray[np.int64]:

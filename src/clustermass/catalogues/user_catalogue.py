@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -222,7 +223,9 @@ def _missing(table: CheckedTable, values: FloatArray, error: FloatArray, kind: N
     if len(table) > 1 and (blank | vague).all():
         raise InputError(_no_redshift(table, values, vague))
     why = f"blank, not positive or infinite, or above {MAX_REDSHIFT:g}"
-    warn_of_rows(table.path, blank, f"without redshift (column {table.names['Z']} {why}); no mass there")
+    # of a list of all detections, cuts on the likelihoods drop most such rows later; the last lines count the others
+    level = logging.INFO if "EXT_LIKE" in table else logging.WARNING
+    warn_of_rows(table.path, blank, f"without redshift (column {table.names['Z']} {why}); no mass there", level)
     what = f"whose redshift is unknown (column {table.names.get('Z_ERR')} infinite or above {MAX_ERROR:g} (1 + z))"
     warn_of_rows(table.path, vague, f"{what}; no mass there")
     return blank | vague

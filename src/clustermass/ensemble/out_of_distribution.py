@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import log_ndtr, logsumexp, ndtri_exp
 from scipy.stats import mannwhitneyu, multivariate_normal
 
 from clustermass import limits
@@ -66,6 +66,8 @@ class OodScore(NamedTuple):
     p: FloatArray
     #: OOD_WHY: name of the quantity without which the cluster would be least rare
     why: NDArray[np.str_]
+    #: each quantity's distance in sigma from what all others imply, (cluster, quantity); NaN = unknown
+    given: FloatArray
 
     @property
     def flagged(self) -> NDArray[np.bool_]:
@@ -119,6 +121,7 @@ class OodModel:
         scores = self.normal_scores(measured)
         finite = np.isfinite(scores)
         p, why = np.full(len(scores), np.nan), np.full(len(scores), "", dtype=f"U{max(map(len, QUANTITIES))}")
+        given = np.full(scores.shape, np.nan)
         for pattern in np.unique(finite, axis=0):
             used, rows = np.flatnonzero(pattern), (finite == pattern).all(axis=1)
             if used.size:
@@ -126,7 +129,8 @@ class OodModel:
                 rarity, ordered = self._rarity(scores[rows], used), np.sort(self._rarity(gauge, used))
                 rarer = ordered.size - np.searchsorted(ordered, rarity, side="left")
                 p[rows], why[rows] = (1 + rarer) / (1 + ordered.size), self._why(scores[rows], used)
-        return OodScore(p, why)
+                given[np.ix_(rows, used)] = self._given_others(scores[rows][:, used], used)
+        return OodScore(p, why, given)
 
     def _rarity(self, scores: FloatArray, used: NDArray[np.intp]) -> FloatArray:
         """Return -ln p of normal scores (cluster, quantity), shape (cluster,). Only the columns `used` are used."""
@@ -135,6 +139,21 @@ class OodModel:
             for weight, mean, covariance in zip(self.weight, self.mean, self.covariance, strict=True)
         ]
         return -np.asarray(logsumexp(np.reshape(parts, (len(parts), -1)), axis=0))
+
+    def _given_others(self, scores: FloatArray, used: NDArray[np.intp]) -> FloatArray:
+        """Return Phi^-1(F(n_k | all other n)) of normal scores (cluster, quantity) in columns `used`, same shape."""
+        logs, distances = [], []
+        for weight, mean, covariance in zip(self.weight, self.mean, self.covariance, strict=True):
+            inverse = np.linalg.inv(covariance[np.ix_(used, used)])
+            width = 1 / np.sqrt(np.diag(inverse))  # of n_k, given the others
+            distance = (scores - mean[used]) @ inverse * width
+            whole = multivariate_normal.logpdf(scores, mean[used], covariance[np.ix_(used, used)])
+            logs.append(np.log(weight) + np.reshape(whole, (-1, 1)) + distance**2 / 2 + np.log(width))
+            distances.append(distance)
+        share = np.stack(logs) - logsumexp(logs, axis=0)  # of each Gaussian, given the others
+        below, above = (np.asarray(logsumexp(share + log_ndtr(sign * np.stack(distances)), axis=0)) for sign in (1, -1))
+        # the smaller of the two tails is exact
+        return np.where(below < above, ndtri_exp(np.minimum(below, -0.1)), -ndtri_exp(np.minimum(above, -0.1)))
 
     def _why(self, scores: FloatArray, used: NDArray[np.intp]) -> NDArray[np.str_]:
         """Return, for each cluster, the name of the quantity without which it would be least rare; (cluster,)."""

@@ -64,9 +64,9 @@ def observed(masses: Table | str | Path, relation: CountRateRelation) -> Figure:
     draw_sky(panels["sky"], table)
     simulated, more = table.attrs["simulated"], table.attrs["without_mass"]
     kind = "simulated field, not an observation" if simulated else "observed field"
-    hidden = f" ({more} more without redshift)" if more else ""
+    hidden = f" ({more} more without)" if more else ""
     colour = style.VERMILION if simulated else style.BLACK
-    figure.suptitle(f"{kind}: n = {table.sizes['cluster']}{hidden}", color=colour)
+    figure.suptitle(f"{kind}: n = {table.sizes['cluster']} with a mass{hidden}", color=colour)
     style.common_legend(figure, 3)
     return figure
 

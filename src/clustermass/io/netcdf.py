@@ -58,6 +58,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "colour_counts": ("count", "photons in the pixel, added up in groups of energy bands"),
     "colour_bounds": ("keV", "edges of the group of energy bands"),
     "score": ("1", "normal score of the quantity among training clusters alike in redshift, exposure and brightness"),
+    "given": ("1", "normal score of the quantity among training clusters alike in all other quantities"),
     "seen_arcsec": ("arcsec", "half the side, or the radius, of the sky in the networks' image"),
     "near_x": ("arcsec", "offset of another detection from the cluster, growing to the West"),
     "near_y": ("arcsec", "offset of another detection from the cluster, growing to the North"),

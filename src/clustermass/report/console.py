@@ -46,13 +46,21 @@ def headline(run: str | Path) -> None:
         for cells in zip(*(_cells(figures).items() for figures in columns.values()), strict=True):
             table.add_row(cells[0][0], *(printable(text) for _, text in cells))
         catalogues = [
-            f"Catalogue: {path}  (field {field}, experiment {name})"
+            line
             for name, figures in experiments.items()
             for field, path in figures["catalogues"].items()
+            for line in _of_field(Path(path), f"field {field}, experiment {name}")
         ]
     console = _console()
     console.print(table)
     _print(console, f"Report:    {run / 'report.html'}", *catalogues)
+
+
+def _of_field(masses: Path, what: str) -> Iterator[str]:
+    """Yield lines with the path of a mass catalogue, and how to look at its clusters if there is a page of them."""
+    yield f"Catalogue: {masses}  ({what})"
+    if (page := masses.with_name("clusters.html")).is_file():
+        yield f"Clusters:  open {page} in a browser, or list the strangest: clustermass show --field {masses}"
 
 
 def _console() -> Console:

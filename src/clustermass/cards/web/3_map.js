@@ -21,18 +21,23 @@ function buildMap() {
     picture.append(draw("line", { class: "grid", x1: x(value), x2: x(value), y1: 0, y2: height }));
     picture.append(draw("text", { x: x(value), y: height + 24, "text-anchor": "middle" }, number((value + 360) % 360) + "°"));
   }
-  for (const cluster of CLUSTERS) picture.append((cluster.mark = buildMark(cluster, x(cluster.columns.RA), y(cluster.columns.DEC))));
+  // the rarer its kind, the later a mark is drawn, so that no other mark covers it
+  for (const cluster of CLUSTERS) cluster.mark = buildMark(cluster, x(cluster.columns.RA), y(cluster.columns.DEC));
+  for (const kind of [0, 1, 2, 3]) picture.append(...CLUSTERS.filter((c) => rank(c) === kind).map((c) => c.mark));
   byId("map").append(picture, make("figcaption", {}, ...legend()));
 }
 
+// 0 = without a mass, 1 = without a flag, 2 = with a flag, 3 = unlike the training clusters
+const rank = (c) => c.columns.LOGM500 === null ? 0 : c.columns.FLAG_OOD ? 3 : flagsOf(c).length ? 2 : 1;
+
 function buildMark(cluster, x, y) {
-  const mass = cluster.columns.LOGM500;
-  const size = mass === null ? 5 : Math.min(Math.max(6 + 8 * (mass - 13.8), 5), 18);
+  const mass = cluster.columns.LOGM500, kind = rank(cluster);
+  const size = Math.min(Math.max(6 + 8 * (mass - 13.8), kind > 1 ? 10 : 5), 18);  // a flagged cluster is never small
   const diamond = `M${x} ${y - 1.2 * size}L${x + 1.2 * size} ${y}L${x} ${y + 1.2 * size}L${x - 1.2 * size} ${y}Z`;
-  const flagged = flagsOf(cluster).length > 0;
-  const shape = flagged ? draw("path", { d: diamond }) : draw("circle", { cx: x, cy: y, r: size });
+  const cross = `M${x - 5} ${y - 5}l10 10m0 -10l-10 10`;
+  const shape = kind === 1 ? draw("circle", { cx: x, cy: y, r: size }) : draw("path", { d: kind ? diamond : cross });
   shape.append(draw("title", {}, `${nameOf(cluster)}, z ${number(cluster.columns.Z, 3)}, log10 mass ${number(mass, 2)}`));
-  shape.setAttribute("class", flagged ? "mark flagged" : "mark");
+  shape.setAttribute("class", ["mark none", "mark", "mark flagged", "mark flagged"][kind]);
   shape.addEventListener("click", () => (location.hash = linkTo(cluster)));
   return shape;
 }
@@ -42,6 +47,7 @@ function legend() {
   return [
     sign(draw("circle", { class: "mark", cx: 10, cy: 10, r: 6 })), " no flag ",
     sign(draw("path", { class: "mark flagged", d: "M10 2L18 10L10 18L2 10Z" })), " with a flag ",
+    sign(draw("path", { class: "mark none", d: "M4 4L16 16M16 4L4 16" })), " without a mass ",
     "· larger = more massive · right ascension grows to the left, declination upwards (ICRS)",
   ];
 }

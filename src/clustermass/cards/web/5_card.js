@@ -5,7 +5,7 @@ function buildCard(cluster) {
   const close = make("a", { href: "#", class: "close", "aria-label": "Close the card" }, "×");
   const own = [`ID_SRC ${c.ID_SRC}`, ...cluster.own].join(" · ");
   const where = `RA ${number(c.RA, 4)}°, DEC ${number(c.DEC, 4)}° · ` + (c.Z === null ? "no redshift" : `z = ${number(c.Z, 3)}`);
-  const mass = cluster.mass ? make("p", { class: "mass" }, "M500c = ", make("strong", {}, cluster.mass), " × 10¹⁴ M☉") : null;
+  const mass = cluster.mass ? make("p", { class: "mass" }, "M500c = ", make("strong", {}, cluster.mass[0]), " × 10", make("sup", {}, cluster.mass[1]), " M☉") : null;
   const parts = c.LOGM500 === null ? null : make("p", {},
     `log₁₀ M500c = ${number(c.LOGM500, 3)} ± ${number(c.LOGM500_ERR, 3)} dex. Parts of the error: ${number(c.LOGM500_ERR_ALEATORIC, 3)} as the networks predict, ` +
     `${number(c.LOGM500_ERR_EPISTEMIC, 3)} between networks, ${number(c.LOGM500_ERR_Z, 3)} from the redshift.`);
@@ -13,7 +13,7 @@ function buildCard(cluster) {
   byId("card").replaceChildren(
     make("div", { class: "head" }, title, make("nav", { "aria-label": "Cards" }, step(cluster, -1, "‹", "Previous cluster"), step(cluster, 1, "›", "Next cluster"), close)),
     make("p", { class: "ids" }, own), make("p", {}, where), ...[mass].filter(Boolean), list, imageOf(cluster),
-    ...[posteriorOf(cluster), parts, scoresOf(cluster)].filter(Boolean), nearOf(cluster), columnsOf(cluster));
+    ...[posteriorOf(cluster), parts, distancesOf(cluster)].filter(Boolean), nearOf(cluster), columnsOf(cluster));
 }
 
 // A link to the cluster before or after, among those that the table shows.
@@ -24,20 +24,20 @@ function step(cluster, by, sign, label) {
   return target ? make("a", { href: linkTo(target), "aria-label": `${label}: ${nameOf(target)}` }, sign) : make("span", { "aria-hidden": "true" }, sign);
 }
 
-function scoresOf(cluster) {
-  const known = cluster.scores.map((score, k) => [score, DATA.quantities[k]]).filter(([score]) => score !== null);
-  if (!known.length) return null;
-  known.sort(([a], [b]) => Math.abs(b) - Math.abs(a));
-  const rows = known.map(([score, text]) => {
-    const width = Math.min(Math.abs(score), 5) * 10;
+function distancesOf(cluster) {
+  if (!cluster.distances.length) return null;
+  const signed = (value) => (value > 0 ? "+" : "") + number(value, 1);
+  const rows = cluster.distances.map(([text, given, alone]) => {
+    const width = Math.min(Math.abs(given), 8) * 6;
     const bar = draw("svg", { viewBox: "-50 0 100 10", class: "score", "aria-hidden": "true" },
-      draw("rect", { class: Math.abs(score) > 3 ? "odd" : "usual", x: Math.min(0, Math.sign(score) * width), y: 1, width, height: 8 }), draw("line", { x1: 0, x2: 0, y1: 0, y2: 10 }));
-    return make("tr", {}, make("th", { scope: "row" }, text), make("td", {}, bar), make("td", { class: "number" }, (score > 0 ? "+" : "") + number(score, 1)));
+      draw("rect", { class: Math.abs(given) > 3 ? "odd" : "usual", x: Math.min(0, Math.sign(given) * width), y: 1, width, height: 8 }), draw("line", { x1: 0, x2: 0, y1: 0, y2: 10 }));
+    return make("tr", {}, make("th", { scope: "row" }, text), make("td", {}, bar), make("td", { class: "number" }, signed(given)), make("td", { class: "number" }, signed(alone)));
   });
-  const head = make("thead", {}, make("tr", {}, ["quantity", "", "σ"].map((text) => make("th", { scope: "col" }, text))));
-  const p = number(cluster.columns.OOD_P, 3);
-  const caption = make("caption", {}, `Distance of each quantity, in standard deviations, from training clusters of the same redshift, exposure and brightness. OOD_P = ${p}: share of known clusters at least as rare in all together.`);
-  return make("details", { open: cluster.columns.FLAG_OOD ? "" : null }, make("summary", {}, "Compared with the training clusters"), make("table", { class: "scores" }, caption, head, make("tbody", {}, rows)));
+  const heads = ["quantity", "", "given the others", "alone"].map((text) => make("th", { scope: "col" }, text));
+  const c = cluster.columns;
+  const caption = make("caption", {}, `Distance of each quantity in standard deviations: bars and "given the others" from training clusters that are alike in all other quantities (orange beyond 3), ` +
+    `"alone" from those of the same redshift, exposure and core brightness. OOD_P = ${number(c.OOD_P, 4)}: share of validation clusters that are as unusual in all together.`);
+  return make("details", { open: c.FLAG_OOD ? "" : null }, make("summary", {}, "Compared with the training clusters"), make("table", { class: "scores" }, caption, make("thead", {}, make("tr", {}, heads)), make("tbody", {}, rows)));
 }
 
 function nearOf(cluster) {
@@ -71,6 +71,7 @@ function showCard() {
   buildCard(cluster);
   cluster.row.classList.add("chosen");
   cluster.mark.classList.add("chosen");
+  cluster.mark.parentNode.append(cluster.mark);  // above the other marks
   byId("card").scrollTop = 0;
   byId("card-title").focus();
 }
