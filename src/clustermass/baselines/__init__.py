@@ -1,1 +1,1 @@
-"""Baselines to compare the networks with: scaling relations and regressions on the same clusters (`baselines.fit`)."""
+"""Baselines with which networks are compared: scaling relations and regressions on the same clusters (`fit.py`)."""

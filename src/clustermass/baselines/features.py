@@ -1,4 +1,4 @@
-"""Features of a cluster for regressions: aperture photometry, hardness ratios, profile and catalogue values."""
+"""Features of clusters for regressions: aperture photometry, hardness ratios, profiles, and values of the catalogue."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -16,28 +16,31 @@ BACKGROUND_ANNULI = 2
 OCTANTS = 8
 #: radius in arcsec within which an octant has too few pixels to be compared with the others
 SMALLEST_COMPARED_RADIUS = 60.0
-#: number of the brightest octants of an annulus that are left out of robust sums
+#: number of octants of an annulus, the brightest ones, that are left out of robust sums
 DISCARDED_OCTANTS = 2
-#: number of clusters processed at a time, to limit the memory (a float32 image takes 1 MB)
+#: number of clusters that are processed at a time, to limit the memory (a float32 image takes 1 MB)
 BLOCK = 128
 
 
 class AnnulusCounts(NamedTuple):
-    """Counts in annuli, float64 (cluster, band, annulus), and the areas of the annuli in arcmin2 (annulus,)."""
+    """Counts in annuli, float64 (cluster, band, annulus), and areas of the annuli in arcmin2, float64 (annulus,)."""
 
     plain: FloatArray
-    #: counts with the brightest octants of each annulus replaced by the mean of the others, to suppress point sources
+    #: counts in which the mean of the other octants replaces the brightest ones, to suppress point sources
     robust: FloatArray
     area: FloatArray
 
     def background(self) -> FloatArray:
-        """Return the surface brightness (cluster, band) in the outermost annuli, counts/arcmin2, by robust sums."""
+        """Return the surface brightness in the outermost annuli in counts/arcmin2, (cluster, band), by robust sums."""
         outer = slice(-BACKGROUND_ANNULI, None)
         return np.asarray(self.robust[..., outer].sum(axis=-1) / self.area[outer].sum(), dtype=float)
 
 
 def annulus_counts(counts: NDArray[Any], x: FloatArray, y: FloatArray) -> AnnulusCounts:
-    """Return `counts` (cluster, band, y, x) summed over annuli that end at `OUTER_RADII`; `x` and `y` are in arcsec."""
+    """Return `counts` (cluster, band, y, x), summed over annuli with the outer radii `OUTER_RADII`.
+
+    `x` and `y` are the offsets of the pixels from the centre in arcsec.
+    """
     east, north = np.meshgrid(-x, y)
     radius = np.hypot(east, north).ravel()
     inside = radius < OUTER_RADII[-1]
@@ -58,9 +61,11 @@ def annulus_counts(counts: NDArray[Any], x: FloatArray, y: FloatArray) -> Annulu
 
 
 def _robust(sums: FloatArray, pixels: FloatArray) -> FloatArray:
-    """Return sums (cluster, band, annulus) over octants, the brightest of which are set to the mean of the others.
+    """Return the counts of annuli, (cluster, band, annulus), with the brightest octants replaced.
 
-    The innermost annuli, up to the radius `SMALLEST_COMPARED_RADIUS`, keep all octants as they are.
+    `sums` holds the counts of octants, and `pixels` their numbers of pixels; octants are on the last axis of both. In
+    each annulus, the brightest octants get the mean brightness of the others. The innermost annuli, up to the radius
+    `SMALLEST_COMPARED_RADIUS`, keep all octants.
     """
     brightness = sums.sum(axis=1) / np.maximum(pixels, 1)
     order = np.argsort(brightness, axis=-1, kind="stable")
@@ -72,9 +77,10 @@ def _robust(sums: FloatArray, pixels: FloatArray) -> FloatArray:
 
 
 def within(profile: FloatArray, radius: ArrayLike) -> FloatArray:
-    """Return sums (cluster, band) of `profile` (cluster, band, annulus) within `radius` [arcsec], (cluster,).
+    """Return the counts within a radius, (cluster, band).
 
-    The counts of an annulus are taken as uniform in it.
+    `profile` holds the counts in annuli, (cluster, band, annulus), and `radius` the radii in arcsec, (cluster,). Counts
+    are assumed to be spread evenly over the area of an annulus.
     """
     cumulative = np.concatenate([np.zeros_like(profile[..., :1]), profile.cumsum(axis=-1)], axis=-1)
     edges = np.concatenate([[0.0], OUTER_RADII**2])
@@ -95,20 +101,25 @@ SPECTRAL_KPC = (300.0, 500.0, 1000.0)
 COLOURS = ((0, 2), (2, 4), (4, 6), (6, 10))
 #: added to the counts of a hardness ratio, because the ratios of faint clusters would otherwise be mostly noise
 HARDNESS_PRIOR = 10.0
-#: annuli of `OUTER_RADII` are summed into wider annuli for the profiles; these are the first indices
+#: annuli of `OUTER_RADII` are summed into wider annuli for the profiles, which begin at these indices
 PROFILE_ANNULI = (0, 2, 4, 7, 9, 11, 12)
-#: number of bands of the profiles, into which neighbouring bands are summed
+#: number of bands of the profiles, each of which is a sum of neighbouring bands
 PROFILE_BANDS = 5
 
 
 def cluster_features(sample: xr.Dataset, cosmology: Mapping[str, float]) -> tuple[FloatArray, list[str]]:
     """Return the features of every cluster, float64 (cluster, feature), and their names.
 
-    `sample` holds the counts (cluster, band, y, x) and the catalogue's columns of clusters in an `images.nc`. True
-    masses aren't used. `cosmology` converts kpc to arcsec and rates to luminosities. For apertures, the features are
-    log10 of net counts per ks. For luminosities, they are log10 of a rate times D_L^2 / E(z)^2. For annuli in bands,
-    they are square roots of counts. Hardness ratios are (hard - soft) / (hard + soft + prior). A feature is NaN for
-    clusters that lack a quantity that it needs.
+    `sample` is the content of an `images.nc`, with the counts (cluster, band, y, x) of clusters and their columns of
+    the catalogue. True masses aren't used. `cosmology` converts kpc to arcsec, and rates to luminosities. There are
+    four kinds of features:
+
+    - apertures: log10 of net counts per ks
+    - luminosities: log10 of a rate times D_L^2 / E(z)^2
+    - annuli in bands: square roots of counts
+    - hardness ratios: (hard - soft) / (hard + soft + prior)
+
+    A feature is NaN if the cluster lacks a quantity that it is computed from.
     """
     profile = annulus_counts(sample["counts"].values, sample["x"].values, sample["y"].values)
     scale = arcmin_per_mpc(sample["redshift"].values, cosmology) * 60 / 1000  # arcsec per kpc
@@ -130,14 +141,17 @@ def _catalogue(sample: xr.Dataset) -> dict[str, FloatArray]:
 
 
 def _net(profile: AnnulusCounts, counts: FloatArray, radius: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the background-subtracted counts within `radius` arcsec and their Poisson error, both (cluster, band)."""
+    """Return background-subtracted counts within `radius` (arcsec), and their Poisson error, (cluster, band) each."""
     area = np.pi * np.minimum(radius, OUTER_RADII[-1])[:, None] ** 2 / 3600
     inside = within(counts, radius)
     return inside - profile.background() * area, np.sqrt(inside + 1)
 
 
 def _apertures(profile: AnnulusCounts, scale: FloatArray, exposure_ks: FloatArray) -> dict[str, FloatArray]:
-    """Return log10 of the net counts per ks in each aperture, summed over bands; noise sets a smooth lower limit."""
+    """Return a dict from each aperture to log10 of its net counts per ks, summed over bands, (cluster,).
+
+    Net counts that are small or negative are replaced smoothly by positive ones, depending on their noise.
+    """
     radii = {f"{r:.0f}arcsec": np.full_like(scale, r) for r in APERTURES_ARCSEC}
     radii |= {f"{r:.0f}kpc": r * scale for r in APERTURES_KPC}
     features = {}
@@ -172,7 +186,10 @@ def _profile(profile: AnnulusCounts) -> dict[str, FloatArray]:
 def _luminosities(
     named: Mapping[str, FloatArray], redshift: FloatArray, cosmology: Mapping[str, float]
 ) -> dict[str, FloatArray]:
-    """Return log10 of rate * (D_L / Gpc)^2 / E(z)^2, because trees can't add terms of rate and redshift themselves."""
+    """Return a dict from names to features log10(rate * (D_L / Gpc)^2 / E(z)^2), (cluster,) each.
+
+    They are features of their own because trees can't add terms of rate and redshift.
+    """
     gpc = luminosity_distance_cm(np.maximum(redshift, 1e-3), cosmology) / 3.0857e27
     shift = 2 * np.log10(gpc / efunc(redshift, cosmology))
     rates = [name for name in named if name == "log_ml_rate" or (name.endswith("kpc") and "hardness" not in name)]
@@ -180,7 +197,7 @@ def _luminosities(
 
 
 def _interactions(named: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """Return squares and products of features, for the linear model."""
+    """Return a dict of squares and products of features, which the linear model needs."""
     bright = {name: named[name] for name in ("log_ml_rate", "robust_500kpc", "robust_96arcsec", "hardness1_500kpc")}
     squares = {f"{name}_squared": value**2 for name, value in bright.items()}
     with_z = {f"{name}_ln_z": value * named["ln_z"] for name, value in bright.items()}

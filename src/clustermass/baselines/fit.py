@@ -50,10 +50,10 @@ BY_FEATURES = ("ridge_features", "boosted_trees")
 NODES = 40
 #: limits of log10(M500c / Msun) between which masses are searched, and number of bisections (to 1e-9 dex)
 BRACKET, HALVINGS = (10.0, 18.0), 33
-#: smallest number of selected haloes, and also of the other haloes, for a fit of the selection
+#: smallest number of selected haloes with which the selection is fitted, and smallest number of other haloes
 MIN_HALOES = 20
 
-#: function that returns ln of the odds to be selected, given log10 L and redshift
+#: function of log10 L and redshift that returns ln of the odds that a halo is selected
 LogOdds = Callable[[FloatArray, FloatArray], FloatArray]
 
 
@@ -69,20 +69,24 @@ def fit_baselines(
     other: Sky | None = None,
     box_arcsec: float = 0.0,
 ) -> None:
-    """Fit every baseline to the training set, choose its form with the validation set, and predict all clusters.
+    """Fit every baseline to the training set, choose its form with the validation set, and write `baselines.nc`.
 
-    Takes the training sky, its file of subsets `split`, the experiment's selections (see `load_sample`), the block
-    `baselines` of the configuration, and the seed of the boosted trees. `train_clusters` limits the number of training
-    clusters as for the networks (None = all). If another sky `other` is given, its selected clusters are predicted
-    instead, as test clusters, except those whose halo is in the training or validation set. Clusters of the other sky
-    that share a halo, or whose image boxes of `box_arcsec` overlap, are one group. Features of both skies are measured
-    in the cosmology of `sky`.
+    `sky` is the training sky, and `split` the file of its subsets. The experiment's `selection` and `train_selection`
+    are described in `load_sample`. `block` is the block `baselines` of the configuration, and `seed` is the seed of the
+    boosted trees. `train_clusters` limits the number of training clusters as for the networks (None = all).
+
+    Without another sky, all selected clusters of `sky` are predicted. If another sky `other` is given, its selected
+    clusters are predicted instead, as test clusters. Those whose halo is in the training or validation set are left
+    out. Clusters of the other sky are in one group if they share a halo, or if their image boxes of side `box_arcsec`
+    overlap. Features of both skies are measured in the cosmology of `sky`.
 
     The luminosity baselines use the true L500 and kT, as if they were measured without error. The other baselines use
-    no true values except the masses that they are fitted to. The variable `isolated`, from the truth, is only for the
-    report. Writes `baselines.nc`: mu (predictor, cluster), split, log10_m500c, isolated and group (cluster,). Baselines
-    that need a quantity that the sky lacks are left out; the attribute `left_out` says why. InputError if an input is
-    missing or damaged, the selection is empty, there are too few training clusters, or a count rate isn't positive.
+    no true values except the masses to which they are fitted. `baselines.nc` holds mu (predictor, cluster), and split,
+    log10_m500c, isolated and group, (cluster,) each. The variable `isolated` is from the truth, and only serves to
+    report scores. If the sky lacks a quantity, baselines that need it are left out; the attribute `left_out` says why.
+
+    InputError if an input is missing or damaged, the selection is empty, there are too few training clusters, or a
+    count rate isn't positive.
     """
     table = join_split(measure_sky(sky, selection, sky.cosmology, train_selection), split)
     if train_clusters is not None:
@@ -112,7 +116,10 @@ def fit_baselines(
 
 
 def _joined(own: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
-    """Return the clusters of two skies in one table, without measurements and features that one of the skies lacks."""
+    """Return the clusters of two skies in one table.
+
+    Measurements that all clusters of one sky lack are NaN. Features that only one of the skies has are left out.
+    """
     own = own.drop_vars(["selected", "for_training", "fit_val"], errors="ignore")  # marks of its own selection
     both = xr.concat([own, new], dim="cluster", join="inner")
     for name in ("l500", "kt", "ml_rate"):
@@ -124,9 +131,10 @@ def _joined(own: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
 def predict_all(
     table: xr.Dataset, block: Baselines, seed: int, log_odds: LogOdds | None = None
 ) -> dict[str, FloatArray]:
-    """Return log10(M500c / Msun) (cluster,) by name of the baseline, for a table of `measure_sky` with subsets.
+    """Return a dict from the name of each baseline to the predicted log10(M500c / Msun), (cluster,).
 
-    Baselines that `left_out` names are missing.
+    `table` is a result of `measure_sky` with the subsets of the clusters. `log_odds` is the result of `fit_selection`.
+    The baselines in the result of `left_out` are missing.
     """
     without = left_out(table, log_odds)
     for name, reason in without.items():
@@ -164,7 +172,7 @@ def predict_all(
 
 
 def left_out(table: xr.Dataset, log_odds: LogOdds | None) -> dict[str, str]:
-    """Return the names of the baselines that can't be fitted to these clusters, with the reason for each."""
+    """Return a dict from each baseline that can't be fitted to these clusters to the reason."""
     reasons: dict[str, str] = {}
     if np.isnan(table["ml_rate"].values.astype(float)).all():
         reasons |= dict.fromkeys(BY_COUNT_RATE, "the catalogue has no count rates (ML_RATE)")
@@ -191,7 +199,7 @@ def _positive(table: xr.Dataset, name: str, column: str, rows: str, advice: str)
 
 
 def _features(table: xr.Dataset) -> FloatArray:
-    """Return the features (cluster, feature) that are known for all clusters."""
+    """Return those features that are known for all clusters, (cluster, feature)."""
     features, names = table["features"].values, table["feature"].values.astype(str)
     complete = np.asarray(np.isfinite(features).all(axis=0))
     LOGGER.info("fit_baselines: %d features of %d clusters", complete.sum(), len(features))
@@ -204,10 +212,11 @@ def _features(table: xr.Dataset) -> FloatArray:
 def predict_ridge(
     features: FloatArray, log10_m500c: FloatArray, split: NDArray[np.str_], alphas: Sequence[float]
 ) -> FloatArray:
-    """Return log10(M500c / Msun) of all clusters by ridge regression on standardised features (cluster, feature).
+    """Return log10(M500c / Msun) of all clusters from a ridge regression on standardised features, float64 (cluster,).
 
-    The regression is fitted to the training set. The validation set chooses the penalty among `alphas`
-    (`baselines.ridge_alpha`). Only the masses of these two sets are read. The result is float64 (cluster,).
+    `features` are (cluster, feature), before standardisation. The regression is fitted to the training set. The penalty
+    is the one of `alphas` (`baselines.ridge_alpha`) that is best on the validation set. Only the masses of these two
+    sets are read.
     """
     train, fits = split == "train", dict[float, FloatArray]()
     for alpha in alphas:
@@ -220,7 +229,10 @@ def predict_ridge(
 def predict_boosted_trees(
     features: FloatArray, log10_m500c: FloatArray, split: NDArray[np.str_], seed: int
 ) -> FloatArray:
-    """Return log10(M500c / Msun) like `predict_ridge`, but by boosted trees; the validation set gives their number."""
+    """Return log10(M500c / Msun) like `predict_ridge`, but from boosted trees.
+
+    The number of trees is the one that is best on the validation set.
+    """
     train = split == "train"
     model = HistGradientBoostingRegressor(
         learning_rate=0.04,
@@ -237,7 +249,7 @@ def predict_boosted_trees(
 
 
 def fit_sky_selection(sky: Sky, table: xr.Dataset) -> LogOdds | None:
-    """Return the log odds of `fit_selection` for a sky and its selected clusters, which are the rows of `table`."""
+    """Return the result of `fit_selection` for a sky, whose selected clusters are the rows of `table`."""
     haloes = sky.haloes()
     if "selected" in table:  # the other clusters are only for training
         table = table.isel(cluster=table["selected"].values)
@@ -247,11 +259,11 @@ def fit_sky_selection(sky: Sky, table: xr.Dataset) -> LogOdds | None:
 
 
 def fit_selection(l500: FloatArray, redshift: FloatArray, selected: NDArray[np.bool_]) -> LogOdds | None:
-    """Return the fitted log odds that a halo is selected, as a function of luminosity and redshift.
+    """Return a function of log10 L and redshift that gives the log odds ln(p / (1 - p)) that a halo is selected.
 
-    The probability p is fitted by logistic regression, without using masses. ln(p / (1 - p)) is a quadratic polynomial
-    in log10 L and ln(1 + z), fitted to all simulated haloes with a positive true luminosity `l500` in erg/s (halo,).
-    None if too few haloes are selected, or too few are not selected.
+    The arguments hold the true luminosity in erg/s, the redshift, and whether the halo is selected, (halo,) each. The
+    log odds are a quadratic polynomial in log10 L and ln(1 + z). It is fitted by logistic regression to all haloes with
+    a positive luminosity; masses aren't used. None if too few haloes are selected, or too few are not selected.
     """
 
     def features(log10_l: FloatArray, z: FloatArray) -> FloatArray:
@@ -277,13 +289,13 @@ def predict_luminosity_selected(
 ) -> FloatArray:
     """Return masses from a luminosity relation that is corrected for the selection of bright clusters.
 
-    ln L is assumed to be Gaussian about the relation, with the standard deviation `scatter_ln`. Then the mean of ln L
-    at fixed mass and redshift among the selected clusters is
+    ln L is assumed to be Gaussian about the relation, with the standard deviation `scatter_ln`. The mean of ln L among
+    the selected clusters of a given mass and redshift is then
 
         <ln L | M, z, selected> = int ln L p(sel | L, z) N(ln L) dln L / int p(sel | L, z) N(ln L) dln L.
 
-    Returns the log10(M500c / Msun), float64 (cluster,), at which this mean equals the cluster's ln L, with L in erg/s
-    in the cosmology of the relation. (Krippendorf et al. 2023, section 4, found a small effect.)
+    The result is the log10(M500c / Msun) at which this mean equals the cluster's ln L, float64 (cluster,). `l500` is in
+    erg/s, in the cosmology of the relation. Krippendorf et al. (2023, section 4) found that the correction is small.
     """
     nodes, weights = hermegauss(NODES)
     offsets, z = nodes * scatter_ln / np.log(10), redshift[:, None]

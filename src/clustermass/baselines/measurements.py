@@ -31,20 +31,20 @@ CROWDED = ((180.0, 0.3), (300.0, 1.5))
 
 
 class HaloTruth(NamedTuple):
-    """True properties (halo,) of the haloes of all realizations, in the order of the files."""
+    """True properties of the haloes of all realizations, in the order of the files; arrays are (halo,)."""
 
-    #: row of each (realization, HALO_ID); HALO_ID alone is ambiguous because realizations may share haloes
+    #: dict from (realization, HALO_ID) to the row; HALO_ID alone isn't unique because realizations may share haloes
     row: Mapping[tuple[str, int], int]
     redshift: FloatArray
     #: L(0.5-2 keV rest frame, < R500) in erg/s; NaN = unknown
     l500: FloatArray
     #: temperature in keV; NaN = unknown
     kt: FloatArray
-    #: 1 or 0 as by `is_isolated`, int8; -1 if the number of photons is unknown
+    #: result of `is_isolated` as 1 or 0, int8; -1 if the number of photons is unknown
     isolated: NDArray[np.int8]
 
     def rows(self, clusters: xr.Dataset) -> NDArray[np.intp]:
-        """Return the row of each cluster's halo (cluster,); InputError if the truth lacks the halo of a cluster."""
+        """Return the row of each cluster's halo, (cluster,); InputError if the truth lacks the halo of a cluster."""
         realization, halo_id = clusters["realization"].values.astype(str), clusters["halo_id"].values.astype(np.int64)
         keys = list(zip(realization.tolist(), halo_id.tolist(), strict=True))
         missing = [key for key in keys if key not in self.row]
@@ -58,14 +58,14 @@ class HaloTruth(NamedTuple):
 
 
 class Sky(NamedTuple):
-    """A simulated sky: the `images.nc` and `truth.fits` of every realization, in the same order, and the cosmology."""
+    """A simulated sky: its cosmology, and the `images.nc` and `truth.fits` of every realization in the same order."""
 
     images: Sequence[Path]
     truth: Sequence[Path]
     cosmology: Mapping[str, float]
 
     def haloes(self) -> HaloTruth:
-        """Return the true properties of the haloes of all realizations, see `read_truth`."""
+        """Return the true properties of the haloes of all realizations (see `read_truth`)."""
         return read_truth({realization_of(path): truth for path, truth in zip(self.images, self.truth, strict=True)})
 
     def files(self) -> list[Path]:
@@ -80,12 +80,12 @@ def measure_sky(
     train_selection: Selection | None = None,
     trained: TrainedHaloes | None = None,
 ) -> xr.Dataset:
-    """Return measurements of all selected clusters of a sky (see `each_selected`), sorted by cluster id.
+    """Return measurements of all selected clusters of a sky, sorted by cluster id.
 
-    Features are measured in the cosmology `assumed`, because observers don't know the true one. The table holds the
-    variables of `measure_clusters`, `isolated`, and the true temperature `kt` in keV (NaN = unknown). One realization
-    is measured at a time. InputError if an input is missing or damaged, a halo isn't in the truth, or no cluster is
-    left.
+    The selections and `trained` are described in `each_selected`. Features are measured in the cosmology `assumed`,
+    because observers don't know the true one. The result holds the variables of `measure_clusters`, `isolated`, and the
+    true temperature `kt` in keV (NaN = unknown). One realization is measured at a time. InputError if an input is
+    missing or damaged, a halo isn't in the truth, or no cluster is left.
     """
     haloes, parts = sky.haloes(), []
     samples = each_selected(sky.images, selection, train_selection, trained)
@@ -103,8 +103,9 @@ def measure_clusters(
 ) -> xr.Dataset:
     """Return measurements of the clusters in one `images.nc`, with features in the cosmology `assumed`.
 
-    `l500` (cluster,) is the true luminosity in erg/s (NaN = unknown) in the sky's `cosmology`. The result holds the
-    variables of `COLUMNS` that the file has, `l500` by `published_luminosity`, and `features` (cluster, feature).
+    `sample` is the content of this file. `l500` (cluster,) is the true luminosity in erg/s (NaN = unknown) in the sky's
+    `cosmology`. The result holds those variables of `COLUMNS` that the file has, `l500` as converted by
+    `published_luminosity`, and `features` (cluster, feature).
     """
     features, names = np.empty((sample.sizes["cluster"], 0)), list[str]()
     if "counts" in sample:
@@ -118,9 +119,9 @@ def measure_clusters(
 
 
 def read_truth(paths: Mapping[str, Path]) -> HaloTruth:
-    """Return the haloes in the `truth.fits` of all realizations; `paths` holds these files by realization.
+    """Return the haloes in the `truth.fits` of all realizations. `paths` maps the names of realizations to these files.
 
-    InputError if a file or column is missing, or two rows of one file have the same HALO_ID.
+    InputError if a file or column is missing, or if two rows of a file have the same HALO_ID.
     """
     tables, row = {label: _read_columns(path) for label, path in paths.items()}, dict[tuple[str, int], int]()
     for realization, table in tables.items():
@@ -136,7 +137,7 @@ def read_truth(paths: Mapping[str, Path]) -> HaloTruth:
 
 
 def _read_columns(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the columns of one `truth.fits` (NaN for optional ones that are missing), and the column `isolated`."""
+    """Return the columns of a `truth.fits`, and the column `isolated`. Optional columns that are missing are NaN."""
     table = read_table(path)
     missing = [name for name in TRUTH_COLUMNS if name not in table.colnames]
     if missing:
@@ -153,10 +154,11 @@ def _read_columns(path: Path) -> dict[str, NDArray[Any]]:
 def is_isolated(
     ra: FloatArray, dec: FloatArray, counts: FloatArray, crowded: Sequence[tuple[float, float]] = CROWDED
 ) -> NDArray[np.bool_]:
-    """Return which haloes (halo,) are isolated, from their positions in degrees and their numbers of photons, `counts`.
+    """Return whether each halo is isolated, bool (halo,).
 
-    `crowded` holds pairs of a radius in arcsec and a factor. By default, no other halo within 3' of an
-    isolated halo has more than 0.3 times the counts of the isolated halo, and none within 5' more than 1.5 times.
+    `ra` and `dec` are the positions in degrees, and `counts` the numbers of photons, (halo,) each. `crowded` holds
+    pairs of a radius in arcsec and a factor. A halo is isolated if, for each pair, no other halo within the radius has
+    more than the factor times its counts. The default pairs are 3' with 0.3, and 5' with 1.5.
     """
     tree = cKDTree(unit_vectors(ra, dec))
     isolated = np.ones(len(ra), dtype=bool)

@@ -4,7 +4,8 @@ A published relation between mass and an observable X (count rate or luminosity)
 
     log10 M500c = m(z) + s(z) * (log10 X - log10 X_p).
 
-A fitted relation is linear in its coefficients. Of several forms, the validation set chooses the best.
+A fitted relation is linear in its coefficients. If it has several forms, the one that is best on the validation set is
+used.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ PIVOT_L500, PIVOT_KT_KEV, PIVOT_Z = 10**43.5, 3.0, 0.35
 
 
 class ScalingRelation(NamedTuple):
-    """Power law between mass and an observable X, at the redshifts of some clusters."""
+    """Power law log10 M500c = m + s * (log10 X - log10 X_p) of an observable X, at the redshifts of some clusters."""
 
-    #: m: log10(M500c / Msun) at the pivot of X, (cluster,)
+    #: m: log10(M500c / Msun) at the pivot X_p, (cluster,)
     mass: FloatArray
     #: s: d log10 M / d log10 X, a number or (cluster,)
     slope: FloatArray | float
@@ -43,24 +44,25 @@ class ScalingRelation(NamedTuple):
     redshift_term: FloatArray
 
     def log10_mass(self, observable: FloatArray) -> FloatArray:
-        """Return log10(M500c / Msun) (cluster,) of clusters from their observables X."""
+        """Return log10(M500c / Msun) of clusters, given their observables X; (cluster,)."""
         return self.mass + self.slope * (np.log10(observable) - self.log10_pivot)
 
     def log10_observable(self, log10_mass: FloatArray) -> FloatArray:
-        """Return the mean log10 X (cluster,) of clusters from their log10 masses."""
+        """Return the mean log10 X of clusters, given their log10 masses; (cluster,)."""
         return self.log10_pivot + (log10_mass - self.mass) / self.slope
 
     def refit_forms(self, observable: FloatArray) -> dict[str, FloatArray]:
-        """Return the design matrices of the forms with which the relation is fitted again, see `surface_forms`."""
+        """Return design matrices of several forms, with which the relation is fitted again (see `surface_forms`)."""
         return surface_forms(np.log10(observable) - self.log10_pivot, self.redshift_term)
 
 
 def count_rate_relation(redshift: FloatArray, block: CountRateRelation | Mapping[str, float]) -> ScalingRelation:
     """Return the relation between mass and count rate, fitted to the published eFEDS masses (Chiu et al. 2023).
 
-    log10 M = log10_mass + slope_rate * log10(rate / pivot_rate) + linear_z * q + quadratic_z * q^2 with q = log10((1 +
-    z) / (1 + pivot_z)). The fit has four parameters and an rms of 0.035 dex for 453 clusters. The observable X is the
-    fitted count rate in count/s, 0.2-2.3 keV. `block` is `baselines.count_rate_efeds` of the configuration.
+    It is log10 M = log10_mass + slope_rate * log10(rate / pivot_rate) + linear_z * q + quadratic_z * q^2, where q is
+    the redshift term log10((1 + z) / (1 + pivot_z)). The fit has four parameters, and an rms of 0.035 dex for 453
+    clusters. The observable X is the fitted count rate in count/s, 0.2-2.3 keV. `block` is `baselines.count_rate_efeds`
+    of the configuration.
     """
     q = redshift_term(redshift, block["pivot_z"])
     mass = block["log10_mass"] + block["linear_z"] * q + block["quadratic_z"] * q**2
@@ -70,10 +72,10 @@ def count_rate_relation(redshift: FloatArray, block: CountRateRelation | Mapping
 def luminosity_relation(redshift: FloatArray, block: LuminosityRelation) -> ScalingRelation:
     """Return the luminosity-mass relation of Chiu et al. (2022, A&A 661, A11), Eq. 67, inverted for the mass.
 
-    ln L = ln L_pivot + [slope + delta * ln((1+z)/(1+z_p))] * ln(M / M_pivot) + evolution * ln(E(z)/E(z_p)) + gamma *
-    ln((1+z)/(1+z_p)), without a correction for selection or for the mass function. The observable X is the luminosity
-    in erg/s, 0.5-2 keV rest frame, within R500, in the published cosmology (see `published_luminosity`). `block` is
-    `baselines.luminosity_published` of the configuration, with L_pivot as log10(erg/s) and M_pivot in Msun.
+    It is ln L = ln L_pivot + [slope + delta * ln((1+z)/(1+z_p))] * ln(M / M_pivot) + evolution * ln(E(z)/E(z_p)) +
+    gamma * ln((1+z)/(1+z_p)). There is no correction for selection or for the mass function. The observable X is the
+    luminosity in erg/s, 0.5-2 keV rest frame, within R500, in the published cosmology (see `published_luminosity`).
+    `block` is `baselines.luminosity_published` of the configuration, with L_pivot as log10(erg/s) and M_pivot in Msun.
     """
     q = redshift_term(redshift, block["pivot_z"])
     expansion = np.log10(efunc(redshift, PUBLISHED_RELATIONS) / efunc(block["pivot_z"], PUBLISHED_RELATIONS))
@@ -85,9 +87,9 @@ def luminosity_relation(redshift: FloatArray, block: LuminosityRelation) -> Scal
 def published_luminosity(l500: FloatArray, redshift: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
     """Return luminosities in the cosmology of Chiu et al. (2022), given `l500` in the sky's `cosmology`.
 
-    Both are L(0.5-2 keV rest frame, < R500) in erg/s (cluster,). The observed flux F is fixed and L = 4 pi D_L^2 F, so
-    that L changes by (D_L,published / D_L,sky)^2. Masses in Msun aren't changed. The change of the aperture R500 with
-    the cosmology is neglected (less than 1 % of L).
+    Both are L(0.5-2 keV rest frame, < R500) in erg/s, (cluster,). L is 4 pi D_L^2 F with the same observed flux F, so
+    that it is multiplied by (D_L,published / D_L,sky)^2. Masses in Msun aren't changed. The aperture R500 also changes
+    with the cosmology, which is neglected because it changes L by less than 1 %.
     """
     published = luminosity_distance_cm(redshift, PUBLISHED_RELATIONS)
     return l500 * (published / luminosity_distance_cm(redshift, cosmology)) ** 2
@@ -99,15 +101,16 @@ def redshift_term(redshift: FloatArray, pivot: float) -> FloatArray:
 
 
 def design_matrix(*terms: FloatArray) -> FloatArray:
-    """Return the design matrix (cluster, term) of a linear model: a column of ones, then the terms (cluster,)."""
+    """Return the design matrix of a linear model, (cluster, term): a column of ones, followed by the `terms`."""
     return np.stack([np.ones_like(terms[0]), *terms], axis=1)
 
 
 def surface_forms(r: FloatArray, q: FloatArray) -> dict[str, FloatArray]:
-    """Return design matrices, by name of the form, for the mass as a function of log10 observable `r` and `q`.
+    """Return a dict from forms of a relation to design matrices, for the mass as a function of `r` and `q`.
 
-    Besides the published form there are forms with more terms, up to a full cubic, because a network should be compared
-    with the best mass that the observable and the redshift can give. For q see `redshift_term`.
+    `r` is log10 of the observable, and `q` is the `redshift_term`. In addition to the published form there are forms
+    with more terms, up to a full cubic, because a network should be compared with the best mass that observable and
+    redshift can give.
     """
     quadratic = (r, q, q**2, r**2, r * q)
     return {
@@ -119,7 +122,7 @@ def surface_forms(r: FloatArray, q: FloatArray) -> dict[str, FloatArray]:
 
 
 def polynomial_forms(*terms: FloatArray) -> dict[str, FloatArray]:
-    """Return the design matrices of full polynomials in `terms` (cluster,) of degree 1 to 3, by name, in this order."""
+    """Return a dict from names to design matrices of full polynomials in `terms` (cluster,), of degree 1, 2 and 3."""
     products, forms = list[FloatArray](), {}
     for degree, name in enumerate(("linear", "quadratic", "cubic"), start=1):
         products += [np.prod(factors, axis=0) for factors in combinations_with_replacement(terms, degree)]
@@ -128,7 +131,7 @@ def polynomial_forms(*terms: FloatArray) -> dict[str, FloatArray]:
 
 
 def gas_forms(redshift: FloatArray, kt_kev: FloatArray, l500: FloatArray | None = None) -> dict[str, FloatArray]:
-    """Return design matrices of polynomials in log10 of temperature [keV], 1 + z and, if given, luminosity [erg/s]."""
+    """Return design matrices of polynomials in log10 of temperature (keV), 1 + z and, if given, luminosity (erg/s)."""
     terms = [np.log10(kt_kev / PIVOT_KT_KEV), redshift_term(redshift, PIVOT_Z)]
     return polynomial_forms(*([] if l500 is None else [np.log10(l500 / PIVOT_L500)]), *terms)
 
@@ -136,11 +139,12 @@ def gas_forms(redshift: FloatArray, kt_kev: FloatArray, l500: FloatArray | None 
 def fit_best_form(
     name: str, forms: Mapping[str, FloatArray], log10_m500c: FloatArray, split: NDArray[np.str_]
 ) -> FloatArray:
-    """Fit forms to the training set by least squares; return the masses by the form that is best on the validation set.
+    """Return log10(M500c / Msun) of all clusters from that form of a relation that is best on the validation set.
 
-    `forms` holds design matrices (cluster, term), the simplest first, which wins a tie. The true masses `log10_m500c`
-    are read for training and validation clusters only. Returns log10(M500c / Msun) of all clusters. InputError if a
-    form has at least as many terms as there are training clusters.
+    `forms` maps names to design matrices (cluster, term), with the simplest form first. Each form is fitted to the
+    training set by least squares. If two forms are equally good, the simpler one is taken. The true masses
+    `log10_m500c` are read only for training and validation clusters. InputError if a form has at least as many terms as
+    there are training clusters.
     """
     train = split == "train"
     widest = max(design.shape[1] for design in forms.values())
@@ -159,9 +163,10 @@ def fit_best_form(
 def best_on_validation(
     name: str, predictions: Mapping[Name, FloatArray], log10_m500c: FloatArray, split: NDArray[np.str_]
 ) -> FloatArray:
-    """Return the predictions of least mean squared error on the validation set (if it is empty, on the training set).
+    """Return the predictions with the smallest mean squared error on the validation set.
 
-    `predictions` holds log10(M500c / Msun) (cluster,) for each choice of a setting; the first choice wins a tie.
+    `predictions` maps each choice of a setting to log10(M500c / Msun), (cluster,). If two choices are equally good, the
+    first one is taken. If the validation set is empty, the training set decides.
     """
     val = split == ("val" if (split == "val").any() else "train")
     errors = {key: float(np.mean((mu[val] - log10_m500c[val]) ** 2)) for key, mu in predictions.items()}
