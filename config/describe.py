@@ -25,7 +25,7 @@ NAMED |= {"experiments": "fiducial"}
 
 
 def row(key: str, rule: dict[str, Any], defaults: dict[str, Any]) -> str:
-    """Return the table's row for a key: its value in config.yaml, what it means and which words are allowed."""
+    """Return the row of the table for a key: its value in config.yaml, its meaning, and the words that it allows."""
     value: Any = defaults
     above = ""
     for part in key.split("."):
@@ -39,7 +39,7 @@ def row(key: str, rule: dict[str, Any], defaults: dict[str, Any]) -> str:
 
 
 def texts() -> dict[Path, str]:
-    """Return the texts of both files."""
+    """Return a dict from the paths of both files (README and schema) to their texts."""
     defaults = load_config([ROOT / "config" / "config.yaml"])
     rows = [row(key, rule, defaults) for key, rule in keys() if "description" in rule]
     before, _, rest = README.read_text().partition(START)
@@ -52,7 +52,7 @@ def texts() -> dict[Path, str]:
 
 
 def main() -> int:
-    """Write or check both files; return the exit status."""
+    """Write both files, or only check them if `--check` is given; return the exit status."""
     stale = {path: text for path, text in texts().items() if not path.is_file() or path.read_text() != text}
     for path, text in stale.items():
         if "--check" in sys.argv[1:]:

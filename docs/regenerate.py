@@ -29,7 +29,7 @@ def rows(table: dict[str, Any]) -> Iterator[str]:
 
 
 def time(entry: dict[str, Any], table: dict[str, Any]) -> str:
-    """Return, as text, the wall time of the stages that an entry of regenerate.yaml re-runs in the default run."""
+    """Return a text with the wall time, in the default run, of the stages that an entry of regenerate.yaml re-runs."""
     if not entry["causes"]:
         return "none"
     seconds = sum(table["seconds"].get(stage, 0) for stage in [*entry["stages"], "report"]) / CORES
@@ -37,7 +37,7 @@ def time(entry: dict[str, Any], table: dict[str, Any]) -> str:
 
 
 def causes(entry: dict[str, Any], stages: dict[str, list[str]]) -> str:
-    """Return the rules in `causes` of an entry as text; 'all rules of' a stage stands for their names."""
+    """Return the rules in `causes` of an entry as text. 'all rules of' a stage replaces the names of its rules."""
     left, shown = list(entry["causes"]), []
     for stage, names in stages.items():
         if len(names) > 2 and set(names) <= set(left):
@@ -47,7 +47,7 @@ def causes(entry: dict[str, Any], stages: dict[str, list[str]]) -> str:
 
 
 def main() -> int:
-    """Write the table into the page, or with `--check` compare it with the page. Return the exit status."""
+    """Write the table into the page, or only compare both if `--check` is given; return the exit status."""
     table = yaml.safe_load((HERE / "regenerate.yaml").read_text(encoding="utf-8"))
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(START)

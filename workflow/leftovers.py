@@ -1,6 +1,6 @@
 """Find the files that a killed run left behind: Snakemake's locks and unfinished files.
 
-Recovery removes no other files. Each is a regular file of the present user whose name has an exact pattern.
+Recovery removes only these files. Each of them is a regular file of the current user, with a name of an exact pattern.
 """
 
 import os
@@ -21,7 +21,10 @@ _LOCK = re.compile(r"\d+\.(input|output)\.lock")
 
 
 def log_text(path: Path, end: bool = False) -> str:
-    """Return the text of a log of Snakemake; of one with more than `LOG_BYTES`, its beginning or its `end`."""
+    """Return the text of a log of Snakemake. Of a log with more than `LOG_BYTES`, only one end is read.
+
+    It is the end of the log if `end` is true, otherwise its beginning.
+    """
     with path.open("rb") as stream:
         if end:
             stream.seek(max(0, path.stat().st_size - LOG_BYTES))
@@ -29,7 +32,7 @@ def log_text(path: Path, end: bool = False) -> str:
 
 
 def is_own_file(path: Path) -> bool:
-    """Return whether a path is a regular file of the present user, no link."""
+    """Return whether a path is a regular file of the current user, not a link."""
     try:
         found = path.lstat()
     except OSError:
@@ -65,7 +68,7 @@ def _owner(path: Path) -> str:
 
 
 def abandoned(results: Path) -> Iterator[Path]:
-    """Yield the temporary files of `clustermass.io.files.atomic` that have not changed for `ABANDONED_S`."""
+    """Yield temporary files of `clustermass.io.files.atomic` that haven't changed for `ABANDONED_S` seconds."""
     latest = time.time() - ABANDONED_S
     for folder, _, names in os.walk(results):
         for path in (Path(folder, name) for name in names if is_temporary(name)):

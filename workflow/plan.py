@@ -36,14 +36,14 @@ MEASURED = ROOT / "docs" / "measured" / "default_costs.json"
 
 
 class Jobs(logging.Handler):
-    """Handler of Snakemake's log that keeps the jobs of a dry run."""
+    """Handler of Snakemake's log that collects the jobs of a dry run."""
 
     def __init__(self) -> None:
         super().__init__()
         self.jobs: list[Job] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep the job that a record is about, unless it makes no file."""
+        """Collect the job that a record of the log is about, unless the job makes no file."""
         if getattr(record, "event", None) == "job_info" and record.output:
             paths = tuple(map(Path, record.output))
             self.jobs.append(Job(record.rule_name, paths, Path(record.benchmark or paths[0]), record.reason))
@@ -76,7 +76,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def planned(overlays: Sequence[Path], directory: Path) -> list[Job]:
-    """Return the jobs that Snakemake would run in a folder, by the default profile."""
+    """Return the jobs that Snakemake would run in the folder `directory`, with the default profile.
+
+    `overlays` are the user's configuration files.
+    """
     profile = yaml.safe_load(PROFILE.read_text(encoding="utf-8"))
     rules = DAGSettings(
         rerun_triggers=RerunTrigger.parse_choices_set(profile["rerun-triggers"]),

@@ -1,4 +1,4 @@
-"""Find processes that work in a folder: snakemakes, and steps whose snakemake was killed."""
+"""Find processes that work in a folder: snakemake itself, and steps whose snakemake was killed."""
 
 import os
 import re
@@ -16,9 +16,9 @@ _PYTHON = re.compile(r"python[0-9.]*")
 
 
 def snakemakes(directory: Path) -> list[psutil.Process]:
-    """Return the snakemake processes of this machine that work in `directory`, without those inside jobs.
+    """Return the snakemake processes of this machine that work in `directory`, except those inside jobs.
 
-    Other users' processes don't tell where they work, so they aren't among them.
+    Processes of other users are left out, because it isn't known in which folder they work.
     """
     at_work = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
@@ -51,7 +51,10 @@ def stop_orphans(directory: Path) -> int:
 
 
 def _is_step(command: list[str], scripts: Path) -> bool:
-    """Return whether a command is Python with a step's script in the folder `scripts`, not a program that shows it."""
+    """Return whether a command runs a step's script in the folder `scripts` with Python.
+
+    A program that only shows such a script, such as an editor, doesn't count.
+    """
     if len(command) < 2 or not _PYTHON.fullmatch(Path(command[0]).name):
         return False
     script = Path(command[1])

@@ -3,8 +3,8 @@
     .venv/bin/python workflow/recover.py [the same --configfile and targets]
 
 Jobs that are still running are cancelled. Files of jobs that ended after the kill are removed, because Snakemake has no
-record of how they were made: it would not make them again after a change of the configuration. Files that are older
-than Snakemake's first log in the folder stay, because they were copied there.
+record of how they were made. It would not make them again after a change of the configuration. Files that are older
+than Snakemake's first log in the folder were copied there, and stay.
 """
 
 import argparse
@@ -62,7 +62,10 @@ def main(arguments: list[str]) -> int:
 
 
 def began(directory: Path) -> float:
-    """Return the time at which the first run in `directory` began, less an hour for clocks; infinity without a log."""
+    """Return the time at which the first run in `directory` began, minus an hour, as clocks of machines may differ.
+
+    Infinity if there is no log.
+    """
     names = (path.name.removesuffix(LOG) for path in (directory / ".snakemake" / "log").glob(f"*{LOG}"))
     found = (datetime.strptime(name, STAMP).timestamp() for name in names if re.fullmatch(r"[\dT.-]{24}", name))
     return min(found, default=math.inf) - HOUR_S
@@ -82,14 +85,14 @@ def cancel_jobs(directory: Path) -> int:
 
 
 def queued(runs: set[str]) -> list[str]:
-    """Return the numbers of the waiting or running jobs of the given runs; SLURM gives them the run's id as name."""
+    """Return the numbers of the waiting or running jobs of the runs with the ids `runs`, which SLURM uses as names."""
     command = ["squeue", "--me", "--noheader", "--format=%i %j"]
     lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
     return [number for number, _, name in (line.partition(" ") for line in lines) if name in runs]
 
 
 def unrecorded(arguments: list[str]) -> list[str]:
-    """Return the existing outputs that snakemake has no record of: its summary shows no log for them."""
+    """Return the existing outputs of which snakemake has no record; its summary shows no log for them."""
     targets = arguments.index("--") if "--" in arguments else len(arguments)
     command = [*SNAKEMAKE, *arguments[:targets], "--summary", *arguments[targets:]]
     table = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()

@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Hold the lock that `make results` has on this folder.
+    """Hold the lock of `make results` on this folder during the `with` block.
 
     Raises
     ------
@@ -89,7 +89,7 @@ def alone() -> Iterator[None]:
 
 
 def opened(lock: Path) -> TextIO:
-    """Return the open file that is locked, new if it isn't there; InputError if it is a link or can't be opened."""
+    """Return the file `lock`, opened, and created if it is missing; InputError if it is a link or can't be opened."""
     for flags in (os.O_RDWR | os.O_CREAT, os.O_RDONLY):  # another user's may be locked, but not written
         try:
             number = os.open(lock, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
@@ -100,7 +100,7 @@ def opened(lock: Path) -> TextIO:
 
 
 def note(stream: TextIO, holder: str) -> None:
-    """Write the process and machine that hold the lock into it; errors are ignored (Snakemake reports a full disk)."""
+    """Write into the lock which process and machine hold it. Errors are ignored, as Snakemake reports a full disk."""
     with suppress(OSError):
         stream.truncate(0)
         os.pwrite(stream.fileno(), holder.encode(), 0)
@@ -115,7 +115,7 @@ def unwritable(folder: Path, why: str) -> str:
 
 
 def holder(stream: TextIO) -> str:
-    """Return a text on the process that holds the lock, and what to do about it."""
+    """Return a text that says which process holds the lock, and what to do about it."""
     stream.seek(0)
     found = re.fullmatch(r"([0-9]+) (.+)", stream.read(300))
     if not found:
@@ -130,7 +130,7 @@ def recover() -> None:
     Raises
     ------
     InputError
-        The lock was set by another user, or on another machine, whose processes this one can't list.
+        The lock was set by another user or on another machine, so that it isn't known whether its process still runs.
     """
     left = locks(STATE)
     if stopped := stop_orphans(ROOT):
@@ -150,17 +150,17 @@ def recover() -> None:
 
 
 def host_of_last_run() -> str | None:
-    """Return the name of the machine from snakemake's newest log; None if there is none."""
+    """Return the name of the machine in snakemake's newest log; None if there is no log."""
     logs = sorted(path for path in (STATE / "log").glob("*.snakemake.log") if path.is_file())
     lines = log_text(logs[-1]).splitlines() if logs else []
     return next((words[1] for words in map(str.split, lines) if len(words) > 1 and words[0].lower() == "host:"), None)
 
 
 def run_snakemake(arguments: list[str]) -> int:
-    """Run snakemake until its steps have ended; return its exit status, 130 after Ctrl-C and 143 after SIGTERM.
+    """Run snakemake until its steps have ended. Return its exit status, or 130 after Ctrl-C and 143 after SIGTERM.
 
-    At Ctrl-C, which snakemake gets directly, it stops its steps. At SIGTERM it lets running steps end and starts no
-    new ones.
+    Snakemake itself receives Ctrl-C, and stops its steps. After SIGTERM it waits for running steps, and starts no new
+    ones.
     """
     began, asked = time.time(), []
     with subprocess.Popen([*SNAKEMAKE, *QUIET, *arguments]) as snakemake:
@@ -192,7 +192,7 @@ def said_since(began: float) -> str:
 
 
 def config_arguments(arguments: list[str]) -> list[str]:
-    """Return `--configfile` and its files from the arguments; empty without it."""
+    """Return the argument `--configfile` and its files; an empty list if the arguments don't contain it."""
     if "--configfile" not in arguments:
         return []
     start = arguments.index("--configfile")

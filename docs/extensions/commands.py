@@ -13,10 +13,10 @@ from clustermass.cli.command import Command, Options
 
 
 class Commands(SphinxDirective):
-    """Directive that makes a section for each command: what it does, its examples, and its arguments."""
+    """Directive that makes a section for each command, with its description, its examples, and its arguments."""
 
     def run(self) -> list[nodes.Node]:
-        """Return the sections."""
+        """Return the document nodes of all sections."""
         text = "\n".join(line for command in cli.COMMANDS for line in section(command))
         return self.parse_text_to_nodes(text, allow_section_headings=True)
 
@@ -35,7 +35,7 @@ def section(command: Command) -> Iterator[str]:
 
 
 def called(name: str, options: Options) -> str:
-    """Return an argument as it is written on the command line: its name, and what follows it."""
+    """Return an argument as it is written on the command line: its name, and a word for its value if it takes one."""
     if options.get("action") == "store_true" or not name.startswith("-"):
         return name
     value = options.get("metavar", name.strip("-").upper())
@@ -43,6 +43,6 @@ def called(name: str, options: Options) -> str:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Add the directive."""
+    """Register the directive in Sphinx; return that pages may be read in parallel."""
     app.add_directive("commands", Commands)
     return {"parallel_read_safe": True}

@@ -8,7 +8,7 @@ from clustermass.io.log import step
 
 
 def sky(prefix: str = "") -> Sky:
-    """Return a sky from the rule's inputs and params whose names begin with `prefix`: images, truth and cosmology."""
+    """Return the sky whose images, truth and cosmology are the rule's inputs and params that begin with `prefix`."""
     images, truth = ([Path(path) for path in snakemake.input[f"{prefix}{name}"]] for name in ("images", "truth"))
     return Sky(images, truth, snakemake.params[f"{prefix}cosmology"])
 

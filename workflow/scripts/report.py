@@ -1,4 +1,4 @@
-"""Script of the rule report: makes snakemake write the report with figures, numbers in captions, settings and costs."""
+"""Script of the rule report: makes snakemake write the report with figures, captions, settings and costs."""
 
 import base64
 import subprocess
@@ -29,7 +29,10 @@ START = {
 
 
 def start_page(inputs: Any, folder: Path) -> tuple[dict[str, Any], list[Path]]:
-    """Return links to pages and catalogues (relative to `folder`) and figures' texts; and the figures' paths."""
+    """Return the content of the report's start page, and the paths of its figures.
+
+    The content is a block with the links to pages and catalogues (relative to `folder`), and with the figures' texts.
+    """
     links = []
     for kind, paths in (("Clusters of", inputs.pages), ("Mass catalogue of", inputs.masses)):
         for path in (Path(one).relative_to(folder) for one in paths if one.endswith((".html", "masses.fits"))):
