@@ -1,8 +1,8 @@
 """Measure time and memory to make full-resolution images of clusters from an event list on disk, read in pieces.
 
-The time is compared with that of a mask of the box for each cluster. ``python benchmarks/events.py 100`` instead makes
-one list of 100 million photons, makes images from it once, and ingests it once like a list of a user; this needs 10 GB
-in the temporary folder.
+The time is compared with that of a simpler method, which masks all photons by the box of each cluster. With a number,
+``python benchmarks/events.py 100`` makes one list of 100 million photons instead, makes images from it once, and
+ingests it once like a list of a user. This needs 10 GB in the temporary folder.
 """
 
 import json
@@ -100,7 +100,7 @@ def worker(what, *paths):
 
 
 def check(path, images, ra, dec):
-    """Check that the mask gives the same images; return the photons and a text for the report.
+    """Check that the method with masks gives the same images; return the photons and a text for the report.
 
     AssertionError if the counts differ.
     """
@@ -111,7 +111,7 @@ def check(path, images, ra, dec):
 
 
 def compare(folder, million, ra, dec):
-    """Compare the CPU times of our images and of the mask on one core; write events.json."""
+    """Compare the CPU times of our method and of the method with masks on one core; write events.json."""
     path = write_long(folder / "events.fits", MILLIONS, million)
     memory = alone("images", path)
     events, checked = check(path, images_of(path, ra, dec), ra, dec)

@@ -1,6 +1,6 @@
 """Measure the training of the paper's ensemble on a GPU.
 
-Measured are an epoch of one network, an epoch of 30 networks side by side, and all 300 epochs of these 30. Times are
+It measures an epoch of one network, an epoch of 30 networks side by side, and all 300 epochs of these 30. Times are
 wall times, because the CPU only waits. The script ends with status `CANNOT_RUN` if JAX sees no GPU.
 """
 
@@ -57,7 +57,7 @@ def epoch_seconds(train, members):
 
 
 def main():
-    """Measure and write gpu.json; without a GPU, print this and exit with `CANNOT_RUN`."""
+    """Measure and write gpu.json; if there is no GPU, say so and exit with `CANNOT_RUN`."""
     if use_device("auto") == "cpu":
         print("gpu: JAX sees no GPU here. Install JAX for it (uv sync --group train-gpu) where there is one.")
         sys.exit(CANNOT_RUN)

@@ -29,7 +29,7 @@ def sky(rng, number=EVENTS):
 
 
 def masked(events, ra, dec, geometry=GEOMETRY):
-    """Return the image (band, y, x) of a cluster: mask all photons by the box, then count by numpy.histogramdd."""
+    """Return the image of a cluster, (band, y, x). All photons are masked by its box, then numpy.histogramdd counts."""
     # angle from the centre to a corner of the box; the SIN projection shortens angles, hence arcsin
     reach, pi = np.degrees(np.arcsin(np.sqrt(2) * np.radians(geometry.half_width_sky / 72000))), events.pi_ev
     near = (np.abs(events.dec - dec) < reach) & (np.abs(events.ra - ra) < 1.01 * reach / np.cos(np.radians(dec)))
@@ -41,14 +41,14 @@ def masked(events, ra, dec, geometry=GEOMETRY):
 
 
 def whole(events, ra, dec):
-    """Return the image (band, y, x) of a cluster: project all photons, count them in 4" pixels, sum blocks."""
+    """Return the image of a cluster, (band, y, x). All photons are projected and counted in 4" pixels, then summed."""
     fine = replace(GEOMETRY, base_rebin=1)
     photons = events.ra, events.dec, GEOMETRY.band_numbers(events.pi_ev)
     return block_sum(counted(photons, ra, dec, fine), GEOMETRY.base_rebin)
 
 
 def inside(index, ra, dec):
-    """Return RA, Dec and band of the photons of a `SkyIndex` in the box around a position."""
+    """Return RA, Dec and band of those photons of the `SkyIndex` that are in the box around a position."""
     rows = index.near_box(ra, dec)
     x, y = project(index.ra[rows], index.dec[rows], ra, dec)
     rows = rows[np.maximum(np.abs(x), np.abs(y)) <= GEOMETRY.half_width_sky + 1]
@@ -56,7 +56,7 @@ def inside(index, ra, dec):
 
 
 def counted(photons, ra, dec, geometry=GEOMETRY):
-    """Return the image (band, y, x) of photons (their RA, Dec and band) around a position, without any search."""
+    """Return the image around a position, (band, y, x), of photons given by RA, Dec and band; none is searched."""
     x, y = project(photons[0], photons[1], ra, dec)
     size, rebin = geometry.base_pixels, geometry.pixel_sky * geometry.base_rebin
     i, j = (image_pixels(np.floor(offset), 0.0, rebin, size) for offset in (x, y))

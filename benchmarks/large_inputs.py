@@ -1,8 +1,8 @@
 """Time and memory of `clustermass masses` for large tables and long event lists, all inside the field.
 
-``python benchmarks/large_inputs.py`` measures `CASES`; with the arguments ``300000 100`` it measures a case of 300,000
-rows and 100 million events, for which it needs 9 GB in the temporary folder; further pairs are further cases. A last
-argument names another ensemble than that of the default run.
+``python benchmarks/large_inputs.py`` measures `CASES`. With the arguments ``300000 100`` it measures a case of 300,000
+rows and 100 million events, for which it needs 9 GB in the temporary folder. Further pairs of numbers are further
+cases. The last argument may be the path of an ensemble, which replaces that of the default run.
 """
 
 import json
@@ -33,13 +33,13 @@ FILES = ("events.fits", "exposure.fits", "clusters.fits", "masses.fits")
 
 
 def places(rng, number, side_deg):
-    """Return uniform positions in a field about RA 180, Dec 0, of `side_deg` in RA and the area of a square."""
+    """Return uniform positions in a field around RA 180, Dec 0, with the side `side_deg` and the area of a square."""
     ra, height = 180 + rng.uniform(-side_deg / 2, side_deg / 2, number), np.radians(side_deg / 2)
     return ra, np.degrees(np.arcsin(rng.uniform(-height, height, number)))
 
 
 def photons(rng, millions, side_deg):
-    """Yield a million photons at a time."""
+    """Yield `millions` million photons in the field, a million at a time."""
     whole, small = np.ones(MILLION, dtype=np.int16), np.ones(MILLION, dtype=np.uint8)
     for number in range(millions):
         energy = rng.uniform(LOW_EV, HIGH_EV, MILLION).astype(np.float32)
@@ -49,7 +49,7 @@ def photons(rng, millions, side_deg):
 
 
 def write_field(folder, rows, millions):
-    """Write event list, exposure map and table of a field whose area is in proportion to the events."""
+    """Write event list, exposure map and table of a field, whose area is proportional to the number of events."""
     rng = np.random.default_rng([rows, millions])
     side = (millions * MILLION / DENSITY) ** 0.5
     write_events(photons(rng, millions, side), folder / FILES[0])
@@ -68,7 +68,7 @@ def write_field(folder, rows, millions):
 
 
 def measured(rows, millions, ensemble):
-    """Return CPU and wall seconds and peak memory of one call, in a process of its own, checked by its catalogue."""
+    """Return CPU and wall seconds and peak memory of one call in a process of its own; its catalogue is checked."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write_field(folder, rows, millions)
@@ -99,7 +99,7 @@ def worker(place, ensemble):
 
 
 def main(arguments):
-    """Measure."""
+    """Measure the cases that the arguments ask for, and write large_inputs.json."""
     if arguments[:1] == ["worker"]:
         return worker(*arguments[1:])
     numbers = [int(text) for text in arguments if text.isdigit()]

@@ -30,7 +30,10 @@ FIRST_LOSS, LATER_LOSSES = 1e-5, 1e-4  # largest relative differences of the los
 
 
 def timed(case, python, rounds):
-    """Check and time the arms of a case; return the check, (wall, CPU) seconds of each round by arm, and the arms."""
+    """Check and time the arms of a case.
+
+    Returns the check, a dict from each arm to its (wall, CPU) seconds in each round, and the arms.
+    """
     arms = case.arms(python)
     workers = {id(arm.workers): arm.workers for arm in arms.values()}.values()
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -78,7 +81,7 @@ def ratios(case, arms, seconds):
 
 
 def peak_shares(case, arms, seconds):
-    """Return our rate of operations divided by that of a large matrix product, for the product of each library."""
+    """Return our rate of operations divided by that of a large matrix product in each library."""
     work = {name: arm.work * PRODUCT_FLOP for name, arm in arms.items() if name.startswith("matmul")}
     bar = case.bars.get("matmul")
     ours = {"ours": arms["ours"].work * case.flop}
@@ -86,9 +89,9 @@ def peak_shares(case, arms, seconds):
 
 
 def speed_ratio(work, seconds, other, bar):
-    """Return our work per second divided by that of the arm `other`, by wall and CPU time.
+    """Return our work per second divided by that of the arm `other`, for wall time and for CPU time.
 
-    If `bar` is given, also say whether the median by wall time is at least `bar`.
+    If `bar` is given, the result also says whether the median for wall time is at least `bar`.
     """
     scale = work["ours"] / work[other]
     pairs = list(zip(seconds[other], seconds["ours"], strict=True))
@@ -97,7 +100,7 @@ def speed_ratio(work, seconds, other, bar):
 
 
 def growth(arms, seconds):
-    """Return our wall time per sample, relative to that in the largest epoch, by number of samples in the epoch."""
+    """Return a dict from the size of an epoch to our wall time per sample, divided by that in the largest epoch."""
     sizes = {arm.options["samples"]: name for name, arm in arms.items() if name.split(",")[0] == "ours"}
     largest = max(sizes)
     relative = {}
@@ -108,7 +111,10 @@ def growth(arms, seconds):
 
 
 def memory():
-    """Return the peak memory (MiB) of a job by its number of networks, trained one after another or side by side."""
+    """Return the peak memory (MiB) of jobs with different numbers of networks.
+
+    The networks are trained one after another, or side by side.
+    """
     ways = {"one after another": False, "side by side": True}
     with tempfile.TemporaryDirectory() as folder, log() as messages, ThreadPoolExecutor(CORES) as pool:
         problem = Path(folder) / "problem.npz"
@@ -125,7 +131,7 @@ def memory():
 
 
 def log():
-    """Open the log file for the workers' messages."""
+    """Return the log file for the messages of the workers, opened."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     return (RESULTS / "rivals.log").open("a")
 

@@ -1,4 +1,4 @@
-"""Time alternatives, called arms, in one process: each runs once in every round. Write the results as JSON.
+"""Time alternatives, called arms, in one process, and write the results as JSON. Each arm runs once in every round.
 
 ``python benchmarks/runner.py [name ...]`` runs the named benchmarks, or all, each in a separate process. A benchmark
 that can't run on this machine says why and ends with status `CANNOT_RUN`, which is no failure.
@@ -31,7 +31,7 @@ CANNOT_RUN = 77
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to do the work: the function `call` does `work` units, and `unit` is the name of a unit."""
+    """One way to do the work. The function `call` does `work` units, and `unit` is the name of a unit."""
 
     what: str
     call: Callable
@@ -40,11 +40,11 @@ class Arm:
 
 
 def benchmark(name, what, arms, ratios, limit, checked, setup, rounds=ROUNDS):
-    """Time `arms` (name -> Arm) on one core and write ``results/benchmarks/<name>.json``.
+    """Time `arms`, a dict from names to arms, on one core, and write ``results/benchmarks/<name>.json``.
 
-    `ratios` are pairs of names of arms; the CPU time for a unit of the first is divided by that of the second. `limit`
-    is a text: the work that every implementation must do, and the pair of arms whose ratio compares our time with it.
-    `what`, `checked` and `setup` are copied into the report.
+    `ratios` are pairs of names of arms. The CPU time for a unit of the first arm is divided by that of the second one.
+    `limit` describes the work that every implementation must do, and the pair of arms whose ratio compares our time
+    with it. `what`, `checked` and `setup` are copied into the report.
     """
     report = header(name, what)
     with threadpool_limits(1):
@@ -86,9 +86,10 @@ def versions(packages):
 
 
 def in_turn(calls, rounds, progress=lambda number: None):
-    """Call each of `calls` (name -> function) once in each round; return the list of results of each, by name.
+    """Call each function of `calls` once in each round; return a dict from its name to the list of its results.
 
-    Each round starts with another function. `progress` is called with the number of finished rounds.
+    `calls` maps names to functions. Each round starts with another function. `progress` is called with the number of
+    finished rounds.
     """
     names, results = list(calls), {name: [] for name in calls}
     for number in range(rounds):
@@ -114,7 +115,7 @@ def described(arm, seconds):
 
 
 def ratio(arms, seconds, above, below):
-    """Return the `spread` over the rounds of the CPU time for a unit of arm `above` divided by that of arm `below`."""
+    """Return the `spread`, over the rounds, of the ratio `above` / `below` of the arms' CPU times for a unit."""
     scale = arms[below].work / arms[above].work
     return spread([scale * a[0] / b[0] for a, b in zip(seconds[above], seconds[below], strict=True)])
 

@@ -97,7 +97,7 @@ STAGES = ("spectra", "clusters", "agn", "photons", "list_of_events", "writing", 
 
 
 def arms_of(sky):
-    """Run a realization once to get its number of photons; return an arm for each stage, in order."""
+    """Return an arm for each stage, in order. A realization is run once to get its number of photons."""
     sky.whole()
     photons, rng = len(sky.events), np.random.default_rng(1)
     by_photon = ("photons", "list_of_events", "writing")

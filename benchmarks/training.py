@@ -38,7 +38,7 @@ def training_data(rng):
 
 
 def epoch(program, progress, data):
-    """Train for one epoch as our trainer does, by one compiled scan over the batches; return its results."""
+    """Train for one epoch as our trainer does, with one compiled scan over the batches; return its results."""
     rates = jnp.full(len(data.mass) // program.batch, RECIPE["learning_rate"], jnp.float32)
     return jax.block_until_ready(run_epoch(program, progress, data, rates, jax.random.key(1)))
 

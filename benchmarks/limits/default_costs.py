@@ -16,7 +16,7 @@ from runner import RESULTS, header  # noqa: E402
 
 
 def main(base):
-    """Write results/benchmarks/default_costs.json; docs/measured has a copy."""
+    """Write results/benchmarks/default_costs.json, of which docs/measured holds a copy."""
     seconds, sizes = measured_costs(load_config([base / "results" / "default" / "config.yaml"]), base / "results")
     what = "CPU seconds by benchmark file and bytes by product, of a default run"
     command = "make results; python benchmarks/limits/default_costs.py"

@@ -76,7 +76,7 @@ def smoothed_images(options, sky):
 
 
 def row_of(images, trained, domain):
-    """Score the clusters in `images` (a list of files, or a loaded sample); return their row of the result."""
+    """Return the row of the result for the clusters in `images`, which is a list of files or a loaded sample."""
     sample = load_sample(images, selection=SELECTION) if isinstance(images, list) else images
     redshift = sample["redshift"].values
     measurements = measurements_of(sample)
@@ -113,9 +113,9 @@ def changed(paths, transform):
 
 
 def neighbour(sample, transform, counts, rng):
-    """Return the sample with `counts` expected photons of a second cluster added to each image, in a random direction.
+    """Return the sample with the photons of a second cluster added to each image, in a random direction.
 
-    The added photons have the mean spectrum of the centres of all images.
+    The second cluster has `counts` photons on average, with the mean spectrum of the centres of all images.
     """
     power = {"none": 1, "sqrt": 2}[transform]
     cube = sample["image"].values.astype(float) ** power

@@ -24,10 +24,10 @@ EDGES = (0.0, 0.5, 0.7, 0.9, 1.1, 1.4, 9.0)
 
 
 def shifts(masses, by_map, ratio, whole):
-    """Return the shifts of LOGM500 from the masses made with the map (`by_map`).
+    """Return the shifts of LOGM500 in comparison with the masses `by_map`, which were computed with the exposure map.
 
-    `ratio` is the exposure from the map divided by the median, and `whole` is true for clusters whose 20' box lies in
-    the field. The shifts of these clusters are averaged in bins of `ratio`, those of the others in one bin.
+    `ratio` is the exposure in the map divided by its median. `whole` is true for clusters whose 20' box lies in the
+    field. The shifts of these clusters are averaged in bins of `ratio`, those of the others in a single bin.
     """
     shift = masses["LOGM500"] - by_map["LOGM500"]
     known = np.isfinite(shift)
@@ -44,7 +44,7 @@ def shifts(masses, by_map, ratio, whole):
 
 
 def unexposed(ensemble, smoothed):
-    """Return mean and scatter of the shift of log10 mass if the Eastern columns of fully exposed images are emptied."""
+    """Return mean and scatter of the shift of log10 mass if Eastern columns of fully exposed images are set to 0."""
     field = xr.load_dataset(smoothed)
     field = field.isel(cluster=np.flatnonzero((field["redshift"] > 0) & (field["covered_fraction"] > 0.999)))
     image, redshift, measured = field["image"].values, field["redshift"].values.astype(float), measurements_of(field)

@@ -59,7 +59,7 @@ def main():
 
 
 def columns_of(folder, preprocessing, applied, subset_of):
-    """Return columns of the mass catalogue, true masses and subsets of a realization's clusters, without training."""
+    """Return columns of the mass catalogue, residuals and subsets of a realization's validation and test clusters."""
     field = load_sample([folder / "smoothed" / f"{preprocessing}.nc"])
     subset = np.array([subset_of.get(name, "") for name in field["cluster"].values.astype(str)])
     field = field.isel(cluster=np.isin(subset, ("val", "test")))
@@ -86,7 +86,7 @@ def good_rows(columns):
 
 
 def neighbour_rows(columns):
-    """Return number, bias and scatter of clusters by the brightness of the neighbour, detected or true."""
+    """Return number, bias and scatter of clusters in bins of the brightness of their neighbour, detected or true."""
     ratio = np.nan_to_num(columns["NEIGHBOUR_CTS"]) / columns["ML_CTS"]
     rows = {"isolated, by the counts of true haloes": columns["ISOLATED"] == 1}
     rows["with a bright neighbour, by the counts of true haloes"] = columns["ISOLATED"] == 0
@@ -98,7 +98,7 @@ def neighbour_rows(columns):
 
 
 def described(columns, chosen):
-    """Return number, share of good ones, bias and scatter of the chosen clusters with a mass."""
+    """Return number, share of good clusters, bias and scatter of the chosen clusters that have a mass."""
     residual = columns["RESIDUAL"][chosen & np.isfinite(columns["RESIDUAL"])]
     row = {"n": residual.size, "n_good": int(columns["GOOD"][chosen].sum())}
     if residual.size < 3:

@@ -149,7 +149,7 @@ def predict(drawn, config, source):
 
 
 def finite(features, drawn):
-    """Return the features (cluster, feature) without those that are missing for some cluster."""
+    """Return those features that all clusters have, (cluster, feature)."""
     complete = np.isfinite(features).all(axis=0)
     if not complete.all():
         LOGGER.warning("left out, missing for some clusters: %s", ", ".join(drawn["train"]["names"][~complete]))
@@ -157,9 +157,10 @@ def finite(features, drawn):
 
 
 def judge(residual, group, resamplings, rng):
-    """Return the scatter of each predictor from residuals (predictor, cluster), with errors and ratios to `REFERENCES`.
+    """Return the scatter of each predictor, with errors and ratios to the scatters of `REFERENCES`.
 
-    The errors are from a bootstrap over the groups (cluster,).
+    The shape of `residual` is (predictor, cluster), that of `group` is (cluster,). The errors are from a bootstrap of
+    whole groups.
     """
     names = list(PREDICTORS)
     scatter = resampled_moments(residual, group, resamplings, rng)[1]

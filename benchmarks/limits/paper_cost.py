@@ -1,4 +1,4 @@
-"""Add up the CPU time of a finished `make paper` by steps, and count the operations of its setting for a GPU.
+"""Add up the CPU time of each step of a finished `make paper`, and count the operations of its setting for a GPU.
 
 The script reads Snakemake's benchmark files and runs no step. Usage: `python benchmarks/limits/paper_cost.py [run]`
 """
@@ -55,7 +55,7 @@ def resolved(config):
 
 
 def folders(run, config):
-    """Return the folder of the run and those of its realizations; other runs may have more realizations of a sky."""
+    """Return the folders of the run and of its realizations. Further realizations of its skies aren't included."""
     used = {sky for one in config["experiments"].values() for sky in [one["sky"], *one["test_skies"]]}
     used |= set(config["observed"]["fields"])
     names = [(sky, name) for sky in sorted(used) for name in realization_names(config["skies"][sky])]
@@ -63,7 +63,7 @@ def folders(run, config):
 
 
 def in_minutes(row):
-    """Return the CPU minutes of a step; wall minutes if its jobs were too short for a measurement of CPU time."""
+    """Return the CPU minutes of a step, or the wall minutes if its jobs were too short to measure the CPU time."""
     seconds = row["cpu_seconds"] or row["seconds"]
     return {"step": row["step"], "jobs": row["jobs"], "cpu_minutes": seconds / 60, "clock_minutes": row["seconds"] / 60}
 

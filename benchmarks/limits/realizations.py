@@ -48,7 +48,7 @@ class Source:
 
     @classmethod
     def from_config(cls, config, experiment):
-        """Return the settings for an experiment; InputError if its sky is no embedded one."""
+        """Return the settings for an experiment; InputError if its sky isn't an embedded one."""
         settings = resolve_experiment(config["experiments"], experiment)
         sky = resolve_sky(config["skies"], settings["sky"])
         if sky["source"] != "embedded":
@@ -66,7 +66,10 @@ class Source:
 
 
 def gather(source, targets, folder, jobs):
-    """Simulate realizations until every subset has its number of clusters in `targets`; return the files by subset."""
+    """Simulate realizations until every subset has as many clusters as `targets` asks for.
+
+    Returns a dict from each subset to the files of its realizations.
+    """
     sizes = {subset: {} for subset in targets}
     while True:
         new = {
@@ -87,7 +90,7 @@ def gather(source, targets, folder, jobs):
 
 
 def lacking(found, target):
-    """Return the number of further realizations for `target` clusters, from the numbers `found` in earlier ones."""
+    """Return how many more realizations give `target` clusters, given the numbers `found` in earlier ones."""
     typical = max(sum(found) / len(found), 1) if found else EXPECTED
     return max(math.ceil((target - sum(found)) / typical), 0)
 
@@ -128,7 +131,7 @@ def draw(source, label, scratch):
 
 
 def truth(path, halo_id):
-    """Return luminosity, temperature, redshift and isolation (cluster,) of the haloes with the given ids."""
+    """Return luminosity, temperature, redshift and isolation of the haloes with the given ids, (cluster,) each."""
     haloes = read_table(path)
     row_of = {number: row for row, number in enumerate(haloes["HALO_ID"].tolist())}
     rows = [row_of[number] for number in halo_id.tolist()]

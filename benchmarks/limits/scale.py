@@ -1,8 +1,8 @@
-"""Measure time, memory and disk space of each step by the number of realizations; extrapolate to larger surveys.
+"""Measure time, memory and disk space of each step for several numbers of realizations, and extrapolate them.
 
 The script runs the workflow with 1, 4 and 18 realizations and two networks each. Existing skies are simulated again
-only if their code changed. It reads Snakemake's benchmark files, and fits a straight line over the number of clusters
-to the costs of each step. This takes about 5 minutes on two cores.
+only if their code changed. It reads Snakemake's benchmark files. The costs of each step are fitted with a straight line
+as a function of the number of clusters, and extrapolated to larger surveys. This takes about 5 minutes on two cores.
 Usage: `python benchmarks/limits/scale.py [realizations ...]`
 """
 
@@ -96,7 +96,10 @@ def benchmark_of(paths):
 
 
 def fitted(clusters, steps):
-    """Fit non-decreasing straight lines over the number of clusters to CPU seconds and memory of a step in each run."""
+    """Return straight lines for CPU seconds and memory of a step as functions of the number of clusters.
+
+    `clusters` holds the number of clusters in each run, and `steps` the costs of the step. The lines don't decrease.
+    """
     lines = {}
     for key in ("cpu_s", "max_rss_mb"):
         design = np.stack([np.ones_like(clusters), clusters], axis=1)
@@ -106,7 +109,7 @@ def fitted(clusters, steps):
 
 
 def extrapolated(clusters, steps):
-    """Return CPU seconds and memory of each step for a survey of `clusters`, by the straight lines of `fitted`."""
+    """Return CPU seconds and memory of each step for a survey of `clusters`, from the straight lines of `fitted`."""
     return {
         step: {key: line["constant"] + line["per_cluster"] * clusters for key, line in lines.items()}
         for step, lines in steps.items()

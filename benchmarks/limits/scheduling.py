@@ -130,7 +130,7 @@ def up_to_date():
 
 
 def nothing(jobs):
-    """Run `jobs` jobs in the order of the pipeline that only write an empty file; return their costs."""
+    """Run `jobs` jobs that only write an empty file, in the order of the pipeline; return their costs."""
     realizations = round((jobs - 2) / (len(CHAIN) + TRAININGS_PER_REALIZATION))
     members = jobs - 2 - len(CHAIN) * realizations
     with tempfile.TemporaryDirectory() as folder:

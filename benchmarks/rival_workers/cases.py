@@ -18,7 +18,7 @@ PRODUCTS, PRODUCT_FLOP = 20, 2 * 2048**3
 
 @dataclass(frozen=True)
 class Arm:
-    """An alternative: each of its `workers` calls its method `do` with `options`; together they do `work` units."""
+    """An alternative. Each of its `workers` calls its method `do` with `options`; together they do `work` units."""
 
     what: str
     workers: Workers
@@ -36,9 +36,9 @@ class Arm:
 class Case:
     """A network of the configuration, without dropout, with its training data and arms.
 
-    An epoch has `samples` samples, or `few` in a very slow arm; `sizes` are further sizes of our epochs.
-    `bars` are the least ratios that we want to reach, by name of the arm: our samples per second divided by those of
-    the arm, or our rate of operations divided by that of a matrix product.
+    An epoch has `samples` samples, or `few` in a very slow arm. `sizes` are further sizes of our epochs. `bars` maps
+    names of arms to the smallest ratios that we want to reach. Such a ratio is our number of samples per second divided
+    by that of the arm, or our rate of operations divided by that of a matrix product.
     """
 
     network: str
@@ -63,7 +63,7 @@ class Case:
         return flop_per_sample(self.shape, {**CONFIG["network"][self.network], "side_inputs": SIDE_INPUTS})
 
     def arms(self, python):
-        """Return the arms by name, ours first; `python` is the interpreter for the other libraries."""
+        """Return a dict from names to arms, ours first. `python` is the interpreter for the other libraries."""
         ours = Workers("ours.py", count=CORES)
         eager = Workers("torch_steps.py", python, count=CORES)
         rivals = {

@@ -1,6 +1,6 @@
 """Worker that trains with Keras 3 on TensorFlow, as in the paper, by `fit` of a compiled model.
 
-Images are augmented in the input pipeline, which is the fast way. `jit_compile` is left at its default; training
+Images are augmented in the input pipeline, which is the fastest way. `jit_compile` has its default value; training
 without it was as fast.
 """
 

@@ -62,7 +62,7 @@ def widths_of(network, kind):
 def flop_per_sample(shape, network):
     """Return the floating point operations in matrix products for one training sample.
 
-    The gradient by the input of the first layer is not counted, because training doesn't need it.
+    The gradient with respect to the images isn't counted, because training doesn't need it.
     """
     total, (side, _, channels) = 0, shape
     for number, features in enumerate(widths_of(network, "conv")):
@@ -73,7 +73,7 @@ def flop_per_sample(shape, network):
 
 
 def serve(make):
-    """Run the worker: make its arm by ``make(Problem, **options)``, and answer lines until the input ends."""
+    """Run the worker: create its arm by ``make(Problem, **options)``, and answer all lines of the input."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # output of libraries must not mix with the answers
     arm = make(Problem(sys.argv[1]), **json.loads(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""Worker processes as seen by the parent: start them, make the same call in all of them at once, time it."""
+"""Functions of the parent process: start worker processes, make the same call in all of them at once, and time it."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def keep_to_cores(cores):
 
 @dataclass
 class Workers:
-    """`count` equal worker processes with `threads` threads each; a context manager that ends them."""
+    """`count` equal worker processes with `threads` threads each. It is a context manager, which ends them."""
 
     script: str
     python: Path | str = sys.executable
@@ -50,7 +50,9 @@ class Workers:
             process.stdout.close()
 
     def do(self, what, **options):
-        """Call the method `what` in every process; return the values, wall seconds to the last answer, and CPU seconds.
+        """Call the method `what` in every process; return the values, the wall seconds and the CPU seconds.
+
+        The wall seconds end with the last answer.
 
         Raises
         ------
