@@ -46,7 +46,7 @@ def locks(state: Path) -> list[Path]:
     Raises
     ------
     InputError
-        The folder of the locks is a link, or a lock isn't a file of the present user.
+        The folder of the locks is a link, or a lock isn't a file of the current user.
     """
     folder = state / "locks"
     if folder.is_symlink():

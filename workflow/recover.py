@@ -1,4 +1,4 @@
-"""Clean up after a snakemake that was killed while its jobs ran on a SLURM cluster; then the same command can go on.
+"""Clean up after a snakemake that was killed while its jobs ran on a SLURM cluster, so that it can be started again.
 
     .venv/bin/python workflow/recover.py [the same --configfile and targets]
 

@@ -42,7 +42,7 @@ __all__ = [
 # file needs them, because each file is written whole under a temporary name.
 os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
 
-#: names that are imported when they are used, because that takes seconds -> their modules
+#: dict from names that are imported only when they are used, because that takes seconds, to their modules
 _MODULES = {
     "Ensemble": "interface.ensemble",
     "InputError": "errors",

@@ -20,7 +20,7 @@ from clustermass.report.summary import settings_text
 from clustermass.report.summary import read_summary
 
 TITLE = "Galaxy cluster masses"
-#: end of a figure's path -> what it shows, for the start page
+#: dict from the end of a figure's path to a text that says what the figure shows, for the start page
 START = {
     "/figures/predictions.png": "Predicted against true masses of the test clusters",
     "/figures/baselines.png": "Scatter of masses by the networks and by other methods, for the same test clusters",

@@ -172,7 +172,7 @@ def predict_all(
 
 
 def left_out(table: xr.Dataset, log_odds: LogOdds | None) -> dict[str, str]:
-    """Return a dict from each baseline that can't be fitted to these clusters to the reason."""
+    """Return a dict of the baselines that can't be fitted to these clusters, with the reason for each."""
     reasons: dict[str, str] = {}
     if np.isnan(table["ml_rate"].values.astype(float)).all():
         reasons |= dict.fromkeys(BY_COUNT_RATE, "the catalogue has no count rates (ML_RATE)")
@@ -263,7 +263,7 @@ def fit_selection(l500: FloatArray, redshift: FloatArray, selected: NDArray[np.b
 
     The arguments hold the true luminosity in erg/s, the redshift, and whether the halo is selected, (halo,) each. The
     log odds are a quadratic polynomial in log10 L and ln(1 + z). It is fitted by logistic regression to all haloes with
-    a positive luminosity; masses aren't used. None if too few haloes are selected, or too few are not selected.
+    a positive luminosity; masses aren't used. None if too few haloes are selected, or too few aren't.
     """
 
     def features(log10_l: FloatArray, z: FloatArray) -> FloatArray:

@@ -78,7 +78,7 @@ def _moments(columns: np.ndarray) -> tuple[list[float], list[float]]:
     return means, sds
 
 
-#: dict from each side input that every cluster must have to a quantity in `images.nc` and a function of this quantity
+#: side inputs that every cluster must have; each is a function of a quantity in `images.nc`
 NEEDED: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "z": ("redshift", np.asarray),
     "log_z": ("redshift", np.log),

@@ -118,7 +118,7 @@ class Subset:
     redshift: np.ndarray
     log10_m500c: np.ndarray
     weight: np.ndarray | None = None
-    #: dict from the names of those `MEASUREMENTS` that the catalogue has to their values
+    #: dict of the `MEASUREMENTS` that the catalogue has
     measurements: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -189,10 +189,7 @@ def load_training_sample(
 
 
 def measurements_of(sample: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return a dict from the names of those `MEASUREMENTS` that the sample has to their values.
-
-    The values are float64 (cluster,); NaN = unknown.
-    """
+    """Return a dict of the `MEASUREMENTS` that the sample has, float64 (cluster,); NaN = unknown."""
     return {name: sample[name].values.astype(np.float64) for name in MEASUREMENTS if name in sample}
 
 

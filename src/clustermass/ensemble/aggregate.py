@@ -191,7 +191,7 @@ def read_training(ensemble: Path) -> Training:
 
 
 def read_cosmology(ensemble: Path) -> Cosmology:
-    """Return the cosmology of the training sky from an `ensemble.nc`; InputError unless H0 and omega_m are possible."""
+    """Return the cosmology of the training sky from an `ensemble.nc`; InputError if H0 or omega_m is impossible."""
     cosmology = json_attribute(read_netcdf(ensemble).attrs, "cosmology", ensemble)
     h0, omega_m = (cosmology.get(name) for name in ("h0_km_s_mpc", "omega_m"))
     if not (isinstance(h0, float | int) and 0 < h0 < 1000 and isinstance(omega_m, float | int) and 0 < omega_m < 1):

@@ -43,7 +43,7 @@ COVARIATES = ("redshift", "exposure", "core")
 COVARIATE_MAX = 4.0
 #: products of the standardised covariates up to the second degree
 TERMS = tuple(term for degree in range(3) for term in combinations_with_replacement(range(len(COVARIATES)), degree))
-#: normal scores at which quantiles of the training clusters are stored; in between and beyond, scores are linear
+#: normal scores for which quantiles of the training clusters are stored; scores are linear between and beyond them
 KNOTS = np.arange(-3.0, 3.01, 0.5)
 #: dimensions of the model's arrays in `domain.nc`
 DIMENSIONS = {
@@ -133,7 +133,7 @@ class OodModel:
         return OodScore(p, why, given)
 
     def _rarity(self, scores: FloatArray, used: NDArray[np.intp]) -> FloatArray:
-        """Return -ln p of normal scores (cluster, quantity), shape (cluster,). Only the columns `used` are used."""
+        """Return -ln p of normal scores (cluster, quantity), shape (cluster,). Columns outside `used` are ignored."""
         parts = [
             np.log(weight) + multivariate_normal.logpdf(scores[:, used], mean[used], covariance[np.ix_(used, used)])
             for weight, mean, covariance in zip(self.weight, self.mean, self.covariance, strict=True)
@@ -245,7 +245,7 @@ def score_ood(smoothed: Sequence[Path], ensemble: Path, domain: Path, output: Pa
 
 
 def sample_p(p: FloatArray, number: int) -> float | None:
-    """Return the p-value that tells whether a whole sample of clusters is unlike the training clusters.
+    """Return the p-value of the hypothesis that a whole sample of clusters is like the training clusters.
 
     `p` holds the scores `OodScore.p` of the sample, (cluster,); NaN is left out. A one-sided Mann-Whitney test compares
     them with the scores of `number` validation clusters. It assumes that clusters are independent, and it detects small

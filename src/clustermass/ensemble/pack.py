@@ -34,7 +34,8 @@ MANIFEST = "manifest.json"
 PACKAGES = ("numpy", "scipy", "astropy", "xarray", "jax", "flax", "safetensors")
 #: only files of these names are unpacked, so that no name leads out of the folder
 _NAMES = re.compile(r"ensemble\.nc|calibration\.json|domain\.nc|members/[\w-]+\.safetensors", re.ASCII)
-#: end of a zip file, whose sixth value is the length of the list of files in bytes; least length of an entry in it
+#: format of the end of a zip file, whose sixth value is the length of the list of files in bytes; least length of an
+#: entry in this list
 _END, _ENTRY_BYTES = struct.Struct("<4s4H2LH"), 46
 #: bytes of the block that precedes this end in zip files of another form, which allows more than 4 GB
 _LOCATOR_BYTES = 20
@@ -136,8 +137,8 @@ def _check_member(path: Path, member: TrainedNetwork, first: TrainedNetwork) -> 
 def unpack(path: Path, folder: Path) -> dict[str, str]:
     """Check a packed ensemble against its manifest, and write its files into a folder.
 
-    Returns a dict from the name of each file to its SHA-256.
-    InputError if the file is missing, damaged, incomplete, not a packed ensemble, or of a format that can't be read.
+    Returns a dict from the name of each file to its SHA-256. InputError if the packed ensemble is missing, damaged or
+    incomplete, if it is another kind of file, or if its format can't be read.
     """
     _check_zip(path)
     try:

@@ -37,7 +37,7 @@ class Metrics(NamedTuple):
 
 @styled
 def baselines(metrics: Block) -> Figure:
-    """Return a figure of the scatter of network and baselines, and of the ratios network / baseline of the scatters.
+    """Return a figure of the scatters of network and baselines, and of their ratios (network / baseline).
 
     `metrics` is the content of `metrics.json`.
     """

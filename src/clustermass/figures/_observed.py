@@ -157,8 +157,8 @@ def draw_sky(axes: Axes, table: xr.Dataset) -> None:
 def published_masses(comparison: Block) -> Figure:
     """Return a figure of the network's masses against other masses of the same clusters.
 
-    A second row of panels shows the differences of the masses against redshift.
-    `comparison` is the content of `comparison.json`.
+    A second row of panels shows the differences of the masses against redshift. `comparison` is the content of
+    `comparison.json`.
     """
     with reading(name_of(comparison), "comparison"):
         content = block(comparison, "comparison")

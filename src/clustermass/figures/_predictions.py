@@ -100,8 +100,8 @@ def draw_residuals(axes: Axes, residual: np.ndarray, sigma: np.ndarray) -> None:
 def calibration(predictions: Data, metrics: Block) -> Figure:
     """Return a figure of the calibration of the test set: coverage, probability integral transform and z-scores.
 
-    Below, the figure shows coverage in bins.
-    `predictions` and `metrics` are the contents of `predictions.nc` and `metrics.json`.
+    Below, the figure shows the coverage in bins. `predictions` and `metrics` are the contents of `predictions.nc` and
+    `metrics.json`.
     """
     test = subset(predictions, "test", require=["mu", "sigma", "sigma_calibrated", "pit"])
     binned = read_bins(metrics)

@@ -182,7 +182,7 @@ def brightest_cluster(images: Sequence[Data], split: Data | None) -> xr.Dataset:
 def pixels_of(cluster: xr.Dataset, coarser: int = 1) -> tuple[np.ndarray, float]:
     """Return a cluster's image (band, y, x), and half the side of the image in arcsec.
 
-    The image holds counts, or smoothed counts if the file has no others. Images of counts are rebinned to pixels that
+    The image holds counts, or smoothed counts if the file has no raw ones. Images of counts are rebinned to pixels that
     are `coarser` times as wide, if the number of pixels along a side is a multiple of `coarser`.
     """
     pixels = cluster["image" if "image" in cluster else "counts"].values.astype(float)

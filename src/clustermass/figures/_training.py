@@ -15,7 +15,7 @@ from clustermass.figures import style
 from clustermass.figures.inputs import Data, dataset, name_of
 from clustermass.figures.output import new_figure, styled
 
-#: loss in `clustermass.network.losses` -> label of its axis
+#: dict from losses in `clustermass.network.losses` to labels of their axes
 LOSSES = {
     "likelihood": "mean negative log-likelihood",
     "squared_log": "mean squared error of log mass / variance",

@@ -16,7 +16,7 @@ _BLOCK, _CARD, _PIECE_BYTES = 2880, 80, 1 << 20
 _DECISIVE = re.compile(
     r"SIMPLE|XTENSION|BITPIX|Z?NAXIS\d*|PCOUNT|GCOUNT|GROUPS|TFIELDS|TFORM\d+|ZIMAGE|ZBITPIX|ZTILE\d+"
 )
-#: what astropy takes for the last card of a header (END); beginning of a card with a long keyword
+#: what astropy accepts as the last card of a header (END); beginning of a card with a long keyword
 _LAST_CARD, _HIERARCH = re.compile(r"END([^A-Z0-9_-]|$)"), re.compile("HIERARCH ", re.IGNORECASE)
 _VALUE = re.compile(r"\s*(?:'([^']*)'|([^\s/]*))")
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
@@ -97,7 +97,7 @@ def _decisive_cards(source: BinaryIO, path: Path, copy: BinaryIO | None) -> dict
 
 
 def _check_blank(block: bytes, source: BinaryIO, path: Path, copy: BinaryIO | None) -> None:
-    """Check that nothing but zeros follows the last HDU from `block` on, since astropy may find a header there."""
+    """Check that only zeros follow the last HDU, from `block` on, because astropy may find a header there."""
     if len(block) < _BLOCK:
         return  # a file that was cut off is noticed elsewhere
     rest = source.read(limits.TRAILING.most + 1)

@@ -311,7 +311,7 @@ class Files:
         return [one for one in (*named, beside) if one is not None and one != path and one.is_file()]
 
     def chain(self, start: Collection[Path]) -> dict[Path, Record | None]:
-        """Return a dict from `start` and all files from which these were made to their records (None = no record)."""
+        """Return a dict of the records (None = no record) of the files `start` and of all files that led to them."""
         records: dict[Path, Record | None] = {}
         first, waiting = {*start}, deque(start)
         while waiting:

@@ -79,9 +79,9 @@ def _scatter(scores: Mapping[str, Any], ratios: Mapping[str, Any]) -> dict[str, 
 def compared(metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows of a comparison of experiments, with the `key_figures` added to each row.
 
-    Each row has a file `metrics.json` in `metrics`, at the same place. It holds the name of the `experiment`, the test
-    `sky` (None = the test set of the training sky), and further columns. The first row of each experiment must be that
-    with `sky` None, because only its file holds the number of training clusters.
+    Each row has a file `metrics.json` in `metrics`, at the same place. The row holds the name of the `experiment`, the
+    test `sky` (None = the test set of the training sky), and further columns. The first row of each experiment must be
+    that with `sky` None, because only its file holds the number of training clusters.
     """
     complete: list[dict[str, Any]] = []
     trained: dict[str, int] = {}
@@ -234,7 +234,7 @@ def read_benchmark(path: Path) -> dict[str, str]:
 def _costs(step: str, jobs: list[dict[str, str]]) -> StepCosts:
     """Return the costs of a step. `jobs` are the rows of its jobs' benchmark files.
 
-    The columns s and cpu_time are in s, max_rss is in MB. They may be NA for short jobs.
+    The columns s and cpu_time are in s, max_rss is in MB. For short jobs, cpu_time and max_rss may be NA.
     """
     seconds = [float(job["s"]) for job in jobs]
     cpu, memory = (

@@ -87,7 +87,7 @@ def verify(path: Path, files: Files) -> Verification:
 
 
 def again(files: Files, names: Iterable[str] = ()) -> str:
-    """Return the command that repeats a run: one to which a file of `names` belongs, or else the first run."""
+    """Return the command that repeats the run of one of the files `names`, or the first run if they belong to none."""
     found = [path.parent.name for path in sorted(files.root.glob(f"*/{CONFIG}"))]
     runs = [run for run in found if files.is_inside(f"{RESULTS}/{run}/{CONFIG}")]
     folders = [Path(name).parts[1] for name in names if len(Path(name).parts) > 2]
@@ -126,7 +126,7 @@ def _of_itself(path: Path, record: Record, files: Files) -> Iterator[Finding]:
 
 
 def _calibration(path: Path, record: Record, files: Files) -> Iterator[Finding]:
-    """Yield a finding unless calibration.json was made from the validation clusters of the ensemble.nc beside it."""
+    """Yield a finding if calibration.json wasn't made from the validation clusters of the ensemble.nc beside it."""
     ensemble, shown = path.with_name("ensemble.nc"), files.shown(path)
     splits = [one for one in files.chain([ensemble]) if one.parent.name == "splits"] if ensemble.is_file() else []
     if not splits:
