@@ -157,7 +157,7 @@ def typical_noise(scatters: Sequence[Sequence[float]]) -> float | None:
 def noise_of(scatters: Sequence[float], typical: float | None) -> float:
     """Return the relative standard deviation of the scatters (dex) of an experiment's members; 0 if `typical` is None.
 
-    A few members determine the noise only roughly. Therefore their variance is averaged with the variance `typical`**2
+    A few members determine the noise only roughly. Therefore their variance is averaged with the square of `typical`
     (see `typical_noise`), with degrees of freedom as weights (moderated variance, Smyth 2004,
     doi:10.2202/1544-6115.1027).
     """
