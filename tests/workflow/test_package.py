@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -93,33 +94,39 @@ def test_the_datasheet_has_the_numbers_of_the_test(released):
     assert "$" not in page
 
 
+@pytest.fixture
+def installed(tmp_path):
+    """Return a function that installs the wheel with this ensemble, and returns one that runs its commands."""
+
+    def install(ensemble):
+        (tmp_path / "build").mkdir()
+        wheel, venv = build(tmp_path / "build", ensemble), tmp_path / "elsewhere" / "venv"
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+        command = [UV, "pip", "install", "--offline", "--no-deps", "--python", venv / "bin" / "python", wheel]
+        subprocess.run(command, check=True, capture_output=True)
+        # the other packages are those of this environment; the repository's own link among them doesn't count
+        packages = next((venv / "lib").glob("python3*")) / "site-packages"
+        (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
+        clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+        def run(program, *arguments):
+            command = [str(venv / "bin" / program), *map(str, arguments)]
+            done = subprocess.run(command, cwd=venv.parent, env=clean, capture_output=True, text=True, timeout=300)
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        assert str(packages) in run("python", "-c", "import clustermass; print(clustermass.__file__)")
+        return venv.parent, run
+
+    return install
+
+
 @pytest.mark.long
-def test_an_installed_package_gives_masses_without_the_repository(released, tmp_path):
-    (tmp_path / "build").mkdir()
-    wheel = build(tmp_path / "build", released / "src/clustermass/ensemble/released.zip")
-    place = tmp_path / "elsewhere"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place / "venv"], check=True)
-    python = place / "venv" / "bin" / "python"
-    install = [UV, "pip", "install", "--offline", "--no-deps", "--python", python, wheel]
-    subprocess.run(install, check=True, capture_output=True)
-    # the other packages are those of this environment; the repository's own link among them doesn't count
-    packages = next((place / "venv" / "lib").glob("python3*")) / "site-packages"
-    (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
-    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-
-    def run(*command):
-        done = subprocess.run([*map(str, command)], cwd=place, env=clean, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    assert str(packages) in run(python, "-c", "import clustermass; print(clustermass.__file__)")
-    assert "masses" in run(python, "-m", "clustermass", "--help")
-    number, unit = run(python, "-c", SNIPPET).split()[-2:]
-    assert int(number) > 0
-    assert unit == "dex"
+def test_an_installed_package_gives_the_masses_of_the_workflow_and_shows_a_cluster(released, installed):
+    place, run = installed(released / "src/clustermass/ensemble/released.zip")
+    assert "masses" in run("python", "-m", "clustermass", "--help")
     field = released / FIELD
-    files = [field / "events.fits", field / "catalogue.fits", "--exposure", field / "exposure.fits"]
-    run(place / "venv" / "bin" / "clustermass", "masses", *files)
+    run("clustermass", "masses", field / "events.fits", field / "catalogue.fits", "--exposure", field / "exposure.fits")
     ours = Table.read(place / "masses.fits")
     theirs = Table.read(released / "results/test/fiducial/observed/tiny_observed/masses.fits")
     assert (ours.meta["ENSVER"], "ENSVER" in theirs.meta) == ("test", False)
@@ -127,12 +134,28 @@ def test_an_installed_package_gives_masses_without_the_repository(released, tmp_
     assert ours.colnames == theirs.colnames
     for name in ours.colnames:
         np.testing.assert_array_equal(ours[name], theirs[name], name)
+    name = str(ours["NAME"][0])
+    assert name in (place / "masses.html").read_text(encoding="utf-8")
+    assert "Show one: clustermass show" in run("clustermass", "show")
+    assert "log10(M500c/Msun)" in run("clustermass", "show", name)
+    (picture,) = place.glob("*.png")
+    assert name.replace(" ", "_") in picture.name
+
+
+@pytest.mark.long
+def test_the_examples_of_the_documentation_run_in_an_installed_package(installed):
+    _, run = installed(RELEASED)
+    number, unit = run("python", "-c", SNIPPET).split()[-2:]
+    assert int(number) > 0
+    assert unit == "dex"
+    page = (ROOT / "docs" / "how-to" / "python.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) > 5
+    run("python", "-c", "\n".join(["import matplotlib", "matplotlib.use('Agg')", *blocks]))
 
 
 def test_the_released_ensemble_can_be_read():
     """A change of a format needs another released ensemble."""
-    if not RELEASED.is_file():
-        pytest.skip("no released ensemble yet")
     page = (ROOT / "docs" / "reference" / "released_ensemble.md").read_text(encoding="utf-8")
     with Ensemble.load(RELEASED) as ensemble:
         assert ensemble.weights
