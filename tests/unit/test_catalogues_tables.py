@@ -63,7 +63,8 @@ def test_missing_column_is_explained_for_configuration_and_command_line(tmp_path
         read_catalogue(csv(tmp_path, ["1,1,1,9"], "ID_SRC,RA,DEC,mystery"))
     assert str(caught.value).endswith(
         "has no column for Z (redshift). Its columns: ID_SRC, RA, DEC, mystery. If it goes by another name, say so "
-        "under catalogue_columns: {Z: <your column>} (on the command line: --column Z=<your column>)."
+        "under catalogue_columns: {Z: <your column>} (on the command line: --column Z=<your column>; in "
+        'Python: columns={"Z": "<your column>"}).'
     )
 
 
@@ -73,7 +74,8 @@ def test_every_missing_column_is_reported_at_once(tmp_path):
     assert str(caught.value).endswith(
         "has no column for DEC (declination), Z (redshift). Did you mean DECL for DEC? Its columns: ID_SRC, RA, DECL, "
         "redshft. If they go by other names, say so under catalogue_columns: {DEC: <your column>, Z: <your column>} "
-        "(on the command line: --column DEC=<your column> --column Z=<your column>)."
+        "(on the command line: --column DEC=<your column> --column Z=<your column>; in Python: "
+        'columns={"DEC": "<your column>", "Z": "<your column>"}).'
     )
     with pytest.raises(InputError, match=r"no column 'ZZ' \(wanted for Z\), no column 'XX' \(wanted for EXT\)\."):
         read_catalogue(csv(tmp_path), {"Z": "ZZ", "EXT": "XX"})

@@ -109,7 +109,7 @@ def test_files_and_what_is_in_memory_give_the_same(folder, ensemble, masses, tmp
     known = np.isfinite(masses["LOGM500"])
     np.testing.assert_array_equal(again["LOGM500"][known], masses["LOGM500"][known])
     assert {".fits", ".vot", ".ecsv", ".nc"} <= {path.suffix for path in tmp_path.iterdir()}
-    with pytest.raises(clustermass.InputError, match=r"mine\.fits: exists already"):
+    with pytest.raises(clustermass.InputError, match=r"mine\.fits: exists already.*overwrite=True"):
         ensemble.masses(events, folder / "catalogue.fits", exposure, output=output)
     with pytest.raises(clustermass.InputError, match=r"output is m\.csv, but must end in \.fits"):
         ensemble.masses(events, folder / "catalogue.fits", exposure, output="m.csv")
@@ -118,6 +118,8 @@ def test_files_and_what_is_in_memory_give_the_same(folder, ensemble, masses, tmp
 def test_without_a_path_the_released_ensemble_is_loaded(folder, monkeypatch):
     clustermass.Ensemble.load(folder).save(folder / "released.zip")
     monkeypatch.setattr(released, "RELEASED", folder / "released.zip")
+    assert repr(clustermass.Ensemble.load()) == "<released ensemble, 2 networks>"
+    assert str(clustermass.Ensemble.load(folder)) == f"<ensemble {folder}, 2 networks>"
     assert clustermass.Ensemble.load().digest() == clustermass.Ensemble.load(folder).digest()
     monkeypatch.setattr(released, "RELEASED", folder / "nothing.zip")
     with pytest.raises(clustermass.InputError, match=r"no released ensemble: give Ensemble\.load a path \(results"):
@@ -173,7 +175,10 @@ def test_a_cluster_without_posterior_is_named(applied):
     ensemble, masses = applied
     with pytest.raises(clustermass.InputError, match=r"SIM J.*: has no mass.*z_grid"):
         ensemble.posterior(masses["NAME"][0])
-    with pytest.raises(clustermass.InputError, match=r"last call of masses: no cluster .* 'nobody'\. It holds SIM"):
+    with pytest.raises(
+        clustermass.InputError,
+        match=r"^the last field \(of the last call of masses\): no cluster .* 'nobody'\. It holds SIM",
+    ):
         ensemble.posterior("nobody")
     with pytest.raises(clustermass.InputError, match=r"^nobody: no cluster in .* call masses first"):
         clustermass.Ensemble.load(ensemble.ensemble.parent).posterior("nobody")
@@ -184,18 +189,49 @@ def test_a_cluster_without_posterior_is_named(applied):
         ensemble.posterior(masses["NAME"][np.isfinite(masses["LOGM500"])][0]).quantile(1.0)
 
 
+def test_a_cluster_is_found_beside_the_catalogue_of_any_format(field, catalogue, folder, tmp_path):
+    masses = clustermass.Ensemble.load(folder).masses(
+        field.events, catalogue, field.exposure, output=tmp_path / "m.fits"
+    )
+    row = masses[np.isfinite(masses["LOGM500"])][0]
+    read = clustermass.Posterior.read(tmp_path / "m.nc", row["ID_SRC"])
+    for ending in (".fits", ".vot", ".ecsv"):
+        beside = clustermass.Posterior.read(str(tmp_path / f"m{ending}"), row["NAME"])
+        np.testing.assert_array_equal(beside.mu, read.mu)
+        assert beside.name == row["NAME"]
+    (tmp_path / "m.nc").unlink()
+    with pytest.raises(clustermass.InputError, match=r"m\.nc: no such file\. Posteriors are read from the \.nc"):
+        clustermass.Posterior.read(tmp_path / "m.fits", row["NAME"])
+    with pytest.raises(clustermass.InputError, match=r"^masses: is a Table\. Give the path of a mass catalogue"):
+        clustermass.Posterior.read(masses, row["NAME"])
+    with pytest.raises(clustermass.InputError, match=r"^field: is a Table\. Give the path of a mass catalogue"):
+        clustermass.show(row["NAME"], masses)
+
+
+def test_names_and_ids_in_messages_are_plain(applied):
+    ensemble, masses = applied
+    with pytest.raises(clustermass.InputError, match=r"masses\): 'SIM J0' is a part of 8 names"):
+        ensemble.posterior(np.str_("SIM J0"))
+    with pytest.raises(clustermass.InputError, match=r"id or name '99999'\. It holds SIM J") as caught:
+        ensemble.posterior(99999)
+    assert "Did you mean" not in str(caught.value)
+    for call in (ensemble.posterior, clustermass.show):
+        with pytest.raises(clustermass.InputError, match=r"^cluster: is a Row\. Give its id or name; .* row\['NAME'\]"):
+            call(masses[1])
+
+
 def test_faults_of_what_is_in_memory_are_told(field, ensemble, caplog):
     caplog.set_level("INFO", logger="clustermass")
     clustermass.images_of(field.events, field.catalogue["ID_SRC", "RA", "DEC"], exposure_s=1000.0)
     assert any(message.startswith("catalogue in memory: ") for message in caplog.messages)
     assert not any("clustermass-" in message for message in caplog.messages if "in memory" in message)
-    with pytest.raises(clustermass.InputError, match=r"^catalogue in memory: has no column for DEC"):
+    with pytest.raises(clustermass.InputError, match=r"^catalogue in memory: has no column for DEC.*columns={.DEC"):
         ensemble.masses(field.events, field.catalogue["RA", "Z"], field.exposure)
     with pytest.raises(clustermass.InputError, match=r"^catalogue: is a CCDData\. Give a path or a Table"):
         ensemble.masses(field.events, field.exposure)
     with pytest.raises(clustermass.InputError, match=r"^events in memory: .*EVENTS.* lacks column"):
         ensemble.masses(field.truth, field.catalogue)
-    with pytest.raises(clustermass.InputError, match=r"no such file: nothere\.fits"):
+    with pytest.raises(clustermass.InputError, match=r"no such file: nothere\.fits\. Check the path\.$"):
         ensemble.masses("nothere.fits", field.catalogue)
 
 

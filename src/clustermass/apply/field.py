@@ -207,4 +207,5 @@ def check_outputs(paths: Sequence[Path], overwrite: bool, inputs: Sequence[Path]
         if path.is_dir():
             raise InputError(f"{path}: is a folder. Name a file in it.")
         if path.exists() and not overwrite:
-            raise InputError(f"{path}: exists already. Name another output, or replace it with --overwrite.")
+            remedy = "Name another output, or replace it with --overwrite (in Python: overwrite=True)."
+            raise InputError(f"{path}: exists already. {remedy}")

@@ -16,7 +16,7 @@ def find_cluster(columns: Mapping[str, Sequence[str]], wanted: str | int, where:
 
     `columns` holds the columns of `IDENTIFIERS` that exist in the catalogue `where`, as texts; NAME and ID_SRC must be
     among them. Case, spaces and underscores don't matter. Digits alone are an id and not a part of a name. InputError,
-    with the most similar names, if no cluster fits or several clusters fit.
+    with the names most similar to a name, if no cluster fits or several clusters fit.
     """
     rows, word = rows_called(columns, wanted), _plain(wanted)
     if len(rows) > 1:
@@ -30,7 +30,8 @@ def find_cluster(columns: Mapping[str, Sequence[str]], wanted: str | int, where:
         raise InputError(f"{where}: {wanted!r} is a part of {len(rows)} names: {listed}")
     if not rows:
         known = {_plain(text): text for texts in (*names, columns["ID_SRC"]) for text in texts if text}
-        near = [known[text] for text in difflib.get_close_matches(word, known, n=3, cutoff=0.6)]
+        similar = [] if word.isdigit() else difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+        near = [known[text] for text in similar]
         hint = f"Did you mean {' or '.join(near)}?" if near else f"It holds {short_list(columns['NAME'])}"
         raise InputError(f"{where}: no cluster has the id or name {wanted!r}. {hint}")
     return rows[0]

@@ -143,7 +143,8 @@ class CheckedTable:
             wanted = ", ".join(f"{ours} ({needed[ours]})" for ours in missing)
             map_of = ", ".join(f"{ours}: <your column>" for ours in missing)
             options = " ".join(f"{option} {ours}=<your column>" for ours in missing)
-            by_option = f" (on the command line: {options})" if option else ""
+            in_python = ", ".join(f'"{ours}": "<your column>"' for ours in missing)
+            by_option = f" (on the command line: {options}; in Python: columns={{{in_python}}})" if option else ""
             names = "If it goes by another name" if len(missing) == 1 else "If they go by other names"
             raise InputError(
                 f"{self.path}: has no column for {wanted}.{_hint(missing, 'Its columns', self.table.colnames)} "

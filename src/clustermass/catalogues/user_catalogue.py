@@ -104,7 +104,9 @@ def _find(
 ) -> tuple[CheckedTable, dict[str, FloatArray]]:
     """Return the result of `join_tables` for a table and the `further` tables, after reading them."""
     if ("RA" in given) != ("DEC" in given):
-        raise InputError("catalogue_columns names only one of RA and DEC. Name both: they are of one position.")
+        raise InputError(
+            "catalogue_columns (in Python: columns) names only one of RA and DEC. Name both: they are of one position."
+        )
     read = read_survey_table(path, edges_ev, given)
     corrected = {"RA_CORR", "DEC_CORR"} <= {name.upper() for name in read.colnames}
     usual = SYNONYMS if corrected else SYNONYMS | {name: SYNONYMS[name][1:] for name in ("RA", "DEC")}
@@ -238,7 +240,7 @@ def _no_redshift(table: CheckedTable, values: FloatArray, vague: NDArray[np.bool
     return (
         f"{table.path}: none of its {len(table)} rows has a usable redshift, above 0 and at most {MAX_REDSHIFT:g}: "
         f"column {table.names['Z']} holds {held}{errors}. Name another column for Z under catalogue_columns (on the "
-        "command line: --column Z=<your column>), or correct this one."
+        'command line: --column Z=<your column>; in Python: columns={"Z": "<your column>"}), or correct this one.'
     )
 
 

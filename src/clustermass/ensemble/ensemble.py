@@ -96,6 +96,7 @@ class Ensemble(EnsembleFiles):
     """A trained ensemble, given by its files: `ensemble.nc`, `calibration.json`, `domain.nc` and the weights."""
 
     _unpacked: Path | None = field(default=None, repr=False, compare=False)
+    _packed: Path | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -108,7 +109,7 @@ class Ensemble(EnsembleFiles):
         folder, opened = Path(tempfile.mkdtemp(prefix="clustermass-ensemble-")), None
         try:
             stated = unpack(path, folder)
-            opened = replace(cls.from_folder(folder), _unpacked=folder)
+            opened = replace(cls.from_folder(folder), _unpacked=folder, _packed=path)
             if opened.sha256() != stated:
                 raise InputError(f"{path}: its ensemble.nc names other networks than its manifest.json. Pack it anew.")
         except InputError as error:

@@ -18,7 +18,7 @@ from clustermass.apply.find import rows_called
 from clustermass.apply.masses import AppliedEnsemble
 from clustermass.apply.over_redshift import masses_over_redshift
 from clustermass.ensemble import ensemble as trained
-from clustermass.ensemble.released import released_ensemble
+from clustermass.ensemble import released
 from clustermass.errors import InputError
 from clustermass.interface.inputs import (
     Catalogue,
@@ -28,12 +28,13 @@ from clustermass.interface.inputs import (
     FieldOptions,
     PathLike,
     as_files,
+    name_of,
 )
 from clustermass.interface.posterior import Posterior, names_in, posterior_in, read_members
 from clustermass.io.netcdf import read_netcdf
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ensemble(trained.Ensemble):
     """A trained ensemble: networks, calibration, and data of its training clusters.
 
@@ -43,13 +44,19 @@ class Ensemble(trained.Ensemble):
     #: contents of the netCDF mass catalogue of the field for which `masses` was called last without `z_grid`
     _last: list[xr.Dataset] = field(default_factory=list, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        """Return the number of networks, and the file or folder that the ensemble is from, as text."""
+        origin = self._packed or self.ensemble.parent
+        what = "released ensemble" if origin == released.RELEASED else f"ensemble {origin}"
+        return f"<{what}, {len(self.weights)} networks>"
+
     @classmethod
     def load(cls, path: PathLike | None = None) -> Self:
         """Return the released ensemble, or the ensemble in an experiment's folder or in a file of `clustermass pack`.
 
         InputError if there is no ensemble, if it is damaged, or if this copy of clustermass has no released ensemble.
         """
-        return super().load(released_ensemble("give Ensemble.load a path") if path is None else Path(path))
+        return super().load(released.released_ensemble("give Ensemble.load a path") if path is None else Path(path))
 
     @overload
     def masses(
@@ -108,7 +115,7 @@ class Ensemble(trained.Ensemble):
             `flat` adds the columns LOGM500_FLAT*.
         output
             Catalogue to write, ending in .fits; .vot, .ecsv, .nc, .reg, .moc.fits and .cards.nc are written beside it
-            (.cards.nc for up to 5000 clusters). None = no file is written.
+            (.cards.nc for up to 5000 clusters). None = no file is written. Only the command line writes the page .html.
         overwrite
             Whether existing files are replaced.
         z_grid
@@ -143,19 +150,21 @@ class Ensemble(trained.Ensemble):
     def posterior(self, cluster: str | int) -> Posterior:
         """Return the posterior of a cluster's log10(M500c / Msun).
 
-        `cluster` is the id, the name or a part of the name of a cluster in the field of the last call of `masses`
-        without `z_grid`. It can also be the id of a simulated cluster of the training sky, as in `ensemble.nc`.
-        InputError if no cluster or several clusters fit, or if the cluster has no mass.
+        `cluster` is the id, the name or a part of the name of a cluster in the last field: that of the last call of
+        `masses` without `z_grid`. For clusters of earlier fields, use `Posterior.read`. `cluster` can also be the id of
+        a simulated cluster of the training sky, as in `ensemble.nc`. InputError if no cluster or several clusters fit,
+        or if the cluster has no mass.
         """
+        cluster = name_of(cluster)
         for last in self._last:
             if rows_called(names_in(last), cluster) or not self._simulated(cluster):
-                return posterior_in(last, cluster, "the field of the last call of masses")
+                return posterior_in(last, cluster, "the last field (of the last call of masses)")
         if not self._simulated(cluster):
             raise InputError(f"{cluster}: no cluster in ensemble.nc. For clusters of a field, call masses first.")
-        simulated = super().posterior(str(cluster))
-        return Posterior(simulated.mu, simulated.sigma, str(cluster))
+        simulated = super().posterior(cluster)
+        return Posterior(simulated.mu, simulated.sigma, cluster)
 
-    def _simulated(self, cluster: str | int) -> bool:
+    def _simulated(self, cluster: str) -> bool:
         """Return whether this is the id of a cluster in `ensemble.nc`; that of the released ensemble has no ids."""
         table = read_netcdf(self.ensemble)
-        return "cluster" in table.coords and str(cluster) in table["cluster"].values.astype(str)
+        return "cluster" in table.coords and cluster in table["cluster"].values.astype(str)

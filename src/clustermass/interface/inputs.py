@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias, TypedDict
 
+import numpy as np
 from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import Table
@@ -73,6 +74,23 @@ def as_files(
             raise InputError(str(error).replace(f"{folder}/", "")) from error
         finally:
             LOGGER.removeFilter(without_folder)
+
+
+def path_of(source: object, what: str) -> Path:
+    """Return the path of a mass catalogue. InputError if `source`, which messages call `what`, isn't a path."""
+    if isinstance(source, str | os.PathLike):
+        return Path(source)
+    kind = type(source).__name__
+    raise InputError(
+        f'{what}: is a {kind}. Give the path of a mass catalogue; masses(..., output="m.fits") writes one.'
+    )
+
+
+def name_of(cluster: object) -> str:
+    """Return a cluster's id or name as text. InputError if it is something else, such as a row of a table."""
+    if isinstance(cluster, str | int | np.integer):
+        return str(cluster)
+    raise InputError(f"cluster: is a {type(cluster).__name__}. Give its id or name; for a row of a table, row['NAME'].")
 
 
 def _each(sources: object, path: Path) -> list[tuple[object, Path]]:

@@ -12,12 +12,15 @@ import xarray as xr
 from clustermass.apply.find import IDENTIFIERS, find_cluster
 from clustermass.ensemble import ensemble as trained
 from clustermass.errors import InputError
-from clustermass.interface.inputs import PathLike
+from clustermass.interface.inputs import PathLike, name_of, path_of
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import MEMBERS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+#: endings of the other formats of a mass catalogue
+_BESIDE = (".fits", ".vot", ".ecsv")
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,13 @@ class Posterior(trained.Posterior):
 
     @classmethod
     def read(cls, masses: PathLike, cluster: str | int) -> Posterior:
-        """Return the posterior of a cluster in a mass catalogue (a file masses.nc).
+        """Return the posterior of a cluster in a mass catalogue.
 
-        `cluster` is its id, its name, or a part of its name. InputError if no cluster or several clusters fit, or if
+        `masses` is the file .nc of the catalogue, or the .fits, .vot or .ecsv beside it. `cluster` is the cluster's id,
+        its name, or a part of its name. InputError if the .nc is missing, if no cluster or several clusters fit, or if
         the cluster has no mass.
         """
-        return posterior_in(read_members(masses), cluster, masses)
+        return posterior_in(read_members(path_of(masses, "masses")), name_of(cluster), masses)
 
     def plot(self, truth: float | None = None, style: PathLike | None = None) -> Figure:
         """Return a figure of the density. `truth` is a log10 mass to mark. `style` is a Matplotlib style sheet."""
@@ -47,9 +51,15 @@ class Posterior(trained.Posterior):
         return posterior_figure(self, truth, style=style)
 
 
-def read_members(masses: PathLike) -> xr.Dataset:
-    """Return a netCDF mass catalogue. InputError if it doesn't contain the predictions of the members."""
-    return read_netcdf(Path(masses), ("NAME", "ID_SRC", *MEMBERS))
+def read_members(masses: Path) -> xr.Dataset:
+    """Return the netCDF file of a mass catalogue, which is `masses` or lies beside it.
+
+    InputError if it is missing, or doesn't contain the predictions of the members.
+    """
+    path = masses.with_suffix(".nc") if masses.suffix in _BESIDE else masses
+    if not path.is_file():
+        raise InputError(f"{path}: no such file. Posteriors are read from the .nc that is written with each catalogue.")
+    return read_netcdf(path, ("NAME", "ID_SRC", *MEMBERS))
 
 
 def names_in(masses: xr.Dataset) -> dict[str, list[str]]:
@@ -57,7 +67,7 @@ def names_in(masses: xr.Dataset) -> dict[str, list[str]]:
     return {name: masses[name].values.astype(str).tolist() for name in IDENTIFIERS if name in masses.variables}
 
 
-def posterior_in(masses: xr.Dataset, cluster: str | int, where: PathLike) -> Posterior:
+def posterior_in(masses: xr.Dataset, cluster: str, where: PathLike) -> Posterior:
     """Return the posterior of a cluster in a netCDF mass catalogue. Messages call the catalogue `where`.
 
     `cluster` is an id, a name, or a part of a name. InputError if no cluster or several clusters fit, or if the cluster

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clustermass.cards.field import FieldCards
 from clustermass.cards.find import find_masses
 from clustermass.cards.show import draw_card, text_card
 from clustermass.figures.output import styled
-from clustermass.interface.inputs import PathLike
+from clustermass.interface.inputs import PathLike, name_of, path_of
 from clustermass.io.log import printable_lines
 
 if TYPE_CHECKING:
@@ -24,7 +23,8 @@ def show(cluster: str | int, field: PathLike = ".") -> Figure:
     mass catalogue, such as ``masses.fits``, or of a folder with a mass catalogue. InputError if no cluster or several
     clusters fit, or if the catalogue or the file .cards.nc beside it is missing or damaged.
     """
-    known = FieldCards.read(find_masses(Path(field)))
-    row = known.find(str(cluster))
+    name = name_of(cluster)
+    known = FieldCards.read(find_masses(path_of(field, "field")))
+    row = known.find(name)
     print(printable_lines(text_card(known, row)))
     return draw_card(known, row)

@@ -49,9 +49,9 @@ def is_temporary(name: str) -> bool:
 
 
 def check_present(paths: Iterable[Path]) -> None:
-    """Raise InputError if a path on the command line doesn't exist; the message names all such paths."""
+    """Raise InputError if a user's path doesn't exist; the message names all such paths."""
     if missing := [str(path) for path in paths if not path.exists()]:
-        raise InputError(f"no such file: {', '.join(missing)}. Check the path on the command line.")
+        raise InputError(f"no such file: {', '.join(missing)}. Check the path.")
 
 
 def seal_of(path: Path) -> bytes:
