@@ -85,8 +85,8 @@ def header_cards(
     """Return the FITS header cards of a mass catalogue: origin, definition of mass, training sample, calibration.
 
     `members` is the number of networks. `p` holds the column OOD_P, (cluster,), from which the card OODSAMP is
-    computed. `prior` is the mass distribution of the training sample. It is None for a catalogue without the columns
-    LOGM500_FLAT*, which gets no card FLATFLR.
+    computed. `prior` is the mass distribution of the training sample. If the catalogue has no columns LOGM500_FLAT*,
+    `prior` is None and the card FLATFLR is left out.
     """
     sample = sample_p(p, ood_model.number)
     return {

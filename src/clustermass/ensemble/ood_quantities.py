@@ -61,10 +61,11 @@ class Measured(NamedTuple):
 
 
 def measure(smoothed: Sequence[Path], ensemble: Path, subsets: Sequence[str]) -> Measured:
-    """Return the quantities of those clusters of an `ensemble.nc` that belong to `subsets` (of train, val and test).
+    """Return the quantities of the out-of-distribution model for the clusters in an `ensemble.nc`.
 
-    `smoothed` are the clusters' images, preprocessed as for the networks. One file is in memory at a time. InputError
-    if a file is missing or damaged, an image or a prediction isn't finite, or the images lack a cluster.
+    `subsets` names the clusters that are wanted: train, val or test. `smoothed` are files with the images of clusters,
+    preprocessed as for the networks. They are read one after the other. InputError if a file is missing or damaged, an
+    image or a prediction isn't finite, or the images lack a cluster.
     """
     table = read_netcdf(ensemble, (*PREDICTED, "split"))
     table = table.isel(cluster=np.isin(table["split"].values.astype(str), subsets))

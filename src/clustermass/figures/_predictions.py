@@ -187,8 +187,9 @@ def draw_coverage(
 ) -> None:
     """Draw the measured against the nominal coverage, with the 95 % range of a perfect prediction.
 
-    `z_score` is for recalibrated, `raw` for raw sigma. `intervals` is the result of `conformal`, and `validation` the
-    number of validation clusters.
+    `z_score` are residuals divided by the recalibrated sigma, and `raw` residuals divided by the sigma before the
+    recalibration, each (cluster,). `intervals` is the result of `conformal`. `validation` is the number of validation
+    clusters.
     """
     band = binomial_band(z_score.size, LEVELS)
     axes.fill_between(LEVELS, *band, color=style.LIGHT_GREY, alpha=0.6, lw=0, label=r"perfect $\sigma$: 95 % range")

@@ -222,9 +222,10 @@ def _refuse(name: str, _: object) -> None:
 
 
 def _only_texts(operation: bytes, keys: slice, reader: Any) -> None:
-    """Do an operation that fills a dictionary; ValueError unless the `keys` on the stack are texts.
+    """Run an operation of the pickle that fills a dictionary; ValueError if a key isn't a string.
 
-    A hostile file could hold other keys: numbers that make a dictionary slow, or tuples that take years to hash.
+    `keys` is the slice of the unpickler's stack that holds the keys. A hostile file could use other keys: numbers
+    chosen to make the dictionary slow, or nested tuples that take years to hash.
     """
     if not all(isinstance(key, str) for key in reader.stack[keys]):
         raise ValueError("the keys of a dictionary aren't texts")

@@ -77,7 +77,10 @@ def read_published(path: Path) -> Published:
 
 @dataclass(frozen=True)
 class Results:
-    """Results of a run on `test_sky`, or on the test set of an experiment's own sky if it wasn't tested there."""
+    """Results of a run's experiments on `test_sky`.
+
+    For an experiment that wasn't tested on `test_sky`, they are the results on the test set of its training sky.
+    """
 
     metrics: Mapping[tuple[str, str], Block]  # content of metrics.json by experiment and sky
     pairs: Sequence[Block]  # rows of pairs.json

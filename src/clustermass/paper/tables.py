@@ -205,9 +205,10 @@ def controls(results: Results, settings: Mapping[str, Settings]) -> Table:
 def variants(results: Results, recipes: Iterable[str]) -> Table:
     """Return the table of other skies, which compares networks of the standard sky with networks trained anew.
 
-    The new networks are trained on the other sky. Scatter and bias of both are measured on the same clusters. The
-    ratios to the scatter of the recalibrated count rate are measured on all clusters on which the networks were tested.
-    These are more clusters for networks of the standard sky than for new ones.
+    For each other sky, new networks are trained on that sky. Scatter and bias of the standard and the new networks are
+    measured on the same clusters. The ratio of a network's scatter to the scatter of the recalibrated count rate is
+    measured on all clusters on which that network was tested. The standard networks were tested on more clusters than
+    the new networks.
     """
     header = "sky|recipe|clusters|as trained: scatter, dex|bias, dex|÷ count rate"
     rows = [[*header.split("|"), "trained anew: scatter, dex", "bias, dex", "÷ count rate", "scatter ÷ as trained"]]

@@ -181,7 +181,7 @@ def spurious_share(data: xr.Dataset) -> float:
 
 
 def quantile(data: xr.Dataset, percent: float, name: str, which: str = "all") -> float:
-    """Return a quantile, in percent, of the quantity `name` for the candidates in the class `which` (see `chosen`).
+    """Return the `percent` % quantile of the quantity `name` for the candidates in the class `which` (see `chosen`).
 
     The quantity is a variable of `data`, or one of two ratios. `background` is ML_BKG / ML_EXP in counts/arcmin2/ks.
     `flux_over_rate` is the true flux inside R500c divided by ML_RATE, in 1e-13 erg/cm2 per count. The result is NaN if
