@@ -292,13 +292,18 @@ def test_images_beyond_the_memory_are_refused(folder, monkeypatch):
         clustermass.images_of(folder / "events.fits", folder / "catalogue.fits", folder / "exposure.fits")
 
 
-def test_a_simulated_field_is_whole(field):
+def test_a_simulated_field_is_whole(field, folder):
     assert isinstance(field.exposure, CCDData)
     assert field.exposure.unit == "s"
     assert repr(field) == "<simulated field of 1.5 x 1 deg, seed 11>"
     found = field.truth[field.truth["ID_SRC"] >= 0]
     detections = field.catalogue[np.searchsorted(field.catalogue["ID_SRC"], found["ID_SRC"])]
     assert len(found) > 3
+    saved, matches = Table.read(folder / "truth.fits"), Table.read(folder / "matches.fits")
+    pairs = zip(matches["ID_SRC"].tolist(), matches["SRC_ID"].tolist(), strict=True)
+    assert {*zip(found["ID_SRC"].tolist(), found["SRC_ID"].tolist(), strict=True)} == {*pairs}
+    assert saved["ID_SRC"].tolist() == field.truth["ID_SRC"].tolist()
+    assert field.truth["ID_SRC"].description.endswith("-1 = not detected")
     assert np.hypot(found["RA"] - detections["RA"], found["DEC"] - detections["DEC"]).max() < 60 / 3600
     np.testing.assert_allclose(detections["Z"], found["Z"], atol=0.08)
     assert field.events["RA"].description == "right ascension of the photon"

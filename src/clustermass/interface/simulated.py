@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import Table
 
@@ -21,6 +22,7 @@ from clustermass.detect.detect_field import detect_sources
 from clustermass.errors import InputError
 from clustermass.interface.inputs import PathLike
 from clustermass.io.files import atomic
+from clustermass.io.fits import opened_fits, write_fits
 from clustermass.simulate.realization import simulate_realization
 
 if TYPE_CHECKING:
@@ -60,10 +62,7 @@ class SimulatedField:
     @cached_property
     def truth(self) -> Table:
         """Return the simulated haloes with their true masses LOG10_M500C. ID_SRC is -1 if a halo wasn't detected."""
-        truth, matches = self._read("truth"), self._read("matches")
-        detection = dict(zip(matches["SRC_ID"].tolist(), matches["ID_SRC"].tolist(), strict=True))
-        truth["ID_SRC"] = np.array([detection.get(number, -1) for number in truth["SRC_ID"].tolist()], dtype=np.int32)
-        return truth
+        return self._read("truth")
 
     def save(self, folder: PathLike) -> Path:
         """Copy events.fits, exposure.fits, catalogue.fits, truth.fits, ... to a new folder, and return its path."""
@@ -113,4 +112,17 @@ def simulate_field(
     seen = events, exposure, labels, sources
     simulate_realization(whole, own["cosmology"], SKY, realization, *seen, truth)
     detect_sources(whole, SKY, realization, *seen, catalogue, matches)
+    _add_detections(truth, matches)
     return made
+
+
+def _add_detections(truth: Path, matches: Path) -> None:
+    """Add the column ID_SRC, a halo's detection or -1, to the file of haloes."""
+    with opened_fits(truth) as haloes, opened_fits(matches) as matched:
+        table, pairs = haloes["TRUTH"], matched["MATCHES"].data
+        detection = dict(zip(pairs["SRC_ID"].tolist(), pairs["ID_SRC"].tolist(), strict=True))
+        ids = np.array([detection.get(number, -1) for number in table.data["SRC_ID"].tolist()], dtype=np.int32)
+        columns = table.columns + fits.ColDefs([fits.Column("ID_SRC", "J", array=ids)])
+        added = fits.BinTableHDU.from_columns(columns, header=table.header)
+        added.header[f"TCOMM{len(columns)}"] = "number of the halo's detection in the catalogue; -1 = not detected"
+        write_fits(fits.HDUList([haloes[0], added]), truth)
