@@ -53,7 +53,7 @@ def test_a_catalogue_is_found_in_folders(tmp_path):
         assert find_masses(start) == place / "masses.fits"
     (tmp_path / "results/default/fiducial/observed/other").mkdir()
     (tmp_path / "results/default/fiducial/observed/other/masses.fits").touch()
-    with pytest.raises(InputError, match="several mass catalogues"):
+    with pytest.raises(InputError, match=r"several mass catalogues.*in Python: field"):
         find_masses(tmp_path)
     with pytest.raises(InputError, match="no mass catalogue there"):
         find_masses(tmp_path / "nothing.fits")

@@ -45,7 +45,7 @@ def check_unknown(path, caplog, edges=None):
     table = read_catalogue(path, edges_ev=edges)
     assert all(np.isnan(table[name]).all() for name in SUMS)
     assert "count rate, counts and background count as unknown (FLAG_NOCAT)" in caplog.text
-    assert "--catalogue-bands 200,600,2300,5000" in caplog.text
+    assert "--catalogue-bands 200,600,2300,5000; in Python: catalogue_bands=[200" in caplog.text
     assert table["ML_EXP"].tolist() == pytest.approx(EXPOSURE[0])
 
 

@@ -108,7 +108,7 @@ def read_mass_prior(ensemble: Path) -> MassPrior:
         raise InputError(
             f"{ensemble}: {int(train.sum())} training clusters with a mass are too few for their mass distribution "
             f"({MIN_CLUSTERS} needed). Set observed.mass_prior to training (on the command line: --mass-prior "
-            "training), or train on more clusters."
+            "training; in Python: mass_prior='training'), or train on more clusters."
         )
     with reading(ensemble, "training clusters"):
         return MassPrior.fit(mass, redshift)

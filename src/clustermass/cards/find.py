@@ -20,9 +20,8 @@ def find_masses(path: Path) -> Path:
         if len(found) == 1 or (found and found[0].parent == path):
             return found[0]
         if found:
-            raise InputError(
-                f"{path}: holds several mass catalogues. Name one by --field: {short_list(map(str, found))}"
-            )
+            listed = short_list(map(str, found))
+            raise InputError(f"{path}: holds several mass catalogues. Name one by --field (in Python: field): {listed}")
     elif (beside := path.with_suffix(".fits")).is_file():
         return beside
     raise InputError(f"{path}: no mass catalogue there. Name the output of `clustermass masses`, or a field's folder.")

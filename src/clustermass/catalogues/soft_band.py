@@ -120,6 +120,6 @@ def _warn(path: Path, numbers: Sequence[int], bands: Bands) -> None:
     LOGGER.warning(
         "%s: measured in bands %s, but %s: count rate, counts and background count as unknown (FLAG_NOCAT). Name the "
         "edges of its bands in eV, such as catalogue_bands: [200, 600, 2300, 5000] (on the command line: "
-        "--catalogue-bands 200,600,2300,5000)",
+        "--catalogue-bands 200,600,2300,5000; in Python: catalogue_bands=[200, 600, 2300, 5000])",
         path, ", ".join(map(str, numbers)), what,
     )  # fmt: skip

@@ -137,7 +137,8 @@ class CheckedTable:
     def require(self, needed: Mapping[str, str], setting: str, option: str = "") -> None:
         """Raise InputError unless there is a column for every name in `needed` (name -> the quantity in words).
 
-        The message says that a column can be named by the config key `setting` and by the `option` of the command line.
+        The message says that a column can be named by the config key `setting`. If there is an `option` of the command
+        line, the message also names the option and Python's argument `columns`.
         """
         if missing := [ours for ours in needed if ours not in self.names]:
             wanted = ", ".join(f"{ours} ({needed[ours]})" for ours in missing)

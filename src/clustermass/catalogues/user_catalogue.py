@@ -143,7 +143,7 @@ def _check_luminosities(catalogue: Table, table: CheckedTable, other_redshifts: 
     if "LX500" in catalogue.colnames and np.any(np.asarray(catalogue["LX500"]) < _LX500_MIN):
         raise InputError(
             f"{table.path}: column {table.names['LX500']} (LX500) holds values below {_LX500_MIN:g}: no luminosities "
-            "of clusters in erg/s. Convert them, or name another column under catalogue_columns."
+            "of clusters in erg/s. Convert them, or name another column under catalogue_columns (in Python: columns)."
         )
 
 

@@ -123,7 +123,9 @@ def read_images(path: Path) -> list[BandImage]:
 def _band_image(hdu: Any, wcs: WCS, first: fits.Header, path: Path) -> BandImage:
     header = hdu.header
     if other := unlike(header, "EVTOOL"):
-        raise InputError(f"{path}: {other}, no image of counts. Give that of evtool; a map goes under --exposure.")
+        raise InputError(
+            f"{path}: {other}, no image of counts. Give that of evtool. A map goes under --exposure (Python: exposure)."
+        )
     if not np.isfinite(wcs.wcs_world2pix(*wcs.wcs_pix2world(*_corners(hdu.shape), 0), 0)).all():
         raise InputError(f"{path}: the image reaches beyond its projection. Its WCS (CRVAL, CRPIX, CDELT) is damaged.")
     low, high = (_edge_ev(header, first, key, path) for key in ("EMIN1", "EMAX1"))
@@ -136,7 +138,7 @@ def _band_image(hdu: Any, wcs: WCS, first: fits.Header, path: Path) -> BandImage
         raise InputError(
             f"{path}: pixel ({x}, {y}) holds {values[bad][0]:g}, but must hold a whole number of counts from 0 to "
             f"{_MOST_COUNTS} ({bad.sum()} pixels are so). Give the counts themselves, neither smoothed nor divided by "
-            "the exposure; an exposure map goes under --exposure."
+            "the exposure; an exposure map goes under --exposure (in Python: exposure)."
         )
     return BandImage(values.astype(np.int64), wcs, low, high, str(path), is_simulated(header))
 
@@ -147,7 +149,7 @@ def _edge_ev(header: fits.Header, first: fits.Header, key: str, path: Path) -> f
     except (TypeError, ValueError, OverflowError):
         raise InputError(
             f"{path}: is an image without energy band (its header has no number {key}). If it is an exposure map, give "
-            "it under --exposure (in the configuration: exposure) instead. An image of counts needs EMIN1 and EMAX1 "
+            "it under --exposure (configuration, Python: exposure) instead. An image of counts needs EMIN1 and EMAX1 "
             "in keV, which evtool writes."
         ) from None
 

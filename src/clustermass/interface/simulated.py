@@ -65,7 +65,10 @@ class SimulatedField:
         return self._read("truth")
 
     def save(self, folder: PathLike) -> Path:
-        """Copy events.fits, exposure.fits, catalogue.fits, truth.fits, ... to a new folder, and return its path."""
+        """Copy events.fits, exposure.fits, catalogue.fits, truth.fits, ... to a new folder, and return its path.
+
+        truth.fits has the column ID_SRC, as `truth` has. InputError if the folder exists already.
+        """
         if Path(folder).exists():
             raise InputError(f"{folder}: exists already. Name a new folder.")
         for path in self._folder.iterdir():
