@@ -45,10 +45,7 @@ def meant(planes: Sequence[tuple[NDArray[np.float32], WCS]], first: FloatArray, 
     guesses = {
         "RA is in hours. Give its column the unit h, or multiply it by 15": (15 * first, second),
         "they are in radians. Give their columns the unit rad": (np.degrees(first), np.degrees(second)),
-        "RA and DEC are exchanged. Name the columns (--column RA=... --column DEC=...; Python: columns)": (
-            second,
-            first,
-        ),
+        "RA and DEC are exchanged. Name them (--column RA=... --column DEC=...; Python: columns)": (second, first),
         "they are Galactic. Name the columns GLON and GLAT": (galactic.ra.deg, galactic.dec.deg),
     }
     for meaning, (ra, dec) in guesses.items():
