@@ -96,6 +96,7 @@ def test_masses_are_the_same_to_the_bit_whatever_the_parts(field, monkeypatch, c
     assert 0 < rows["FLAG_EDGE"].sum() < CLUSTERS
 
 
+@pytest.mark.long
 def test_memory_is_that_of_a_part_of_the_images(field, monkeypatch):
     """Images of 30 clusters take 6 MB, those of 3 take 0.6 MB."""
     peaks = []

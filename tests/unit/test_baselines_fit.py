@@ -139,6 +139,7 @@ def test_simulation_without_count_rates_goes_without_those_baselines(tmp_path, c
     assert "log_ml_bkg" in caplog.text
 
 
+@pytest.mark.long
 def test_shared_haloes_through_the_fit(tmp_path):
     """Realization 02 repeats every HALO_ID of 01 with other luminosities: each cluster gets those of its own."""
     write_sky(tmp_path)

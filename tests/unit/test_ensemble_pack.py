@@ -194,6 +194,7 @@ def test_anything_else_is_refused_by_name_with_what_to_do(packed, tmp_path, dama
     assert not list(tmp_path.rglob("evil*"))
 
 
+@pytest.mark.long
 def test_no_flipped_bit_changes_what_is_unpacked(experiment, packed):
     whole = packed.read_bytes()
     rng = np.random.default_rng(9)

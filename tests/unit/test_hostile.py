@@ -151,6 +151,7 @@ FOUND = (
 )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("found", FOUND)
 def test_what_was_found_is_mended(found, harmless, readers, right, tmp_path):
     (mutation,) = [one for one in MUTATIONS if f"{one.reader}-{one.name}" == found]

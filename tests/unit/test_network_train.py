@@ -222,6 +222,7 @@ def test_predictions_dont_depend_on_what_else_is_in_the_batch(small):
     np.testing.assert_allclose(predictions(small, train, False)[0][90:], predictions(small, last, False)[0], atol=1e-5)
 
 
+@pytest.mark.long
 def test_patience_stops_a_training_and_leaves_others_of_the_group_alone():
     train, val = sky(64, 1), sky(32, 2)
     wrong = Subset(val.images, val.redshift, np.random.default_rng(1).permutation(val.log10_m500c))

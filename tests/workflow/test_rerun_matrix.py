@@ -284,6 +284,7 @@ def test_a_module_that_is_not_declared_is_found(repository, folder, name, text):
     assert "calibrate: imports cosmology.py, whose change doesn't change its param `code`" in faults
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stamp", ["__import__('time').time()", "(ROOT / 'Snakefile').stat().st_mtime"])
 def test_a_time_stamp_as_trigger_is_found(repository, folder, stamp):
     rule = repository / "workflow" / "rules" / "dataset.smk"
@@ -296,6 +297,7 @@ def test_a_time_stamp_as_trigger_is_found(repository, folder, stamp):
     assert any("of the clock" in fault for fault in read_faults(repository))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("old", "new", "touched", "cause"),
     [

@@ -52,6 +52,7 @@ def test_files_come_when_the_rule_is_asked_for_and_only_then(tmp_path, monkeypat
     assert "there already, checked" in (tmp_path / "results/logs/download.log").read_text()
 
 
+@pytest.mark.long
 def test_a_failed_download_says_why_and_keeps_its_part(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with serving(Site(gzip.compress(table(542)), ("breaks off", 503))) as url:
