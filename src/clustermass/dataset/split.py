@@ -270,9 +270,9 @@ def first_training_clusters(sample: xr.Dataset, number: int, seed: int) -> NDArr
 
 
 def read_split(split: Path, ids: NDArray[np.str_]) -> xr.Dataset:
-    """Return `split` (the subset) and `group` of the clusters `ids`, (cluster,) each, from the sky's file `split`.
+    """Return the subset and the group of each of the clusters `ids`, read from the file `split` of a sky.
 
-    InputError if the file lacks a cluster.
+    The variables of the result are `split` and `group`, both (cluster,). InputError if the file lacks a cluster.
     """
     table = read_netcdf(split, require=("split", "group"))
     rows = rows_of(ids, table)

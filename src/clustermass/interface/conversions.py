@@ -32,11 +32,12 @@ def to_definition(
 ) -> u.Quantity:
     """Return masses M500c as masses of another definition, in Msun, for NFW profiles.
 
-    `mass` and `redshift` are broadcast against each other. `definition` is a name of colossus: 200c, 200m, vir, 2500c,
-    ... `concentration` names a model of colossus for the mean concentration at given mass and redshift. The default is
-    the model of Diemer & Joyce (2019). Concentrations of single haloes scatter about the mean by 0.16 dex. Therefore
-    M200c scatters by 0.03 dex at given M500c. No error of clustermass includes this scatter. `cosmology` needs
-    h0_km_s_mpc, omega_m, omega_b, sigma8 and ns. InputError if colossus doesn't know a name.
+    `mass` and `redshift` are broadcast against each other. `definition` is a mass definition in the notation of
+    colossus: 200c, 200m, vir, 2500c, ... `concentration` names a model of colossus for the mean concentration at given
+    mass and redshift. The default is the model of Diemer & Joyce (2019). Concentrations of single haloes scatter about
+    the mean by 0.16 dex. Therefore M200c scatters by 0.03 dex at given M500c. The uncertainties of clustermass don't
+    include this scatter. `cosmology` needs h0_km_s_mpc, omega_m, omega_b, sigma8 and ns. InputError if colossus doesn't
+    know a name.
 
     >>> from astropy import units as u
     >>> print(f"{to_definition(1e14 * u.Msun, 0.3):.3e}")

@@ -72,7 +72,7 @@ def write_page(
 
 
 def page_tables(results: Results, settings: Mapping[str, Settings], words: Path) -> dict[str, Table]:
-    """Return a dict from names to tables of the page, without the table of ensembles of the first members."""
+    """Return a dict from names to tables of the page, without the table of ensembles with fewer networks."""
     published = read_published(words / "published.yaml")
     numbers, changes = tables.numbers(results, published), tables.changes(results, published)
     return {
