@@ -179,8 +179,8 @@ def columns(measured: FloatArray, names: Sequence[str]) -> FloatArray:
 def terms(measured: FloatArray, centre: FloatArray, width: FloatArray) -> FloatArray:
     """Return the polynomial terms of the standardised covariates, (cluster, term).
 
-    `measured` holds all `quantities`, (cluster, quantity). `centre` and `width` are the means and the standard
-    deviations of the covariates.
+    `measured` holds all `quantities`, (cluster, quantity). The covariates are some of these quantities. `centre` and
+    `width` are the means and the standard deviations of the covariates.
     """
     standard = (columns(measured, COVARIATES) - centre) / width
     clipped = np.clip(standard, -COVARIATE_MAX, COVARIATE_MAX)
