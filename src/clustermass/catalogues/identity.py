@@ -14,7 +14,7 @@ _WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
 
 
 def identified(table: CheckedTable, usual: Sequence[str]) -> CheckedTable:
-    """Return the table after assigning the name ID_SRC to the first of the `usual` columns with unique values."""
+    """Return the table with ID_SRC as the name of the first `usual` column that has unique values."""
     by_lower = {name.lower(): name for name in reversed(table.table.colnames)}
     for column in (by_lower[name.lower()] for name in usual if name.lower() in by_lower):
         named = replace(table, names={**table.names, "ID_SRC": column})

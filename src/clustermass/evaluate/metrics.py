@@ -149,10 +149,10 @@ def interval68(values: FloatArray) -> list[float] | None:
 
 
 def paired_ratios(scatter: FloatArray, names: Sequence[str]) -> dict[str, list[float] | None]:
-    """Return a dict from each of `names` to the 68 % interval of a ratio of scatters; None if no ratio is finite.
+    """Return, for each of `names`, the 68 % interval of the scatter of predictor 0 divided by the scatter of that name.
 
-    The shape of `scatter` is (predictor, resampling). The ratio is row 0 divided by the row of that name. `names` are
-    the names of all rows after row 0.
+    `scatter` has the shape (predictor, resampling). `names` are the names of predictors 1, 2, ... Each resampling gives
+    one ratio, and the interval is that of the finite ratios. It is None if a name has no finite ratio.
     """
     return {
         name: interval68(np.divide(scatter[0], row, out=np.full_like(row, np.nan), where=row > 0))
