@@ -236,7 +236,7 @@ def realization_of(images: Path) -> str:
 
 
 def fitting_split(sample: xr.Dataset) -> NDArray[np.str_]:
-    """Return the subset of each cluster that fits use, (cluster,).
+    """Return, for each cluster, the subset to which it belongs when networks and baselines are fitted, (cluster,).
 
     If the variable `fit_val` exists (see `join_split`), the clusters that it marks are the validation set.
     """

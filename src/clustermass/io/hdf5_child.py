@@ -75,7 +75,7 @@ class Library:
             refuse(f"netCDF can't read it ({name})")
 
     def has_attribute(self, file: int, variable: int, name: bytes) -> bool:
-        """Return whether a variable of netCDF has an attribute."""
+        """Return whether a netCDF variable has an attribute."""
         return not self._library.nc_inq_attid(file, variable, name, ctypes.byref(ctypes.c_int()))
 
 

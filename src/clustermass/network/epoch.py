@@ -33,7 +33,7 @@ class TrainingData(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """State that each training step changes: weights, state of the optimiser, and running average of the weights."""
+    """The state that each training step changes: weights, state of the optimiser, running average of the weights."""
 
     weights: nnx.State
     optimiser: optax.OptState

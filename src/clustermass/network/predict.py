@@ -53,11 +53,11 @@ def use_device(device: str, threads: int = 1) -> str:
     """Choose the processor for JAX before its first computation, and return its name: ``cpu`` or ``gpu``.
 
     `device` is ``cpu``, ``gpu`` (any accelerator that JAX finds) or ``auto``. With ``auto``, an accelerator is used if
-    JAX finds one. A warning is logged if JAX's GPU plugin is installed but finds no GPU. JAX's first computation fixes
-    the number of CPU `threads` and the use of GPU memory. With one thread, a CPU gives the same bytes in every run. The
-    environment variable ``PJRT_NPROC`` sets the number of threads. (The option ``--xla_cpu_multi_thread_eigen=false``
-    has no effect with jax 0.10.2.) InputError if `device` is unknown, `threads` is below 1, or `device` is ``gpu`` and
-    JAX finds no GPU.
+    JAX finds one. A warning is logged if JAX's GPU plugin is installed but finds no GPU. After JAX's first computation,
+    the number of CPU `threads` and the use of GPU memory can't be changed. With one thread, a CPU gives the same bytes
+    in every run. The function passes `threads` to JAX by the environment variable ``PJRT_NPROC``, because the option
+    ``--xla_cpu_multi_thread_eigen=false`` has no effect with jax 0.10.2. InputError if `device` is unknown, `threads`
+    is below 1, or `device` is ``gpu`` and JAX finds no GPU.
     """
     if device not in DEVICES:
         raise InputError(f"training.device: {device!r} is unknown. Choose one of {', '.join(DEVICES)}.")
@@ -255,7 +255,7 @@ class TrainedNetwork:
 
     @classmethod
     def load(cls, path: str | Path) -> TrainedNetwork:
-        """Return the network in a file. InputError if it is missing, damaged, or has another version of the format."""
+        """Return the network in a file; InputError if the file is missing or damaged, or has another version."""
         if not Path(path).is_file():
             raise InputError(f"{path}: no such weights file. Train the ensemble first.")
         check_weights_header(path)
