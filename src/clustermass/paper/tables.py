@@ -182,7 +182,7 @@ def members(curves: Mapping[str, Block]) -> Table:
 
 
 def controls(results: Results, settings: Mapping[str, Settings]) -> Table:
-    """Return the table of the controls' scatters, and whether each scatter is as large as it must be."""
+    """Return the table of the controls' scatters, and whether each scatter is as large as expected."""
     header = "experiment|what is taken away|networks|clusters|scatter, dex|÷ all information|÷ prior|as expected"
     rows = [header.split("|")]
     for name, setting in settings.items():
