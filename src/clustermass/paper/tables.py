@@ -126,8 +126,8 @@ def baselines(results: Results) -> Table:
     """
     metrics = results.of(OURS)
     best = metrics.get("high_likelihood") or {}
-    header = ["predictor", f"scatter of {count(metrics, 'n_test')} clusters, dex", "bias, dex", "networks ÷ it"]
-    rows = [[*header, f"scatter of {count(best)} above 60, dex", "networks ÷ it"]]
+    header = ["predictor", f"scatter of {count(metrics, 'n_test')} clusters, dex", "bias, dex", "networks ÷ predictor"]
+    rows = [[*header, f"scatter of {count(best)} above 60, dex", "networks ÷ predictor"]]
     for name in ("network", *metrics.get("baselines", ())):
         whole, above = ("test", "") if name == "network" else (f"baselines/{name}", f"baselines/{name}/")
         ratio = f"ratios/network_over_{name}"
@@ -182,8 +182,8 @@ def members(curves: Mapping[str, Block]) -> Table:
 
 
 def controls(results: Results, settings: Mapping[str, Settings]) -> Table:
-    """Return the table of the controls' scatters, and whether each scatter is as large as it must be."""
-    header = "experiment|what is taken away|networks|clusters|scatter, dex|÷ with it|÷ prior|as it must be"
+    """Return the table of the controls' scatters, and whether each scatter is as large as expected."""
+    header = "experiment|what is taken away|networks|clusters|scatter, dex|÷ all information|÷ prior|as expected"
     rows = [header.split("|")]
     for name, setting in settings.items():
         metrics = results.of(name)
