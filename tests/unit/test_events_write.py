@@ -181,14 +181,14 @@ def exposure_map(path):
 
 @pytest.mark.parametrize("kind", ["one", "joined", "simulated"])
 def test_memory_does_not_grow_with_the_lists(tmp_path, monkeypatch, kind):
-    """From 20,000 photons a list to 80,000 in pieces of 2,000: peaks less than 0.3 MB apart; a column is 0.6 MB."""
+    """From 20,000 photons a list to 160,000 in pieces of 2,000: peaks differ by less than half of a column's growth."""
     in_pieces(monkeypatch, 2000)
     files = {"exposure": exposure_map(tmp_path / "map.fits")}
     if kind == "simulated":
         Table({"SRC_ID": [1], "RA": [136.0], "DEC": [1.5], "Z": [0.3], "M500C": [2e14]}).write(tmp_path / "halos.csv")
         files["truth"] = str(tmp_path / "halos.csv")
     peaks = []
-    for number in (20_000, 80_000):
+    for number in (20_000, 160_000):
         folder = tmp_path / str(number)
         folder.mkdir()
         columns = photons(number, seed=number) | {"SRC_ID": np.arange(number) % 5}
@@ -204,4 +204,4 @@ def test_memory_does_not_grow_with_the_lists(tmp_path, monkeypatch, kind):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
         assert len(rows_of(outputs["events"])) >= 27 * number
-    assert abs(peaks[1] - peaks[0]) < 0.3e6, peaks
+    assert abs(peaks[1] - peaks[0]) < 140_000 * 8 / 2, peaks
