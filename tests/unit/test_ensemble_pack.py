@@ -17,7 +17,8 @@ from test_network_predict import example
 from clustermass.apply.field import masses_of_field
 from clustermass.dataset.training_data import Control
 from clustermass.ensemble import pack as packing
-from clustermass.ensemble.ensemble import Ensemble, Posterior
+from clustermass.ensemble.ensemble import Ensemble
+from clustermass.ensemble.posterior import Posterior
 from clustermass.errors import InputError
 from clustermass.io.files import write_json
 from clustermass.io.netcdf import write_netcdf

@@ -19,8 +19,8 @@ from clustermass.apply.card_data import cards_beside
 from clustermass.apply.find import IDENTIFIERS, find_cluster
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import CheckedTable
-from clustermass.ensemble.ensemble import Posterior
 from clustermass.ensemble.ood_quantities import QUANTITIES
+from clustermass.ensemble.posterior import Posterior
 from clustermass.errors import InputError
 from clustermass.io.files import reading
 from clustermass.io.fits import image_of, opened_fits, table_of

@@ -13,17 +13,16 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 import xarray as xr
-from scipy.special import ndtr
-from scipy.stats import norm
 
 from clustermass import limits
 from clustermass.config.bands import in_kev
 from clustermass.dataset.sample import TrainedHaloes, each_selected
 from clustermass.dataset.split import order_of
 from clustermass.dataset.training_data import MIN_REDSHIFT, measurements_of, network_order, noisy_redshift
-from clustermass.ensemble.aggregate import COLUMNS, combine, ensemble_dataset, mixture_quantile
+from clustermass.ensemble.aggregate import COLUMNS, combine, ensemble_dataset
 from clustermass.ensemble.calibration import read_calibration
 from clustermass.ensemble.pack import CALIBRATION, DOMAIN, ENSEMBLE, MEMBERS, EnsembleFiles, pack_ensemble, unpack
+from clustermass.ensemble.posterior import Posterior
 from clustermass.errors import InputError
 from clustermass.io.files import reading
 from clustermass.io.log import LOGGER, track
@@ -32,8 +31,6 @@ from clustermass.io.provenance import provenance
 from clustermass.network.predict import TrainedNetwork, predict, use_device
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from clustermass.arrays import FloatArray
     from clustermass.config.models import Selection
 
@@ -53,42 +50,6 @@ class Prediction(NamedTuple):
     sigma_aleatoric: FloatArray
     sigma_epistemic: FloatArray
     sigma_redshift: FloatArray
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """Posterior of one cluster's log10(M500c / Msun): a mixture of Gaussians, one for each network, of equal weights.
-
-    The density is p(y) = mean over i of N(y; mu_i, sigma_i). `mu` and `sigma` of the networks are in dex, (member,).
-    """
-
-    mu: FloatArray
-    sigma: FloatArray
-
-    def pdf(self, value: ArrayLike) -> FloatArray:
-        """Return the probability density per dex at the log10 masses `value`, an array of any shape."""
-        return np.asarray(norm.pdf(np.asarray(value)[..., None], self.mu, self.sigma).mean(axis=-1))
-
-    def cdf(self, value: ArrayLike) -> FloatArray:
-        """Return the probability that the log10 mass is below `value`, an array of any shape."""
-        return np.asarray(ndtr((np.asarray(value)[..., None] - self.mu) / self.sigma).mean(axis=-1))
-
-    def quantile(self, probability: ArrayLike) -> FloatArray:
-        """Return the log10 mass below which the true one lies with each `probability`, an array of any shape.
-
-        InputError unless the probabilities are between 0 and 1.
-        """
-        wanted = np.asarray(probability, dtype=float)
-        if not ((wanted > 0) & (wanted < 1)).all():
-            raise InputError(f"quantile: {wanted} must be between 0 and 1.")
-        mixtures = (np.repeat(values[:, None], wanted.size, axis=1) for values in (self.mu, self.sigma))
-        return mixture_quantile(wanted.ravel(), *mixtures).reshape(wanted.shape)[()]
-
-    def sample(self, number: int, rng: np.random.Generator | int | None = None) -> FloatArray:
-        """Return `number` random log10 masses drawn from the posterior; `rng` is a generator or a seed."""
-        draw = np.random.default_rng(rng)
-        member = draw.integers(self.mu.size, size=number)
-        return draw.normal(self.mu[member], self.sigma[member])
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from clustermass.apply.find import IDENTIFIERS, find_cluster
-from clustermass.ensemble import ensemble as trained
+from clustermass.ensemble import posterior as trained
 from clustermass.errors import InputError
 from clustermass.interface.inputs import PathLike, name_of, path_of
 from clustermass.io.netcdf import read_netcdf
