@@ -4,7 +4,9 @@ Recovery removes only these files. Each of them is a regular file of the current
 """
 
 import os
+import platform
 import re
+import shlex
 import stat
 import time
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from clustermass.errors import InputError
 from clustermass.io.files import is_temporary
+from clustermass.io.log import printable
 
 #: seconds after which an unchanged temporary file counts as abandoned
 ABANDONED_S = 600
@@ -46,7 +49,8 @@ def locks(state: Path) -> list[Path]:
     Raises
     ------
     InputError
-        The folder of the locks is a link, or a lock isn't a file of the current user.
+        The folder of the locks is a link, a lock isn't a file of the current user, or the last snakemake here began on
+        another machine, so that it isn't known whether it still runs.
     """
     folder = state / "locks"
     if folder.is_symlink():
@@ -57,7 +61,19 @@ def locks(state: Path) -> list[Path]:
             f"{strange[0]}: another user's snakemake has locked this folder. If it still works, wait for it; if it was "
             f"killed, ask {_owner(strange[0])} to remove {folder}."
         )
+    if found and (host := host_of_last_run(state)) not in (None, platform.node()):
+        raise InputError(
+            f"A snakemake that began on {printable(host)} has locked this folder. If it still works there, wait "
+            f"for it; if it was killed: rm -r {shlex.quote(str(folder))}, then the same command goes on."
+        )
     return found
+
+
+def host_of_last_run(state: Path) -> str | None:
+    """Return the name of the machine in the newest log in Snakemake's folder `state`; None if there is no log."""
+    logs = sorted(path for path in (state / "log").glob("*.snakemake.log") if path.is_file())
+    lines = log_text(logs[-1]).splitlines() if logs else []
+    return next((words[1] for words in map(str.split, lines) if len(words) > 1 and words[0].lower() == "host:"), None)
 
 
 def _owner(path: Path) -> str:

@@ -18,13 +18,15 @@ _PYTHON = re.compile(r"python[0-9.]*")
 def snakemakes(directory: Path) -> list[psutil.Process]:
     """Return the snakemake processes of this machine that work in `directory`, except those inside jobs.
 
-    Processes of other users are left out, because it isn't known in which folder they work.
+    A snakemake that Python code has started is known by its open log. Processes of other users are left out, because
+    it isn't known in which folder they work.
     """
     at_work = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
         command = process.info["cmdline"] or []
         inside_a_job = "--target-jobs" in command or "--report" in command
-        if _is_snakemake(command) and not inside_a_job and process.info["cwd"] == str(directory):
+        here = _is_snakemake(command) and process.info["cwd"] == str(directory)
+        if not inside_a_job and (here or _writes_log(process, directory)):
             at_work.append(process)
     return at_work
 
@@ -39,7 +41,9 @@ def stop_orphans(directory: Path) -> int:
     steps = [
         process
         for process in psutil.process_iter(["cmdline"])
-        if _is_step(process.info["cmdline"] or [], scripts) and _is_own(process) and _without_snakemake(process)
+        if _is_step(process.info["cmdline"] or [], scripts)
+        and _is_own(process)
+        and _without_snakemake(process, directory)
     ]
     doomed = [one for step in steps for one in (*_children(step), step) if _is_own(one)]
     for signal in (psutil.Process.terminate, psutil.Process.kill):
@@ -67,6 +71,15 @@ def _is_snakemake(command: list[str]) -> bool:
     return as_module or joined or any(Path(part).name == "snakemake" for part in command[:2] if os.sep in part)
 
 
+def _writes_log(process: psutil.Process, directory: Path) -> bool:
+    """Return whether a process has opened a log of Snakemake in `directory` to write; False if it doesn't tell."""
+    logs = directory / ".snakemake" / "log"
+    try:
+        return any(Path(file.path).parent == logs and file.mode != "r" for file in process.open_files())
+    except psutil.Error:
+        return False
+
+
 def _is_own(process: psutil.Process) -> bool:
     try:
         return bool(process.uids().real == os.getuid())
@@ -74,9 +87,9 @@ def _is_own(process: psutil.Process) -> bool:
         return False
 
 
-def _without_snakemake(process: psutil.Process) -> bool:
+def _without_snakemake(process: psutil.Process, directory: Path) -> bool:
     try:
-        return not any(_is_snakemake(parent.cmdline()) for parent in process.parents())
+        return not any(_is_snakemake(one.cmdline()) or _writes_log(one, directory) for one in process.parents())
     except psutil.Error:  # the process or one of its parents has just ended, or doesn't tell what it is
         return False
 

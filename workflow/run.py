@@ -136,24 +136,11 @@ def recover() -> None:
     if stopped := stop_orphans(ROOT):
         print(f"An earlier run was killed: stopped {stopped} of its steps that went on without it.", file=sys.stderr)
     if left:
-        host = host_of_last_run()
-        if host not in (None, platform.node()):
-            raise InputError(
-                f"A snakemake that began on {printable(host)} has locked this folder. If it still works there, wait "
-                f"for it; if it was killed: rm -r {STATE / 'locks'}, then the same command goes on."
-            )
         print("An earlier run was killed: taking its lock away; finished files are kept.", file=sys.stderr)
         for path in left:  # like `snakemake --unlock`, but this works with an invalid configuration, too
             path.unlink(missing_ok=True)
     for path in abandoned(RESULTS):
         path.unlink(missing_ok=True)
-
-
-def host_of_last_run() -> str | None:
-    """Return the name of the machine in snakemake's newest log; None if there is no log."""
-    logs = sorted(path for path in (STATE / "log").glob("*.snakemake.log") if path.is_file())
-    lines = log_text(logs[-1]).splitlines() if logs else []
-    return next((words[1] for words in map(str.split, lines) if len(words) > 1 and words[0].lower() == "host:"), None)
 
 
 def run_snakemake(arguments: list[str]) -> int:

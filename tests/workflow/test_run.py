@@ -97,7 +97,7 @@ def test_of_an_endless_log_only_a_part_is_read(run, tmp_path, monkeypatch):
     os.truncate(log, 10**13)  # without content, it takes no room on the disk
     with log.open("ab") as stream:
         stream.write(b"No space left on device")
-    assert run.host_of_last_run() == "one"
+    assert sys.modules["leftovers"].host_of_last_run(tmp_path / ".snakemake") == "one"
     assert run.said_since(0.0).strip("\0") == "No space left on device"
 
 
@@ -115,6 +115,26 @@ def test_steps_without_a_snakemake_are_ended_and_no_others(run, python, tmp_path
     run.recover()
     orphan.wait(30)  # its exit status went to `recover`
     assert (other.poll(), snakemake.poll(), at_work.is_running()) == (None, None, True)
+    at_work.kill()
+
+
+def test_a_snakemake_that_python_code_started_is_known_by_its_open_log(run, python, tmp_path):
+    scripts, log = tmp_path / ".snakemake" / "scripts", tmp_path / ".snakemake" / "log" / "x.snakemake.log"
+    scripts.mkdir()
+    step = scripts / "tmp_a1b2c3d.evaluate.py"
+    step.write_text(WAITS)
+    reader = python("-c", f"open_log = open({str(log)!r}, 'w+').close() or open({str(log)!r}); {WAITS}")
+    run.recover()  # who only reads the log is no snakemake
+    code = f"import subprocess, sys; log = open({str(log)!r}, 'a'); subprocess.run([sys.executable, {str(step)!r}])"
+    snakemake = python("-c", code)
+    (at_work,) = psutil.Process(snakemake.pid).children()
+    with (
+        pytest.raises(run.InputError, match=f"A snakemake is at work in this folder .process {snakemake.pid}"),
+        run.alone(),
+    ):
+        pass
+    run.recover()
+    assert (reader.poll(), snakemake.poll(), at_work.is_running()) == (None, None, True)
     at_work.kill()
 
 
@@ -266,6 +286,16 @@ def test_recovery_on_slurm_removes_nothing_where_snakemake_never_ran(recover, tm
     assert recover.main([]) == 1
     assert "squeue: no such command." in capsys.readouterr().err
     assert len(list((tmp_path / "results").iterdir())) == 2
+
+
+def test_recovery_on_slurm_touches_nothing_of_a_snakemake_on_another_machine(recover, tmp_path, monkeypatch, capsys):
+    lock = tmp_path / ".snakemake" / "locks" / "0.input.lock"
+    lock.touch()
+    (tmp_path / ".snakemake" / "log" / "2026-01-01T000000.000000.snakemake.log").write_text("host: elsewhere\n")
+    monkeypatch.setattr(recover, "cancel_jobs", lambda _: pytest.fail("jobs are cancelled"))
+    assert recover.main([]) == 1
+    assert "A snakemake that began on elsewhere has locked this folder." in capsys.readouterr().err
+    assert lock.exists() and len(list((tmp_path / "results").iterdir())) == 2
 
 
 @pytest.mark.parametrize("module", ["run", "recover"])
