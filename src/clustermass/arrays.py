@@ -91,8 +91,27 @@ def neighbours(
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     chord = 2.0 * np.sin(np.radians(radius_arcsec / 3600.0) / 2.0)
     here, there = (KDTree(unit_vectors(*at)) for at in ((ra, dec), (other_ra, other_dec)))
-    pairs = float(here.count_neighbors(there, chord))
-    check_memory(pairs * _PAIR_BYTES, f"{pairs:.3g} pairs of positions within {radius_arcsec:g} arcsec")
+    check_pairs(float(here.count_neighbors(there, chord)), f"positions within {radius_arcsec:g} arcsec")
     near_each = here.query_ball_tree(there, chord)
     first = np.repeat(np.arange(len(ra)), [len(near) for near in near_each])
     return first, np.fromiter((j for near in near_each for j in sorted(near)), np.int64, len(first))
+
+
+def near_pairs(ra: FloatArray, dec: FloatArray, chord: float) -> NDArray[np.intp]:
+    """Return the pairs of positions (deg) whose unit vectors are at most `chord` apart, as row numbers (pair, 2).
+
+    InputError if a position isn't finite, or there are so many pairs that they don't fit into memory.
+    """
+    from scipy.spatial import cKDTree  # most users of this module don't need it
+
+    vectors = unit_vectors(ra, dec)
+    if bad := int((~np.isfinite(vectors).all(axis=-1)).sum()):
+        raise InputError(f"{bad} of {len(ra)} positions aren't finite. Delete the file that holds them, and run again.")
+    tree = cKDTree(vectors)
+    check_pairs(float(tree.count_neighbors(tree, chord)), "near positions")
+    return np.asarray(tree.query_pairs(chord, output_type="ndarray"))
+
+
+def check_pairs(number: float, what: str) -> None:
+    """Raise InputError if a number of pairs doesn't fit into memory. `what` says in the message what they are of."""
+    check_memory(number * _PAIR_BYTES, f"{number:.3g} pairs of {what}")

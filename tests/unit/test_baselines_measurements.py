@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from astropy.table import Table
+from confined import refused
 
 from clustermass.baselines.measurements import is_isolated, read_truth
 from clustermass.errors import InputError
@@ -45,6 +46,13 @@ def test_isolation_by_hand():
     counts = np.array([100.0, 40.0, 100.0, 160.0, 1.0, 1000.0])
     # 40 > 0.3 x 100 within 3'; 160 > 1.5 x 100 within 5' but 100 < 1.5 x 160; 6' is far enough for anything
     assert is_isolated(ra, dec, counts).tolist() == [False, False, False, True, True, True]
+
+
+def test_many_haloes_at_one_place_and_positions_that_are_none_are_refused():
+    refused(r"1e\+10 pairs of near positions", is_isolated, np.full(100_000, 5.0), np.ones(100_000), np.ones(100_000))
+    for value in (np.nan, np.inf):
+        with np.errstate(invalid="ignore"):
+            refused("1 of 2 positions aren't finite", is_isolated, np.array([value, 5.0]), np.ones(2), np.ones(2))
 
 
 def test_lonely_halo_is_isolated():

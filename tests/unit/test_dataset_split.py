@@ -7,11 +7,20 @@ import pytest
 import xarray as xr
 from astropy import units as u
 from astropy.coordinates import SkyCoord
+from confined import refused
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from clustermass.dataset.split import fold_of, group_names, overlapping_boxes, split_sample, subset_of, subsets
+from clustermass.dataset.split import (
+    fold_of,
+    group_names,
+    overlapping_boxes,
+    split_sample,
+    subset_of,
+    subsets,
+    touching,
+)
 from clustermass.errors import InputError
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 
@@ -80,6 +89,16 @@ def test_boxes_overlap_on_the_sky(centre, offset, overlap):
     ra = [ra0, (ra0 + offset[0] / 3600 / np.cos(np.radians(dec0))) % 360]
     pairs = overlapping_boxes(np.array(ra), np.array([dec0, dec0 + offset[1] / 3600]), BOX)
     assert (len(pairs) == 1) is overlap
+
+
+def test_many_clusters_with_one_halo_or_at_one_place_are_refused():
+    number = 100_000
+    columns = {"ra": np.linspace(0, 350, number), "dec": np.zeros(number), "realization": np.full(number, "01")}
+    table = xr.Dataset({name: ("cluster", values) for name, values in columns.items()})
+    one_halo = table.assign(halo_id=("cluster", np.full(number, 5)))
+    refused(r"1e\+10 pairs of clusters with the same halo", touching, one_halo, 60.0)
+    one_place = table.assign(halo_id=("cluster", np.arange(number)), ra=table["dec"])
+    refused(r"1e\+10 pairs of near positions", touching, one_place, 60.0)
 
 
 @settings(max_examples=60, deadline=None)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
-from clustermass.arrays import FloatArray, unit_vectors
+from clustermass.arrays import FloatArray, near_pairs
 from clustermass.baselines.features import cluster_features
 from clustermass.baselines.scaling_relations import published_luminosity
 from clustermass.catalogues.formats import read_table
@@ -160,10 +159,9 @@ def is_isolated(
     pairs of a radius in arcsec and a factor. A halo is isolated if, for each pair, no other halo within the radius has
     more than the factor times its counts. The default pairs are 3' with 0.3, and 5' with 1.5.
     """
-    tree = cKDTree(unit_vectors(ra, dec))
     isolated = np.ones(len(ra), dtype=bool)
     for radius_arcsec, factor in crowded:
-        first, second = tree.query_pairs(2 * np.sin(np.radians(radius_arcsec / 3600) / 2), output_type="ndarray").T
+        first, second = near_pairs(ra, dec, 2 * np.sin(np.radians(radius_arcsec / 3600) / 2)).T
         for own, other in ((first, second), (second, first)):
             isolated[own[counts[other] > factor * counts[own]]] = False
     return isolated

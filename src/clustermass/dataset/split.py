@@ -13,9 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
-from clustermass.arrays import unit_vectors
+from clustermass.arrays import check_pairs, near_pairs
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 from clustermass.io.netcdf import read_netcdf, write_netcdf
@@ -173,7 +172,8 @@ def touching(clusters: xr.Dataset, box_arcsec: float) -> NDArray[np.intp]:
     """
     halo_id = clusters["halo_id"].values
     rows = np.flatnonzero(halo_id >= 0)
-    _, halo = np.unique(halo_id[rows], return_inverse=True)
+    _, halo, number = np.unique(halo_id[rows], return_inverse=True, return_counts=True)
+    check_pairs(float(np.square(number, dtype=float).sum()), "clusters with the same halo")
     member = coo_array((np.ones(rows.size, dtype=np.int32), (rows, halo)), shape=(halo_id.size, rows.size)).tocsr()
     here, there = (member @ member.T).nonzero()
     pairs = [np.stack([here, there], axis=1)[here < there].astype(np.intp)]
@@ -194,7 +194,7 @@ def overlapping_boxes(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64],
     may be returned, too.
     """
     ra, dec, box = np.radians(ra_deg), np.radians(dec_deg), np.radians((box_arcsec + _MARGIN_ARCSEC) / 3600)
-    pairs = cKDTree(unit_vectors(ra_deg, dec_deg)).query_pairs(2 * np.sin(_REACH * box / 2), output_type="ndarray")
+    pairs = near_pairs(ra_deg, dec_deg, 2 * np.sin(_REACH * box / 2))
     here, there = pairs[:, 0], pairs[:, 1]
     turn_ra = ra[there] - ra[here]
     x = np.cos(dec[there]) * np.sin(turn_ra)
