@@ -34,6 +34,35 @@ EMPTY = dict.fromkeys(("doctype", "before", "info", "table", "field", "after"), 
 }
 
 
+#: size of a column of texts -> binary data of tables with this column
+ROWS_OF_TEXTS = {
+    "cut in a text": ("*", (b"\0" * 27 + b"\3abc") * 4 + b"\0" * 27 + b"\3a"),
+    "cut before a text": ("*", (b"\0" * 27 + b"\3abc") * 4 + b"\0" * 26),
+    "long text": ("*", (b"\0" * 27 + b"\3abc") * 4 + b"\0" * 24 + b"\x7fabc"),
+    "many rows": ("*", b"\0" * 28 * 10**6),
+}
+
+
+@hostile("table", variants=ROWS_OF_TEXTS)
+def votable_rows(place, variant):
+    """Write rows with texts of any length, which end within a row or are very many."""
+    size, data = variant
+    column = f'<FIELD name="NAME" datatype="char" arraysize="{size}"/><DATA>'
+    stream = f"<BINARY><STREAM>{base64.b64encode(data).decode()}</STREAM></BINARY>"
+    return place.write("t.vot", VOTABLE.replace("<DATA>", column).format(**EMPTY | {"data": stream}))
+
+
+@hostile("table")
+def votable_of_nothing(place, _):
+    """Write rows of no bytes, of which any data hold endlessly many."""
+    nothing = '<FIELD name="NAME" datatype="char" arraysize="0"/>'
+    table = f"<TABLE>{nothing}<DATA><BINARY><STREAM>QUFB</STREAM></BINARY></DATA></TABLE>"
+    return place.write(
+        "t.vot",
+        f'<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE>{table}</RESOURCE></VOTABLE>',
+    )
+
+
 @hostile("table", variants=DATA)
 def votable_data(place, data):
     secret = place.canary / "secret.txt"

@@ -135,6 +135,8 @@ FOUND = (
         "ensemble-zip_wrong_utf8[list]",
         "published_images-encoded_again",
     ),
+    *(f"table-votable_rows[{kind}]" for kind in ("cut in a text", "cut before a text", "long text", "many rows")),
+    "table-votable_of_nothing",
     *("table-votable_data[cut row]", "table-votable[too few rows]", "table-votable[unknown elements]"),
     *("calibration-negative_width", "masses of events-sparse_events"),
     *("record-document[long]", "record-document[escapes]", "table-slow_text[unit of a quantity]"),

@@ -1,10 +1,12 @@
 """Check of a VOTable before astropy reads it: of its sizes, and of binary data that end within a row."""
 
+import base64
 import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 from xml.parsers import expat
 
 from clustermass import limits
@@ -18,6 +20,8 @@ _NUMBER = 16
 _FIRST_ROWS = 512
 #: most digits of the width with which the cells of a column are shown
 _DIGITS = 3
+#: bytes of the number before an array of any length in binary data
+_LENGTH = 4
 #: bytes of a value in binary data, by datatype
 _BYTES = {
     **dict.fromkeys(("boolean", "unsignedByte", "char"), 1),
@@ -32,14 +36,25 @@ def check_votable(content: bytes, path: Path) -> None:
     """Raise InputError if a VOTable can't be read safely, or if its binary data end within a row.
 
     It is unsafe if it refers to other files, if it states tables that don't fit into memory, or if its elements are too
-    many or nested too deeply. Binary data that end within a row are noticed only if all rows have the same length.
-    Other faults are left to astropy.
+    many or nested too deeply. Other faults are left to astropy.
     """
     parser = expat.ParserCreate()
     sizes = _Sizes(path, parser)
     parser.StartElementHandler, parser.EndElementHandler = sizes.start, sizes.end
     with suppress(expat.ExpatError, LookupError):
         parser.Parse(content, True)
+
+
+class _Column(NamedTuple):
+    """A column in binary data: whether its number of values varies, and the values and bytes that it has at least.
+
+    astropy reads the values of most kinds `at_once`, but those of others one by one.
+    """
+
+    varies: bool
+    values: int
+    width: float
+    at_once: bool
 
 
 class _Sizes:
@@ -54,8 +69,8 @@ class _Sizes:
     def _begin_table(self, attributes: Mapping[str, str]) -> None:
         #: bytes of a row in memory, rows stated, and columns of the table
         self._row, self._stated, self._fields = 0, _whole(attributes.get("nrows", "")), 0
-        #: bytes of each column in binary data (NaN = rows differ), whether flags are before a row, and base64 digits
-        self._widths, self._flags, self._digits = list[float](), False, 0
+        #: columns in binary data, whether flags are before a row, and pieces of the data in base64
+        self._columns, self._flags, self._pieces = list[_Column](), False, list[str]()
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
         """Count an element; InputError if it refers to another file, or states data that don't fit into memory."""
@@ -82,8 +97,9 @@ class _Sizes:
         elif element in ("BINARY", "BINARY2"):
             self._flags = element == "BINARY2"
             self._add(_FIRST_ROWS * self._row)
-        elif element == "STREAM" and attributes.get("encoding") == "base64":
-            self._parser.CharacterDataHandler = self._count_digits
+        elif element == "STREAM":  # astropy takes its text for base64 in any case
+            self._pieces = []
+            self._parser.CharacterDataHandler = self._pieces.append
 
     def end(self, name: str) -> None:
         """Count the end of an element; InputError if binary data end here within a row."""
@@ -91,12 +107,31 @@ class _Sizes:
         if not name.endswith("STREAM"):
             return
         self._parser.CharacterDataHandler = None
-        row = sum(self._widths) + (math.ceil(len(self._widths) / 8) if self._flags else 0)
-        if row > 0 and (self._digits * 3 // 4) % row:
-            raise InputError(f"{self._path}: its binary data end within a row. Copy or download it again.")
+        try:
+            data = base64.b64decode("".join(self._pieces))
+        except ValueError:
+            return  # astropy says so
+        self._check_rows(data)
 
-    def _count_digits(self, text: str) -> None:
-        self._digits += len(text) - sum(map(text.count, "= \t\r\n"))
+    def _check_rows(self, data: bytes) -> None:
+        """Raise InputError if binary data have too many rows and cells, or end within a row."""
+        flags, place, elements = math.ceil(len(self._columns) / 8) if self._flags else 0, 0, 0
+        if any(math.isnan(column.width) for column in self._columns):
+            return
+        if flags + sum(column.varies or column.width for column in self._columns) == 0:
+            raise InputError(f"{self._path}: the rows of its binary data hold nothing. Copy or download it again.")
+        while place < len(data):
+            place, elements = place + flags, elements + 1
+            for column in self._columns:
+                number = 1
+                if column.varies:
+                    number = int.from_bytes(data[place : place + _LENGTH])
+                    place += _LENGTH
+                place += number * int(column.width)
+                elements += 1 if column.at_once else number * column.values
+            limits.ELEMENTS.check(elements, self._path)
+        if place > len(data):
+            raise InputError(f"{self._path}: its binary data end within a row. Copy or download it again.")
 
     def _add_column(self, attributes: Mapping[str, str], stored: bool) -> None:
         if max(len(attributes.get(name, "").strip()) for name in ("width", "precision")) > _DIGITS:
@@ -112,7 +147,10 @@ class _Sizes:
         self._row += size * (CHARACTER if "char" in kind.lower() else _NUMBER)
         self._add(self._row)
         if stored:
-            self._widths.append(math.nan if "*" in stated else size * _BYTES.get(kind, math.nan))
+            varies, text = "*" in stated, "char" in kind.lower()
+            values = 1 if varies and text else size
+            width = values * _BYTES.get(kind, math.nan) if kind != "bit" or varies else math.ceil(size / 8)
+            self._columns.append(_Column(varies, values, width, kind not in ("boolean", "bit")))
 
     def _add(self, number: int) -> None:
         self._needed += number
