@@ -56,6 +56,28 @@ def test_coordinates_of_invented_size_are_refused(tmp_path, card):
     refused(rf"a\.fits: {card}: more than 9", read_exposure, path)
 
 
+@pytest.mark.parametrize("card", ["CRPIX1", "CRVAL2", "CDELT1", "CD1_1", "PV2_1"])
+def test_a_word_in_the_place_of_a_number_of_the_coordinates_is_refused(tmp_path, card):
+    path = tmp_path / "a.fits"
+    image(np.full((50, 50), 1000.0), **{card: "x"}).writeto(path)
+    refused(rf"a\.fits: its card {card} holds no number", read_exposure, path)
+    refused(rf"a\.fits: its card {card} holds no number", total, path)
+
+
+def test_distorted_coordinates_are_refused(tmp_path):
+    path = tmp_path / "a.fits"
+    sip = {"CTYPE1": "RA---SIN-SIP", "CTYPE2": "DEC--SIN-SIP", "A_ORDER": 2, "B_ORDER": 2, "A_2_0": 0.01}
+    image(np.full((50, 50), 1000.0), **sip).writeto(path)
+    refused(r"a\.fits: its coordinates are distorted", read_exposure, path)
+
+
+@pytest.mark.parametrize("unit", ["mag(s)", "dex(s)"])
+def test_a_map_of_logarithms_is_refused(tmp_path, unit):
+    path = tmp_path / "a.fits"
+    image(np.full((50, 50), 1000.0), BUNIT=unit).writeto(path)
+    refused(rf"a\.fits: is in {unit[:3]}.* but an exposure map holds seconds", read_exposure, path)
+
+
 def test_a_power_in_the_unit_of_a_map_is_refused(tmp_path):
     path = tmp_path / "a.fits"
     image(np.full((50, 50), 1000.0), BUNIT="10**999999999 s").writeto(path)

@@ -138,7 +138,10 @@ def _converted(image: NDArray[np.float32], unit: str, path: Path) -> NDArray[np.
     """Return a map in s, converted from its BUNIT `unit`. InputError if this is a known unit but not a unit of time."""
     check_unit(unit, path)
     try:
-        factor = units.Unit(_UNITS.get(unit.lower(), re.sub("counts|cts", "ct", unit))).to(units.s)
+        found = units.Unit(_UNITS.get(unit.lower(), re.sub("counts|cts", "ct", unit)))
+        if not isinstance(found, units.UnitBase):  # a logarithm
+            raise units.UnitConversionError(unit)
+        factor = found.to(units.s)
     except units.UnitConversionError:
         raise InputError(
             f"{path}: is in {unit} (BUNIT), but an exposure map holds seconds. Give the vignetted map of expmap."

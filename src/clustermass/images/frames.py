@@ -1,6 +1,7 @@
 """Celestial coordinates of images: conversion between ICRS positions and pixels, in all frames that astropy knows."""
 
 import fnmatch
+import re
 from typing import Any
 
 import numpy as np
@@ -17,22 +18,29 @@ from clustermass.errors import InputError
 
 #: smallest and largest possible side of a pixel in deg; eROSITA's sky pixels of 0.05" have 1.4e-5
 _PIXEL_DEG = (1e-5, 30.0)
+#: cards of a WCS that hold numbers
+_NUMBERS = re.compile(r"(CRVAL|CRPIX|CDELT|CROTA)\d|(CD|PC)\d_\d|PV\d_\d+|LONPOLE|LATPOLE")
 
 
 def celestial_wcs(header: fits.Header, name: object) -> WCS | None:
     """Return the celestial WCS of an image, or None if it has no celestial WCS.
 
-    InputError if astropy doesn't know its frame, if latitude is the first axis, or if the size of the pixels is
-    impossible. The message begins with `name`.
+    InputError if astropy doesn't know its frame, if latitude is the first axis, if a card holds no number, if the
+    coordinates are distorted, or if the size of the pixels is impossible. The message begins with `name`.
     """
     # the memory of the WCS grows with the squares of these numbers; alternative coordinates (WCSAXESA) are read, too
     for key in ("A_ORDER", "B_ORDER", "AP_ORDER", "BP_ORDER", *fnmatch.filter(header, "WCSAXES*")):
         stated = header.get(key, 0)
         limits.AXES.check(stated if isinstance(stated, int | float) else 0, f"{name}: {key}")
+    for key in filter(_NUMBERS.fullmatch, header):
+        if isinstance(header[key], bool) or not isinstance(header[key], int | float):  # wcslib would take another
+            raise InputError(f"{name}: its card {key} holds no number. Its WCS is damaged.")
     whole = WCS(header)
     wcs = whole.celestial
     if wcs.naxis != 2:
         return None
+    if whole.has_distortion:
+        raise InputError(f"{name}: its coordinates are distorted (SIP or a table). Make it in a plain projection.")
     axes = f"{whole.wcs.ctype[0]}, {whole.wcs.ctype[1]}"
     if whole.wcs.lng > whole.wcs.lat:
         raise InputError(f"{name}: latitude is the first axis ({axes}). Exchange the axes of the image.")
