@@ -43,6 +43,29 @@ def test_every_dialect_gives_the_same_photons(tmp_path, dialect):
     assert len(select(events)) == 200, "the automatic flag mask of each dialect keeps good photons"
 
 
+@pytest.mark.parametrize(("unit", "name"), [("rad", "RA"), ("MeV", "SIGNAL"), ("d", "TIME")])
+def test_a_column_in_another_unit_is_refused(tmp_path, unit, name):
+    path = write_sixte_events(tmp_path / "events.fits", photons())
+    with fits.open(path, mode="update") as hdus:
+        hdus[1].header[f"TUNIT{hdus[1].columns.names.index(name) + 1}"] = unit
+    with pytest.raises(InputError, match=rf"column {name} of table EVENTS is in {unit}, but must be in"):
+        read_events(path)
+
+
+@pytest.mark.parametrize(("names", "form"), [(("RAWX", "RAWY"), "3A"), (("SRC_ID",), "3A"), (("SRC_ID",), "0J")])
+def test_further_columns_in_another_form_are_not_used(tmp_path, names, form):
+    path = write_sixte_events(tmp_path / "events.fits", columns := photons())
+    with fits.open(path) as hdus:
+        kept = [column for column in hdus[1].columns if column.name not in names]
+        array = np.full(len(columns["RA"]), "abc") if form == "3A" else None
+        odd = fits.ColDefs(kept + [fits.Column(name, form, array=array) for name in names])
+        hdus[1] = fits.BinTableHDU.from_columns(odd, hdus[1].header.copy(strip=True), name="EVENTS")
+        hdus.writeto(tmp_path / "odd.fits")
+    read = read_events(tmp_path / "odd.fits")
+    assert not {name.lower() for name in names} & read.columns().keys()
+    np.testing.assert_array_equal(read.ra, read_events(path).ra)
+
+
 def test_gzipped_lists_read_the_same(tmp_path):
     path = write_esass(tmp_path / "events.fits", photons())
     (tmp_path / "events.fits.gz").write_bytes(gzip.compress(path.read_bytes()))

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.units import Unit
 from numpy.typing import NDArray
 
 from clustermass.errors import InputError
 from clustermass.events.eventlist import SIXTE_FLAG
 from clustermass.events.rows import Rows
 from clustermass.io.log import LOGGER
+from clustermass.io.text_tables import check_unit
 
 _CALIBRATED = ("TIME", "RA", "DEC", "PI", "TM_NR", "PAT_TYP", "FLAG")
 _SIXTE_EVENTS = ("TIME", "RA", "DEC", "SIGNAL", "TYPE", "NPIXELS")
@@ -26,6 +28,10 @@ _OTHERS = {
 OF_PHOTONS = {*_CALIBRATED, *_SIXTE_EVENTS} - {"RA", "DEC"}
 #: TFORM of a column with one number in each row
 _NUMBER = re.compile(r"1?[BIJKED]")
+#: TFORM of a column with one or several whole numbers in each row
+_LABELS = re.compile(r"([1-9]\d*)?[BIJK]")
+#: units of columns, if a table states any
+_UNITS = {"TIME": "s", "RA": "deg", "DEC": "deg", "PI": "eV", "SIGNAL": "keV"}
 
 
 def recognise(rows: Rows, creator: str, path: Path) -> str:
@@ -64,6 +70,10 @@ def _require(rows: Rows, needed: Sequence[str], kind: str, path: Path) -> None:
                 f"{path}: column {name} of table {rows.name} has the format {form}, but must hold one number a row. "
                 "Remake the event list."
             )
+        check_unit(stated := rows.columns[name].unit or "", path)
+        unit, ours = Unit(str(stated), parse_strict="silent"), Unit(_UNITS.get(name, ""))
+        if unit.is_equivalent(ours) and unit != ours and name in _UNITS:
+            raise InputError(f"{path}: column {name} of table {rows.name} is in {stated}, but must be in {ours}.")
 
 
 def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:
@@ -88,14 +98,19 @@ def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:
             "pat_typ": _within(rows["PAT_TYP"], np.int16),
             "flag": _unsigned(rows["FLAG"]),
         }
-    for name in ("TIME", "RA", "DEC", "X", "Y") if {"X", "Y"} <= rows.names else ("TIME", "RA", "DEC"):
+    for name in ("TIME", "RA", "DEC", "X", "Y") if _hold(rows, _NUMBER, "X", "Y") else ("TIME", "RA", "DEC"):
         columns[name.lower()] = np.asarray(rows[name], np.float64)
-    if {"RAWX", "RAWY"} <= rows.names:
+    if _hold(rows, _NUMBER, "RAWX", "RAWY"):
         columns |= {name.lower(): _within(rows[name], np.int16) for name in ("RAWX", "RAWY")}
-    if "SRC_ID" in rows.names:
+    if _hold(rows, _LABELS, "SRC_ID"):
         labels = np.array(rows["SRC_ID"], np.int32)
         columns["src_id"] = labels if labels.ndim == 1 else np.ascontiguousarray(labels[:, 0])
     return columns
+
+
+def _hold(rows: Rows, form: re.Pattern[str], *names: str) -> bool:
+    """Return whether rows have columns of these names, all in this form; other columns of the names aren't used."""
+    return rows.names.issuperset(names) and all(form.fullmatch(str(rows.columns[name].format)) for name in names)
 
 
 def _within(values: NDArray[Any], dtype: type[np.integer[Any]]) -> NDArray[Any]:
