@@ -264,6 +264,14 @@ def test_a_votable_cut_in_a_row_is_refused(tmp_path, coding, lost):
         read_table(path)
 
 
+@pytest.mark.parametrize("cell", [b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf", b"\xef\xbb\xbfabc"])
+def test_a_byte_order_mark_in_a_name_is_left_out(tmp_path, cell):
+    columns = [fits.Column(name, "D", array=values) for name, values in COLUMNS.items()]
+    columns.append(fits.Column("NAME", "6A", array=np.array([cell, b"b"])))
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "t.fits")
+    assert read_catalogue(tmp_path / "t.fits")["NAME_CAT"].tolist() == ["abc" if b"abc" in cell else "", "b"]
+
+
 @pytest.mark.parametrize("kind", ["ascii.ipac", "ascii.ecsv", "ascii.basic", "ascii.commented_header", "ascii.tab"])
 def test_what_astropy_writes(tmp_path, kind):
     Table(COLUMNS).write(tmp_path / "t.dat", format=kind)

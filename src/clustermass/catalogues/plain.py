@@ -86,8 +86,10 @@ def _in_ascii(table: Table) -> Table:
     for name in list(table.colnames):
         cells = np.ma.asarray(table[name])
         if cells.dtype.kind in "SUO" and cells.ndim == 1:
-            texts = [_text(cell) for cell in np.asarray(np.ma.getdata(cells)).tolist()]
-            if not all(text.isascii() and text.isprintable() for text in texts):
+            raw = np.asarray(np.ma.getdata(cells)).tolist()
+            texts = [_text(cell) for cell in raw]
+            marked = any(isinstance(cell, bytes) and not cell.isascii() for cell in raw)  # by a byte order mark
+            if marked or not all(text.isascii() and text.isprintable() for text in texts):
                 plain = np.array([printable(plain_text(text)) for text in texts], dtype=str)
                 table[name] = MaskedColumn(plain, mask=np.ma.getmaskarray(cells), unit=table[name].unit)
         if not (name.isascii() and name.isprintable()):

@@ -29,6 +29,8 @@ Events: TypeAlias = Catalogue | Sequence[Catalogue]
 Exposure: TypeAlias = PathLike | CCDData | Sequence[PathLike | CCDData] | None
 #: whole numbers of a header are smaller
 _LARGEST = 2.0**63
+#: most characters of a text on one card
+_LONGEST = 68
 
 
 class FieldOptions(TypedDict, total=False):
@@ -127,7 +129,7 @@ def _table_hdus(table: Table, path: Path) -> fits.HDUList:
 def _fits_in(key: object, value: object) -> bool:
     """Return whether a card of a FITS header can hold an entry of a table's metadata, such as SIMULATE or CREATOR."""
     if isinstance(value, str):
-        good = value.isascii() and value.isprintable()
+        good = value.isascii() and value.isprintable() and len(value) <= _LONGEST
     else:
         good = isinstance(value, int | float) and abs(value) < _LARGEST
     return good and isinstance(key, str) and bool(re.fullmatch(r"[A-Z0-9_-]{1,8}", key, re.ASCII | re.IGNORECASE))
