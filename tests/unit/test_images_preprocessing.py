@@ -151,6 +151,27 @@ def test_smoothing_moves_photons_but_makes_none(seed):
     assert smooth(cubes[:, 10:20], (1, 1, 5), 0.75).sum() <= cubes.sum() + 1e-9
 
 
+@pytest.mark.parametrize(
+    "change",
+    {
+        "negative": lambda data: data.assign(counts=-data["counts"].astype(int)),
+        "text": lambda data: data.assign(counts=data["counts"].astype(str)),
+        "turned": lambda data: data.assign(counts=data["counts"].transpose("x", "y", "band", "cluster")),
+        "few axes": lambda data: data.assign(counts=data["counts"].isel(band=0, drop=True)),
+        "one pixel": lambda data: data.isel(x=[0], y=[0]),
+        "not square": lambda data: data.isel(x=slice(0, 4)),
+        "texts as offsets": lambda data: data.assign_coords(x=data["x"].astype(str)),
+    }.items(),
+    ids=lambda change: change[0],
+)
+def test_images_of_another_form_are_refused(images, tmp_path, change):
+    with xr.open_dataset(images) as opened:
+        data = opened.load().drop_encoding()
+    change[1](data).to_netcdf(tmp_path / "odd.nc", engine="netcdf4")
+    with pytest.raises(InputError, match=r"odd\.nc: \w+ has other axes or another type"):
+        preprocess(tmp_path / "odd.nc", tmp_path / "out.nc", {})
+
+
 def test_more_clusters_than_fit_at_once(tmp_path, images, monkeypatch):
     preprocess(images, tmp_path / "whole.nc", PAPER)
     monkeypatch.setattr("clustermass.images.preprocessing._CHUNK", 2)

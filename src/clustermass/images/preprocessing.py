@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 
 _TITLE = "Images of detections as a network sees them, before standardisation"
+_AXES = ("cluster", "band", "y", "x")
 #: number of clusters that are processed at once; memory is then limited to some tens of MB
 _CHUNK = 64
 #: images (cluster, band, y, x), offsets of their pixels' centres (pixels,), and attributes that describe the grid
@@ -53,9 +54,19 @@ def preprocess(images: Path, output: Path, recipe: Recipe) -> None:
     """
     needed = ("redshift",) if recipe.get("scale_to_redshift") is not None else ()
     source = read_netcdf(images, require=("x", "y", "band", *needed))
+    _check_form(source, images)
     smoothed, grid = preprocessed(source, recipe, str(images))
     cutting = source.attrs.get("parameters", "{}")
     write_netcdf(smoothed, output, _TITLE, provenance("smooth_images", recipe, [images], cutting=cutting, **grid))
+
+
+def _check_form(source: xr.Dataset, images: Path) -> None:
+    """Raise InputError if axes or types of the pixels in `images.nc` aren't those of this project."""
+    for name, kinds in (("counts", "u"), ("image", "uf")):
+        good = name not in source or (source[name].dims == _AXES and source[name].dtype.kind in kinds)
+        sides = [source[axis] for axis in "xy"]
+        if not good or any(side.dtype.kind != "f" or side.shape != sides[0].shape or side.size < 2 for side in sides):
+            raise InputError(f"{images}: {name} has other axes or another type than images have. Delete it, run again.")
 
 
 def preprocessed(source: xr.Dataset, recipe: Recipe, name: str) -> tuple[xr.Dataset, dict[str, float]]:
