@@ -54,7 +54,10 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Return the function of a figure. Its module is imported only now, so that figures don't depend on each other."""
+    """Return the function that draws the figure `name`.
+
+    Its module is imported only now, so that a change of one figure's module doesn't re-run the other figures.
+    """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}._{_MODULES.get(name, name)}"), name)

@@ -86,7 +86,7 @@ def read_metrics(metrics: Block) -> Metrics:
 
 
 def in_groups(scatter: Mapping[str, Value]) -> list[str]:
-    """Return the lines of the figure: the heading of each group, followed by its predictors by increasing scatter."""
+    """Return the labels of the figure's rows: for each group, its heading and its predictors by increasing scatter."""
     lines: list[str] = []
     for heading, observable in GROUPS.items():
         names = [name for name in scatter if predictor(name).observable is observable]
@@ -117,10 +117,11 @@ def draw_values(axes: Axes, lines: Sequence[str], values: Mapping[str, Value], r
 def learning_curve(metrics: Sequence[Block], rows: Sequence[Mapping[str, str | None]]) -> Figure:
     """Return a figure of the scatter against the number of training clusters.
 
-    A family consists of experiments that differ only in their training clusters. Each family and each test sample have
-    a panel of their own. Each of `metrics` is the content of a `metrics.json`, and the entry of `rows` at the same
-    place describes it. The entry holds the name of the `experiment`, the name of its `family`, and the `sky` of the
-    test sample. `sky` is None for the test set of the training sky, which comes first for each experiment.
+    A family consists of experiments that differ only in their training clusters. There is a panel for each test sample
+    of each family. Each of `metrics` is the content of a `metrics.json`: of one experiment, measured on one test
+    sample. The entry of `rows` at the same place holds the name of this `experiment`, the name of its `family`, and
+    the `sky` of the test sample. `sky` is None for the test set of the training sky, which comes first for each
+    experiment.
     """
     curves: dict[tuple[str | None, str | None], list[Metrics]] = {}
     trained: dict[str | None, int] = {}
@@ -166,7 +167,7 @@ def draw_curves(axes: Axes, points: Sequence[Metrics]) -> None:
 def draw_curve(axes: Axes, sizes: Sequence[int], values: Sequence[Value], name: str, place: float) -> None:
     """Draw a predictor's scatter, with 68 % intervals, against the sizes of training sets.
 
-    The markers are shifted sideways by `place` steps, so that predictors don't hide each other.
+    The markers are shifted sideways by `place` times `APART`, so that predictors don't hide each other.
     """
     size = np.array(sizes, dtype=float)
     value = np.array([value for value, _ in values], dtype=float)

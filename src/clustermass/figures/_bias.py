@@ -54,7 +54,8 @@ def bias_supplement(predictions: Data, baselines: Data) -> Figure:
 def draw_bias(mass: np.ndarray, residuals: Mapping[str, np.ndarray], sigma: np.ndarray) -> Figure:
     """Return a figure of bias and scatter, given the residuals of each predictor in dex, (cluster,).
 
-    `mass` holds the true log10 masses. From `sigma`, the network's standard deviations, the expected bias is drawn.
+    `mass` holds the true log10 masses, and `sigma` the network's standard deviations in dex. The figure also shows the
+    expected bias, which is computed from `sigma`.
     """
     predicted = mass + residuals["network"]
     figure = new_figure(style.TWO_COLUMNS_IN, 5.6)
@@ -145,8 +146,8 @@ def draw_all(
 def places(edges: np.ndarray, names: Collection[str]) -> np.ndarray:
     """Return the positions of the markers of each of `names` in each bin of mass, (name, bin).
 
-    The markers are side by side in the middle of a bin. Their distance is the same in wide bins, since a larger
-    distance would look like a trend with mass within the bin.
+    The markers are side by side in the middle of a bin. The distance between them doesn't grow with the width of the
+    bin, since a larger distance would look like a trend with mass within the bin.
     """
     apart = min(APART, SHARE * BIN_DEX / len(names))
     shift = apart * (np.arange(len(names)) - (len(names) - 1) / 2)

@@ -37,10 +37,10 @@ Row = Mapping[str, Any]
 
 @styled
 def comparison(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
-    """Return a figure of the scatter of each experiment on each test sample, and of ratios of scatters.
+    """Return a figure of the scatter of each experiment on each test sample, and of its ratio to that of two baselines.
 
-    The values are drawn with 68 % intervals, and printed. `metrics` are files `metrics.json`, and each has an entry in
-    `rows`, which `report.summary.compared` describes.
+    The values are drawn with 68 % intervals, and printed. `metrics` are files `metrics.json`. `rows` holds an entry for
+    each of them, with the keys that `report.summary.compared` describes.
     """
     if not rows:
         raise InputError("no experiment to compare: name one under experiments.")
@@ -64,17 +64,21 @@ def comparison(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
 
 
 def values_of(row: Row, key: str) -> Iterator[tuple[float, float, Sequence[float]]]:
-    """Yield vertical shift, value and 68 % interval of the key figure `key`, for all and then for isolated clusters."""
+    """Yield the vertical shift of a marker, and the value of `key` in `row` with its 68 % interval.
+
+    `key` is a key of `PANELS`. The first marker is that of all clusters, and the second that of isolated clusters.
+    Values that weren't measured are left out.
+    """
     for shift, figures in ((-APART, row), (APART, row["isolated"])):
         if figures is not None and figures[key] is not None:
             yield shift, figures[key], figures[f"{key}_ci68"] or [figures[key]] * 2
 
 
 def draw_panel(axes: Axes, key: str, digits: int, places: np.ndarray, lines: Sequence[Row]) -> None:
-    """Draw the panel of the key figure `key`, with markers and intervals, and print the values.
+    """Draw the panel of `key`, a key of `PANELS`, with markers and 68 % intervals, and print the values.
 
-    On each line, the value of all clusters is drawn above that of isolated clusters. An arrow replaces the marker of a
-    value that is outside the panel.
+    On each line, the value of all clusters is drawn above the value of isolated clusters. An arrow replaces the marker
+    of a value that is outside the panel.
     """
     ends = limits(lines, key)
     for place, row in zip(places, lines, strict=True):
@@ -123,7 +127,7 @@ def limits(lines: Sequence[Row], key: str) -> tuple[float, float]:
 
 
 def look(control: bool, other_sky: bool) -> dict[str, Any]:
-    """Return options of a marker. Controls are grey. Test samples of another sky than the training sky are diamonds."""
+    """Return the options of a marker: grey for controls, a diamond if the test sample isn't of the training sky."""
     marker, size = ("D", 3.5) if other_sky else ("o", 4)
     return {"color": style.GREY if control else style.BLUE, "marker": marker, "ms": size}
 

@@ -46,11 +46,11 @@ MAX_BINS = 8
 
 @styled
 def observed(masses: Table | str | Path, relation: CountRateRelation) -> Figure:
-    """Return a figure of the masses of a catalogue: against redshift, against masses from count rates, on the sky.
+    """Return a figure of a catalogue's masses, drawn against redshift, against masses from count rates, and on the sky.
 
-    `masses` is a mass catalogue (`masses.fits`). `relation` turns its count rates into masses. Published masses, if
-    there are any, are also drawn against redshift. If no cluster has a mass, because redshifts or exposures are
-    missing, the figure says so.
+    `masses` is a mass catalogue (`masses.fits`). `relation` turns the catalogue's count rates into masses. Published
+    masses, if there are any, are also drawn against redshift. If no cluster has a mass, because redshifts or exposures
+    are missing, the figure says so.
     """
     table = read_masses(masses)
     if not table.sizes["cluster"]:
@@ -72,11 +72,11 @@ def observed(masses: Table | str | Path, relation: CountRateRelation) -> Figure:
 
 
 def read_masses(masses: Table | str | Path) -> xr.Dataset:
-    """Return the clusters of a mass catalogue that have a mass.
+    """Return a data set of the clusters of a mass catalogue that have a mass.
 
-    The variables are `COLUMNS`, in the units of the catalogue, and those of `FLAGS` that the catalogue has (True if the
-    flag is set). Each has the shape (cluster,). The attribute `without_mass` is the number of clusters without a mass.
-    The attribute `simulated` is True for a simulated field.
+    Its variables, each of shape (cluster,), are the columns `COLUMNS` in the units of the catalogue, and those flags of
+    `FLAGS` that the catalogue has (True if the flag is set). The attribute `without_mass` is the number of clusters
+    without a mass. The attribute `simulated` is True for a simulated field.
     """
     if isinstance(masses, str | Path):
         with reading(masses, "mass catalogue"), opened_fits(Path(masses)) as hdus:

@@ -128,11 +128,11 @@ def calibration(predictions: Data, metrics: Block) -> Figure:
 
 
 def read_bins(metrics: Block) -> dict[str, tuple[list[float], list[int], np.ndarray]]:
-    """Return a dict from each key of `BINNED_BY` to inner edges, numbers of clusters and coverages of its bins.
+    """Return a dict from each key of `BINNED_BY` to the inner edges, numbers of clusters and coverages of its bins.
 
-    They are read from metrics.json. The shape of the coverages is (interval, bin, 3), where `interval` counts the
-    intervals of `COVERAGES`. The last axis holds the share of true masses inside the interval, and both ends of the
-    68 % interval of this share. They are NaN for an empty bin. The outermost bins have no outer edge.
+    All are read from metrics.json. The outermost bins have no outer edge. The coverages are an array (interval, bin,
+    3), with the intervals in the order of `COVERAGES`. The last axis holds the share of true masses inside the
+    interval, and both ends of the 68 % interval of this share. All three are NaN in an empty bin.
     """
     binned = {}
     with reading(name_of(metrics), "metrics"):
@@ -166,18 +166,19 @@ def conformal_error(level: np.ndarray, validation: int, test: int) -> np.ndarray
 
 
 def coverage(z_score: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    """Return, for each of `levels`, the share of clusters with true masses inside the central Gaussian interval.
+    """Return the share of clusters whose true mass is inside the Gaussian interval of each of `levels`, (level,).
 
-    `z_score` is (true - predicted) / sigma, (cluster,). The result has the shape (level,).
+    A level is the probability of the interval, which is central around the predicted mass. `z_score` is
+    (true - predicted) / sigma, (cluster,).
     """
     half_widths = stats.norm.ppf(0.5 * (1 + levels))
     return np.asarray(np.mean(np.abs(z_score)[:, None] <= half_widths, axis=0))
 
 
 def binomial_band(n: int, probability: np.ndarray | float) -> np.ndarray:
-    """Return the ends of the 95 % interval of a measured share, shape (2, ...).
+    """Return the ends of the interval that holds a measured share with a probability of 95 %, shape (2, ...).
 
-    The share is measured with `n` clusters, each of which counts with `probability`.
+    The share is measured with `n` clusters. Each cluster belongs to the share with the given `probability`.
     """
     return np.asarray(stats.binom.interval(0.95, n, probability)) / n
 

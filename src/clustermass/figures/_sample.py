@@ -98,11 +98,11 @@ def halo_table(truth: Table | str | Path) -> Iterator[Any]:
 def energy_bands(images: Sequence[Data], split: Data | None = None, half_width_arcsec: float | None = None) -> Figure:
     """Return a figure of one bright cluster in every energy band.
 
-    Of the clusters with a fully exposed box, it is the one with the most fitted counts. Each of `images` is the content
-    of a realization's `images.nc`. It holds `counts` (cluster, band, y, x), `band_bounds` (band, edge) in keV, and the
-    variables `ml_cts`, `covered_fraction`, `redshift` and, if it is known, `log10_m500c`, of shape (cluster,). If
-    `split` (`splits/{sky}.nc`) is given, only clusters of the test set are considered. `half_width_arcsec` is half the
-    side of the box that the networks see; this box is drawn.
+    The cluster is the one with the most fitted counts of those with a fully exposed box. Each of `images` is the
+    content of a realization's `images.nc`. It holds `counts` (cluster, band, y, x), `band_bounds` (band, edge) in keV,
+    and the variables `ml_cts`, `covered_fraction`, `redshift` and, if masses are known, `log10_m500c`, of shape
+    (cluster,). If `split` (`splits/{sky}.nc`) is given, only clusters of the test set are considered.
+    `half_width_arcsec` is half the side of the box that the networks see; this box is drawn.
     """
     cluster = brightest_cluster(images, split)
     pixels, half_width = pixels_of(cluster, COARSER)

@@ -37,9 +37,10 @@ MEANS: dict[str, Any] = {"marker": "D", "color": SIMULATED, "mec": "white", "mew
 
 @styled
 def sky_validation(measured: Data, table: Block) -> Figure:
-    """Return a figure that compares a simulated sky with published numbers, and counts the demands that the sky meets.
+    """Return a figure that compares a simulated sky with published numbers.
 
-    `measured` and `table` are the contents of `measured.nc` and `sky.json`.
+    Its title says how many of the required and of the desired agreements hold. `measured` and `table` are the contents
+    of `measured.nc` and `sky.json`.
     """
     data = dataset(measured, VARIABLES)
     if not statistics.chosen(data, "selected").any():
@@ -54,7 +55,7 @@ def sky_validation(measured: Data, table: Block) -> Figure:
 
 
 def label_page(figure: Figure, data: xr.Dataset, table: Block) -> None:
-    """Print above the panels how many rows of `table` are within tolerance, and draw a legend below the panels."""
+    """Print above the panels how many agreements of `table` hold, and draw a legend below the panels."""
     with reading(name_of(table), "table of the validation"):
         demands = block(table, "table of the validation")["musts"]
         rows = [(demands[name]["number"], len(demands[name]["failed"]), word) for name, word in DEMANDS.items()]
@@ -71,7 +72,7 @@ def label_page(figure: Figure, data: xr.Dataset, table: Block) -> None:
 
 
 def draw_number_counts(axes: Axes, data: xr.Dataset) -> None:
-    """Draw the number of clusters per deg2 above a flux: simulated and selected clusters, and published numbers."""
+    """Draw the numbers per deg2 above a flux of all simulated clusters, of the selected ones, and of published ones."""
     flux, area = data["flux"].values, float(data["area"].sum())
     curves = (("haloes_above", "simulated, all", style.GREY), ("selected_above", "simulated, selected", SIMULATED))
     for name, label, colour in curves:
@@ -90,7 +91,7 @@ def draw_number_counts(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_completeness(axes: Axes, data: xr.Dataset) -> None:
-    """Draw which shares of the haloes are detected and selected, in bins of flux, with binomial errors."""
+    """Draw the share of detected and the share of selected haloes in bins of flux, with binomial errors."""
     flux = data["flux"].values
     number = -np.diff(data["haloes_above"].values, axis=1).sum(axis=0)
     enough = number >= 10
@@ -137,7 +138,7 @@ def draw_masses(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_counts(axes: Axes, data: xr.Dataset) -> None:
-    """Draw the distributions of fitted counts of all candidates, of spurious candidates, and of those of eFEDS."""
+    """Draw the distributions of the fitted counts of all candidates, of spurious ones, and of the eFEDS candidates."""
     counts, spurious = np.log10(data["ml_cts"].values), ~statistics.chosen(data, "selected")
     draw_histogram(axes, data, counts, statistics.published_histogram("log_counts"), style.GREY)
     draw_histogram(axes, data, counts[spurious], statistics.published_histogram("log_counts"), SPURIOUS, observed=False)
@@ -148,7 +149,7 @@ def draw_counts(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_likelihoods(axes: Axes, data: xr.Dataset) -> None:
-    """Draw DET_LIKE and EXT_LIKE of the candidates of a few fields, with medians and published quantiles."""
+    """Draw EXT_LIKE against DET_LIKE for candidates of a few fields, with medians of all and published quantiles."""
     few, chosen = data["field"].values < FIELDS_DRAWN, statistics.chosen(data, "selected")
     detection, extent = data["det_like"].values, data["ext_like"].values
     for shown, colour in ((few & chosen, SIMULATED), (few & ~chosen, SPURIOUS)):
@@ -161,7 +162,7 @@ def draw_likelihoods(axes: Axes, data: xr.Dataset) -> None:
 def draw_mass_relation(axes: Axes, data: xr.Dataset) -> None:
     """Draw true mass, converted to redshift 0.35, against count rate.
 
-    The relation between count rate, redshift and mass of the eFEDS clusters converts the masses.
+    The masses are converted with the relation between count rate, redshift and mass of the eFEDS clusters.
     """
     chosen = statistics.chosen(data, "selected")
     rate, relation = data["ml_rate"].values, statistics.mass_relation()
@@ -182,7 +183,10 @@ def draw_mass_relation(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_background(axes: Axes, data: xr.Dataset) -> None:
-    """Draw background rate against exposure for candidates of a few fields, with medians and published quantiles."""
+    """Draw background against exposure for candidates of a few fields, with medians of all and published quantiles.
+
+    The background is in counts per arcmin2 and ks, and the exposure in s.
+    """
     exposure = data["ml_exp"].values
     level = 1000 * data["ml_bkg"].values / exposure
     few = data["field"].values < FIELDS_DRAWN

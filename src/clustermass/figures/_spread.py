@@ -1,4 +1,4 @@
-"""Test clusters whose members' predictions differ most and least, as in Fig. 7 of Krippendorf et al. (2023)."""
+"""Test clusters on whose masses an ensemble's members differ most and least: Fig. 7 of Krippendorf et al. (2023)."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -116,9 +116,9 @@ def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
 
 
 def sources(cluster: xr.Dataset, half: float, truth: Path, catalogue: Path | None) -> tuple[Columns | None, Columns]:
-    """Return the detections and the haloes in the box around a cluster of `images.nc`; no catalogue gives None.
+    """Return the detections and the haloes in the box around a cluster of `images.nc`.
 
-    `half` is half the side of the box in arcsec.
+    The detections are None if there is no `catalogue`. `half` is half the side of the box in arcsec.
     """
     box = (float(cluster["ra"]), float(cluster["dec"])), half
     detections = in_box(read_columns(catalogue, DETECTION_COLUMNS), *box) if catalogue else None
@@ -151,9 +151,10 @@ def in_box(table: Columns, centre: tuple[float, float], half: float) -> Columns:
 
 
 def neighbours(table: xr.Dataset, catalogues: Mapping[str, Path | None], half: float) -> np.ndarray:
-    """Return the result of `brightest_neighbour` for every cluster, (cluster,).
+    """Return, for each cluster, the counts of its brightest neighbour divided by its own counts, (cluster,).
 
-    `catalogues` maps the name of each realization to its catalogue. If there is no catalogue, the result is NaN.
+    `brightest_neighbour` says what a neighbour is. `catalogues` maps the name of each realization to its catalogue.
+    The ratio is NaN in realizations without a catalogue.
     """
     realization = table["realization"].values.astype(str)
     number = np.array([int(name.rpartition("_")[2]) for name in table["cluster"].values.astype(str).tolist()])
@@ -168,9 +169,9 @@ def neighbours(table: xr.Dataset, catalogues: Mapping[str, Path | None], half: f
 def brightest_neighbour(catalogue: Path, id_src: np.ndarray, half: float) -> np.ndarray:
     """Return, for each cluster, the counts of its brightest neighbour divided by its own counts, (cluster,).
 
-    A neighbour is another detection in the cluster's box. `id_src` are the numbers of the clusters in the catalogue,
-    and `half` is half the side of the box in arcsec. The ratio is 0 if no neighbour has counts, and NaN if the cluster
-    has no counts. InputError if the catalogue lacks a cluster.
+    A neighbour is another detection in the cluster's box. `id_src` holds the clusters' `ID_SRC` in the catalogue, and
+    `half` is half the side of the box in arcsec. The ratio is 0 if no neighbour has counts, and NaN if the cluster has
+    no counts. InputError if the catalogue lacks a cluster.
     """
     table = read_columns(catalogue, DETECTION_COLUMNS)
     rows = {number: row for row, number in enumerate(table["ID_SRC"].tolist())}
@@ -190,7 +191,7 @@ def draw_extreme(axes: Axes, row: xr.Dataset, files: Files, half_seen: float, na
     """Draw the smoothed image of a cluster, summed over all bands, with marks of sources.
 
     `row` is the cluster's entry in the result of `spreads`. `half_seen` is half the side of the networks' input images
-    in arcsec. The title says that the members differ `name` ("most" or "least").
+    in arcsec. `name` is "most" or "least", and the title says that the members differ most or least.
     """
     images, truth, catalogue = files
     cluster = read_netcdf(images, ["band_bounds", "ra", "dec"]).sel(cluster=row["cluster"].item())
