@@ -48,8 +48,8 @@ EXTREME = 1e3  # standard deviations; a single pixel with a larger value can mak
 class History:
     """Training loss, validation loss and last learning rate of each epoch of a training.
 
-    With the recipe's default loss, the values are mean negative log-likelihoods of log10 M500c in nats, without the
-    constant ln(2 pi) / 2.
+    With the default loss, the two losses are mean negative log-likelihoods of log10 M500c in nats, without the constant
+    ln(2 pi) / 2.
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -94,7 +94,10 @@ class Member:
         return better
 
     def is_finished(self, recipe: Recipe) -> bool:
-        """Return whether all epochs are done, or the validation loss hasn't fallen in the last `patience` epochs."""
+        """Return whether all epochs are done, or the last `patience` epochs didn't reach a new lowest validation loss.
+
+        `patience` is a key of the recipe. Without this key, only the number of epochs counts.
+        """
         done, patience = self.history.epochs, recipe.get("patience")
         waited = done - self.history.best_epoch if done else 0
         return done >= recipe["epochs"] or (patience is not None and waited >= patience)
@@ -152,10 +155,10 @@ class Checkpoints:
 
 
 def encode(member: Member) -> bytes:
-    """Return the bytes of a safetensors file with a member's kept weights, its history and the state of its training.
+    """Return the bytes of a safetensors file that holds a member: its weights, history and state of training.
 
-    If the member is finished, the state of its training is left out. Numbers of the history are stored to the last bit.
-    Equal members give equal bytes.
+    The weights are those that `Member.add_epoch` chose to keep. If the member is finished, the state of its training is
+    left out. Numbers of the history are stored to the last bit. Equal members give equal bytes.
     """
     leaves = jax.tree_util.tree_leaves_with_path({"kept": member.kept, "progress": member.progress})
     arrays = {jax.tree_util.keystr(path): np.asarray(leaf, order="C") for path, leaf in leaves}
@@ -165,10 +168,10 @@ def encode(member: Member) -> bytes:
 
 
 def decode(content: bytes, fresh: Member) -> Member:
-    """Return the member whose bytes `content` were made by `encode`.
+    """Return the member that `encode` turned into the bytes `content`.
 
-    `fresh` is this member before its first epoch. ValueError if the bytes are damaged, or belong to another network or
-    format.
+    `fresh` is this member before its first epoch. ValueError if the bytes are damaged, have another format, or belong
+    to another network.
     """
     try:
         arrays = load(content)
@@ -201,8 +204,8 @@ def _checksum(arrays: Mapping[str, np.ndarray], header: str) -> str:
 class Watch:
     """Logs the progress of members that are trained side by side, and stops the training if a loss diverges.
 
-    The function `extreme` returns the largest pixel value of the training set in standard deviations. It is called only
-    after a failure.
+    The function `extreme` returns the largest absolute pixel value of the standardised training images. It is called
+    only if a training loss diverges.
     """
 
     def __init__(self, group: Sequence[Member], recipe: Recipe, extreme: Callable[[], float]) -> None:
@@ -213,7 +216,7 @@ class Watch:
         self._logged = time.monotonic()
 
     def check_steps(self, losses: np.ndarray, rates: np.ndarray) -> None:
-        """Raise an InputError with a likely cause if a training loss isn't finite or has reached `EXPLODED`.
+        """Raise an InputError with a likely cause if a training loss isn't finite, or is at least `EXPLODED` (1e6).
 
         `losses` and `rates` are the training losses and learning rates of the epoch that has just ended, each (member,
         step). The histories of the members don't contain this epoch yet.

@@ -1,11 +1,11 @@
 """Blocks of a network (convolution, ReLU, 2 x 2 pooling) whose gradients are fast on a CPU.
 
-With JAX's own gradient of a convolution with respect to its kernel, an epoch in `jax.lax.scan` on a CPU takes 14 times
-as long (docs/explanation/benchmarks.md). Therefore this module computes the gradients of the loss with ordinary
-convolutions. G is the gradient with respect to the output of a convolution. The gradient with respect to the images is
-G convolved with the flipped kernel. The gradient with respect to the kernel is the convolution of the images with G,
-after samples and channels are exchanged. ReLU and average pooling are differentiated in one step, which saves memory
-traffic. The values agree with JAX's own gradients except for rounding.
+On a CPU, the gradients that JAX itself derives for convolutions are slow inside `jax.lax.scan`: an epoch would take 14
+times as long with them (docs/explanation/benchmarks.md). Therefore this module computes the gradients of the loss with
+ordinary convolutions. Let G be the gradient with respect to the output of a convolution. The gradient with respect to
+the images is G convolved with the flipped kernel. The gradient with respect to the kernel is the convolution of the
+images with G, after samples and channels are exchanged. ReLU and average pooling are differentiated in one step, which
+saves memory traffic. The values agree with JAX's own gradients except for rounding.
 """
 
 from collections.abc import Iterator
@@ -63,14 +63,21 @@ def _backward(saved: tuple[jax.Array, ...], pooled_slope: jax.Array) -> tuple[ja
 
 
 def _of_convolution(saved: tuple[jax.Array, jax.Array], slope: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the gradients with respect to images and kernel. `slope` is the gradient with respect to the output."""
+    """Return the gradients of the loss with respect to the images and the kernel of a convolution.
+
+    `saved` holds these images and this kernel. `slope` is the gradient of the loss with respect to the convolution's
+    output.
+    """
     images, kernel = saved
     of_images = convolution(slope, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
     return of_images, _of_kernel(images, slope, kernel.shape[:2])
 
 
 def _spread(slope: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Return the gradient with respect to maps of `shape`, where `slope` is that with respect to their 2 x 2 means."""
+    """Return the gradient of the loss with respect to maps, which have the given `shape`.
+
+    `slope` is the gradient of the loss with respect to the maps' means over 2 x 2 pixels.
+    """
     number, ny, nx, features = slope.shape
     shared = jnp.broadcast_to(slope[:, :, None, :, None] / 4, (number, ny, 2, nx, 2, features))
     beyond = [(0, 0), (0, shape[1] - 2 * ny), (0, shape[2] - 2 * nx), (0, 0)]
@@ -78,9 +85,9 @@ def _spread(slope: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def _of_kernel(images: jax.Array, slope: jax.Array, size: tuple[int, ...]) -> jax.Array:
-    """Return the gradient with respect to a kernel of `size` (height, width).
+    """Return the gradient of the loss with respect to a convolution's kernel, whose `size` is (height, width).
 
-    `slope` is the gradient with respect to the convolved images.
+    `slope` is the gradient of the loss with respect to the convolved images.
     """
     beyond = [(side // 2, side // 2) for side in size]
     samples, weights = images.transpose(3, 1, 2, 0), slope.transpose(1, 2, 0, 3)  # channels as samples

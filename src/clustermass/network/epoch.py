@@ -25,7 +25,10 @@ CACHE_BYTES = 1.3e6  # largest size of a chunk's maps after the first convolutio
 
 
 class TrainingData(NamedTuple):
-    """A standardised training set as JAX arrays: a dict of inputs (sample, ...), and masses and weights (sample,)."""
+    """A standardised training set as JAX arrays. `inputs` maps the name of each input to an array (sample, ...).
+
+    `mass` holds the standardised masses, and `weight` the weights of the clusters in the loss. Both are (sample,).
+    """
 
     inputs: dict[str, jax.Array]
     mass: jax.Array
@@ -33,7 +36,7 @@ class TrainingData(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """The state that each training step changes: weights, state of the optimiser, running average of the weights."""
+    """What a training step changes: the weights, the state of the optimiser, and the running average of the weights."""
 
     weights: nnx.State
     optimiser: optax.OptState
@@ -64,7 +67,10 @@ class Program(NamedTuple):
     def from_config(
         cls, structure: nnx.GraphDef, loss: Loss, network: Network, recipe: Recipe, images: tuple[int, ...]
     ) -> Program:
-        """Return the program. `images` is the shape (sample, y, x, band) of the training images."""
+        """Return the program for the blocks `network` and `recipe` of the configuration.
+
+        `images` is the shape (sample, y, x, band) of the training images.
+        """
         samples, ny, nx, bands = images
         batch = min(int(recipe["batch_size"]), samples)
         features = next((layer["conv"] for layer in network["layers"] if "conv" in layer), bands)
@@ -92,10 +98,10 @@ def parts(batch: int, map_size: int) -> tuple[int, int]:
 def optimiser(optimizer: str, weight_decay: float, l2: float, gradient_clip: float) -> optax.GradientTransformation:
     """Return a recipe's optimiser for a learning rate of 1. Its updates must be multiplied by -(learning rate).
 
-    First the gradient of `l2` times the sum of all squared kernel weights is added to the gradient of the loss. The sum
-    is clipped to the global norm `gradient_clip`, unless `gradient_clip` is 0. ``adamw`` decays the kernels (not the
-    biases) by `weight_decay` times the learning rate (Loshchilov & Hutter 2019). ``adam`` adds `weight_decay` times the
-    kernels to the clipped gradient. InputError if `optimizer` is neither.
+    A penalty, which is `l2` times the sum of all squared kernel weights, is added to the loss. The gradient of
+    loss and penalty is clipped to the global norm `gradient_clip`, unless `gradient_clip` is 0. ``adamw`` decays the
+    kernels (not the biases) by `weight_decay` times the learning rate (Loshchilov & Hutter 2019). ``adam`` adds
+    `weight_decay` times the kernels to the clipped gradient. InputError if `optimizer` is neither of these two.
     """
 
     def kernels(parameters: optax.Params) -> optax.Params:
@@ -124,7 +130,8 @@ def run_epoch(
 
     `rates` holds the learning rates, (step,). The last batch is filled up with the first samples of the epoch, so that
     all steps average over the same number of samples. The random key determines order, augmentation and dropout.
-    Returns the new state, the losses (step,), and the running average of the weights without its bias towards zero.
+    Returns the new state, the losses (step,), and the running average of the weights. This average starts at zero, and
+    is corrected for the bias that this causes.
     """
     average = optax.ema(program.average_decay)
     loss_and_gradient = jax.value_and_grad(partial(batch_loss, program))
@@ -169,7 +176,10 @@ def batch_loss(program: Program, weights: nnx.State, data: TrainingData, key: ja
 
 
 def shuffled(key: jax.Array, samples: int, steps: int, batch: int) -> jax.Array:
-    """Return the row numbers of all samples in random order, (step, batch). The first ones fill up the last batch."""
+    """Return the row numbers of all samples in random order, (step, batch).
+
+    The last batch is filled up with the first samples in this order.
+    """
     order = jax.random.permutation(key, samples)
     return order[jnp.arange(steps * batch) % samples].reshape(steps, batch)
 
@@ -177,7 +187,11 @@ def shuffled(key: jax.Array, samples: int, steps: int, batch: int) -> jax.Array:
 def accumulate(
     loss_and_gradient: Callable[..., Any], weights: nnx.State, data: TrainingData, rows: jax.Array, key: jax.Array
 ) -> tuple[jax.Array, nnx.State]:
-    """Return mean loss and gradient of the batch `rows` (micro-batch, sample), computed one micro-batch at a time."""
+    """Return the mean loss of a batch and its gradient, computed one micro-batch at a time.
+
+    `rows` (micro-batch, sample) holds the batch's row numbers in `data`. `loss_and_gradient` is a function of the
+    weights, the data of a micro-batch, and a random key.
+    """
 
     def part(total: Any, xs: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
         chosen = jax.tree.map(lambda column: column[xs[0]], data)
@@ -189,9 +203,9 @@ def accumulate(
 
 
 def random_symmetries(images: jax.Array, key: jax.Array) -> jax.Array:
-    """Return square images (sample, y, x, band), each flipped or rotated by a random symmetry of the square.
+    """Return square images (sample, y, x, band) after one of the square's eight symmetries, drawn for each image.
 
-    The eight symmetries of the square are the flips and the rotations by multiples of 90 degrees.
+    The eight symmetries are four flips, and rotations by 0, 90, 180 and 270 degrees.
     """
     number, ny, nx, bands = images.shape
     pixels = jnp.arange(ny * nx).reshape(1, ny, nx, 1)

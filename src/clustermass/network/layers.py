@@ -3,10 +3,10 @@
 The list `network.<name>.layers` of the configuration has one entry for each layer. The first key of an entry is the
 kind of the layer. The docstring of each class states the entry for its kind. To add a kind, write a class similar to
 those here and add it to `LAYERS` (docs/explanation/architecture.md lists the other places). The arguments of the class
-are the shape of the layer's input (without the sample axis) and the options of the entry. The arguments of a call are
-the layer's input for a batch of samples, a dict with all inputs of the network, and a random key (None = no dropout).
-The attribute `of_maps` says whether a layer acts on maps (True), on one vector of features per sample (False), or both
-(None).
+are the shape of the layer's input (without the sample axis) and the options of the entry. A layer is then called with
+three arguments: its input for a batch of samples, a dict with all inputs of the network, and a random key (None = no
+dropout). The attribute `of_maps` says whether a layer acts on maps (True), on one vector of features per sample
+(False), or both (None).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ DIMENSIONS = {2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 
 
 class Convolution(nnx.Module):
-    """Convolution of images with 2 or 3 axes: `conv: <features>, kernel, stride, padding, activation`.
+    """Convolution of images along 2 or 3 axes of pixels: `conv: <features>, kernel, stride, padding, activation`.
 
     The defaults are `kernel: 3, stride: 1, padding: same, activation: relu`. If `pooled` names a kind of pooling (a key
     of `POOLED_BLOCKS`), the layer includes 2 x 2 pooling of this kind; see `clustermass.network.convolution`.
@@ -163,8 +163,8 @@ class Dropout(nnx.Module):
 class Join(nnx.Module):
     """Appends an input of the network, such as the side inputs, to the features: `join: <name of the input>`.
 
-    The input has the shape (sample, ..., column). The features are repeated along its further axes. An example is an
-    axis for several redshifts of each cluster.
+    The input has the shape (sample, ..., column). Further axes, such as one for several redshifts of each cluster, may
+    lie between the first and the last axis. The features are repeated along these further axes.
     """
 
     of_maps = False
@@ -231,7 +231,7 @@ class Network(nnx.Module):
         """Return the outputs (sample, ..., output) for a dict of standardised inputs, each float32 (sample, ...).
 
         `key` is a random key for dropout (None = no dropout). `chunk` is the number of samples that the layers acting
-        on maps process at once (None = all). The number of samples must be a multiple of it.
+        on maps process at once (None = all). The number of samples must be a multiple of `chunk`.
         """
         layers = [getattr(self, group).layers[number] for group, number in self.order]
 
@@ -267,7 +267,10 @@ def _built(options: Layer, shape: Shape) -> Any:
 
 
 def _fused(layers: Sequence[Layer], axes: int) -> list[Layer]:
-    """Return the layers. A convolution and the 2 x 2 pooling after it become one entry if one step can compute both."""
+    """Return the entries of the layers. A convolution and the 2 x 2 pooling after it become one entry where possible.
+
+    This is possible if a function in `POOLED_BLOCKS` computes both in one step. `axes` is the number of axes of pixels.
+    """
     joined: list[Layer] = []
     for layer in layers:
         before: Layer = joined[-1] if joined else {}
@@ -281,7 +284,10 @@ def _fused(layers: Sequence[Layer], axes: int) -> list[Layer]:
 
 
 def _is_plain(axes: int, kernel: int, stride: int, padding: str) -> bool:
-    """Return whether `clustermass.network.convolution` has fast gradients for a convolution with these options."""
+    """Return whether `clustermass.network.convolution` has fast gradients for a convolution with these options.
+
+    `axes` is the number of axes of pixels.
+    """
     return axes == 2 and kernel % 2 == 1 and stride == 1 and padding == "same"
 
 
@@ -296,5 +302,9 @@ def _one_of(choices: Mapping[str, Any], word: str) -> str:
 
 
 def _kernel(shape: Shape, fan_in: int | None = None) -> nnx.Param[jax.Array]:
-    """Return a kernel of zeros. `clustermass.network.predict` draws the initial values."""
+    """Return a kernel of zeros. `initialise` in `clustermass.network.predict` draws its initial values.
+
+    `fan_in` is the number of inputs to each output, on which their variance depends. None means the product of all axes
+    but the last.
+    """
     return nnx.Param(jnp.zeros(shape), fan_in=fan_in or math.prod(shape[:-1]))

@@ -1,8 +1,8 @@
 """The losses for the training of networks.
 
 Each class defines the number of a network's outputs, the loss of a cluster, and how the mass follows from the outputs.
-They use the standardised mass t = (y - m) / s, where y is log10 M500c, and m and s are its mean and standard deviation
-over the training clusters. All functions accept arrays of NumPy or JAX.
+The losses use the standardised mass t = (y - m) / s. Here y is the true log10 M500c, and m and s are the mean and the
+standard deviation of log10 M500c over the training clusters. All functions accept arrays of NumPy or JAX.
 """
 
 from __future__ import annotations
@@ -163,9 +163,9 @@ def loss_of_recipe(recipe: Recipe) -> type[Loss]:
 
 
 def weighted_mean(terms: Array, weight: Array) -> Array:
-    """Return the sum of weight * loss divided by the number of samples. Both arrays are (sample,).
+    """Return the mean of weight * loss over the samples. `terms` holds the losses; both arrays are (sample,).
 
-    The sum isn't divided by the sum of the weights. Therefore the mean of the results for equal batches is the result
-    for the whole set.
+    The result isn't divided by the mean weight. Therefore, if a set is divided into batches of equal size, the mean of
+    the results of all batches is the result of the whole set.
     """
     return (weight * terms).mean()

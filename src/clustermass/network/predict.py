@@ -92,12 +92,13 @@ def arithmetic() -> list[str]:
 
 
 def initialise(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequence[int]) -> dict[str, np.ndarray]:
-    """Return a dict from dotted names to the initial weights of a network, float32, drawn from `seeds` and the names.
+    """Return a dict from dotted names to the initial weights of a network, float32.
 
     `network` is a network's block of the configuration, `shape` is the shape (y, x, band) of its images, and `outputs`
-    is the number of its outputs. Kernels are drawn from a normal distribution with the variance 1 / fan-in (LeCun).
-    Biases are 0. NumPy draws them, so that they are the same on every device, and because JAX would need seconds to
-    compile its random generator for every shape.
+    is the number of its outputs. Biases are 0. Kernels are drawn from a normal distribution with the variance
+    1 / fan-in (LeCun). `seeds` and the name of a kernel determine its random numbers. The kernels are drawn by NumPy,
+    so that they are the same on every device, and because JAX would need seconds to compile its random generator for
+    every shape.
     """
     weights = {}
     for name, leaf in sorted(_named(_template(network, shape, outputs)[1]).items()):
@@ -158,7 +159,10 @@ def unflatten(network: NetworkBlock, shape: Shape, outputs: int, weights: Mappin
 
 
 def over_members(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that applies `function`, which takes one network's arrays, to stacked arrays of several."""
+    """Return a function that does for several networks what `function` does for one.
+
+    Its arguments and results are those of `function`, stacked along a new first axis, which is the member.
+    """
 
     def on_stacks(*stacks: Any) -> Any:
         if len(jax.tree.leaves(stacks)[0]) > 1:
@@ -186,10 +190,11 @@ def apply_network(structure: nnx.GraphDef, weights: nnx.State, inputs: Mapping[s
 def chunks(
     constants: Standardisation, images: np.ndarray, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
-    """Yield the rows and the standardised inputs of parts of `CHUNK` clusters.
+    """Divide clusters into parts of `CHUNK`; yield the rows of each part, and its standardised inputs as a dict.
 
     `images` has the shape (cluster, y, x, band). `redshift` holds one or several redshifts for each image, (cluster,
-    ...). `measurements` maps names to measurements. The inputs of the last part are filled up with zeros.
+    ...). `measurements` maps names to measurements. `constants` are the means and standard deviations of the training
+    set. If the last part has fewer clusters, its inputs are filled up with zeros.
     """
     side = constants.side(redshift, measurements)
     for start in range(0, len(images), CHUNK):
@@ -288,7 +293,10 @@ class TrainedNetwork:
         return network
 
     def _check(self, path: str | Path) -> None:
-        """Raise ValueError, TypeError or InputError if a size is missing or impossible, or a number isn't finite."""
+        """Raise an error if a size of images or layers is missing or impossible, or if a number isn't finite.
+
+        The error is a ValueError, TypeError or InputError. `path` is the network's file.
+        """
         if min(self.shape) <= 0 or not all(np.isfinite(array).all() for array in self.weights.values()):
             raise ValueError("no pixel, or not all weights are finite")
         ny, nx, widest = (int(size) for size in self.shape)

@@ -45,14 +45,18 @@ def train_networks(
     """Train networks and yield each one together with its member, which holds the training history.
 
     `network` and `recipe` are blocks of the configuration, and `members` are the networks' numbers in the ensemble.
-    There is no argument for a test set. The seed and a member's number determine its initial weights, order of
-    clusters, augmentation and dropout. Members resume from `checkpoints` and save their state there (None = no
-    checkpoints). If `side_by_side` is True, all members are trained together in one program (`jax.vmap`). If it is
-    False, they are trained one after another. None means together on a GPU, and one after another on a CPU. The two
-    ways have different rounding errors, so that their results agree only to about 1e-4. If members are trained one
-    after another by one CPU thread, each result depends only on the arguments, to the last bit. Neither the other
-    members nor interruptions change it. InputError if a subset is empty or holds numbers that aren't finite, if the
-    images aren't square, if a key of the recipe has an unknown value, or if a loss diverges.
+    There is no argument for a test set, because the training must not use it. A member's initial weights, order of
+    clusters, augmentation and dropout are determined by `seed` and its number. Members resume from `checkpoints` and
+    save their state there (None = no checkpoints).
+
+    If `side_by_side` is True, all members are trained together in one program (`jax.vmap`). If it is False, they are
+    trained one after another. None means together on a GPU, and one after another on a CPU. The two ways have different
+    rounding errors, so that their results agree only to about 1e-4. If members are trained one after another by one CPU
+    thread, each result depends only on the arguments, to the last bit. It is the same whichever other members are
+    trained, and also after an interruption.
+
+    InputError if a subset is empty or holds numbers that aren't finite, if the images aren't square, if a key of the
+    recipe has an unknown value, or if a loss diverges.
     """
     _check(train, val, recipe)
     shape = train.images.shape[1:]
@@ -77,7 +81,11 @@ def train_networks(
 
 
 def _groups(members: Iterator[Member], side_by_side: bool | None) -> Iterator[list[Member]]:
-    """Yield groups of members that are trained together: single members, or all with equally many epochs done."""
+    """Yield groups of members that are trained together.
+
+    If `side_by_side`, a group has all members with the same number of epochs done. Otherwise it has one member.
+    `train_networks` describes the default.
+    """
     if side_by_side is None:
         side_by_side = jax.default_backend() != "cpu"
     if not side_by_side:
@@ -98,7 +106,10 @@ def _run(
     seed: int,
     checkpoints: Checkpoints | None,
 ) -> None:
-    """Finish the training of members with the same number of epochs done. `offset` is added to the recorded losses."""
+    """Finish the training of a group of members, all with the same number of epochs done.
+
+    `offset` is added to all losses before they are recorded. `train_networks` describes the last three arguments.
+    """
     progress, kept = stacked([member.progress for member in group]), stacked([member.kept for member in group])
     root = jax.random.key(seed % 2**32)
     keys = [jax.random.fold_in(root, member.number) for member in group]
@@ -140,7 +151,7 @@ def _unstack(group: Sequence[Member], progress: Progress | None, kept: nnx.State
 
 
 def _chosen(better: Sequence[bool], new: nnx.State, old: nnx.State) -> nnx.State:
-    """Return the stacked weights of members, from `new` for members that are `better`, and from `old` otherwise."""
+    """Return the stacked weights of members: those in `new` where `better` is true, and those in `old` elsewhere."""
     if all(better):
         return new
     rows = np.array(better)
@@ -148,7 +159,7 @@ def _chosen(better: Sequence[bool], new: nnx.State, old: nnx.State) -> nnx.State
 
 
 def on_device(train: Subset, constants: Standardisation) -> TrainingData:
-    """Return the standardised training set as JAX arrays. The mean of its weights is 1."""
+    """Return the standardised training set as JAX arrays. The clusters' weights are scaled to a mean of 1."""
     inputs = {"image": constants.images(train.images), "side": constants.side(train.redshift, train.measurements)}
     mass = (train.log10_m500c - constants.mass_mean) / constants.mass_sd
     weight = np.ones(len(mass)) if train.weight is None else train.weight / np.mean(train.weight)
@@ -156,7 +167,7 @@ def on_device(train: Subset, constants: Standardisation) -> TrainingData:
 
 
 def _validation(program: Program, constants: Standardisation, val: Subset) -> Callable[[nnx.State], np.ndarray]:
-    """Return a function from the members' stacked weights to their mean validation losses (member,)."""
+    """Return a function that takes the members' stacked weights and returns their mean validation losses (member,)."""
     rows = chunks(constants, val.images, val.redshift, val.measurements)
     inputs = [jax.tree.map(jnp.asarray, chunk) for _, chunk in rows]
     truth = (np.asarray(val.log10_m500c, np.float64) - constants.mass_mean) / constants.mass_sd
@@ -171,7 +182,10 @@ def _validation(program: Program, constants: Standardisation, val: Subset) -> Ca
 
 
 def _with_residual_sd(trained: TrainedNetwork, val: Subset) -> TrainedNetwork:
-    """Return the network with the same sigma for all clusters: the root mean square residual of validation clusters."""
+    """Return the network after setting its sigma, which is the same for all clusters.
+
+    This sigma is the root mean square residual of the validation clusters.
+    """
     mu, _ = predict(trained, val.images, val.redshift[:, None], val.measurements)
     return replace(trained, residual_sd=float(np.sqrt(np.mean((mu[:, 0] - val.log10_m500c) ** 2))))
 
@@ -195,8 +209,9 @@ class LearningRate:
 
     ``cosine`` is a linear warm-up over `warmup_fraction` of all steps, then half a cosine down to a hundredth of the
     peak. ``plateau`` multiplies the rate by `factor` whenever the validation loss hasn't fallen for `patience` epochs,
-    as in Keras and optax. The rate never falls below `minimum`. ``constant`` is the same rate for all steps. `steps` is
-    the number of steps in an epoch, and `losses` are the validation losses of the epochs already done.
+    as in Keras and optax; the rate never falls below `minimum`. ``constant`` is the same rate for all steps. All of
+    these are keys of the recipe. The argument `steps` is the number of steps in an epoch, and `losses` are the
+    validation losses of the epochs already done.
     """
 
     def __init__(self, recipe: Recipe, steps: int, losses: Iterable[float] = ()) -> None:

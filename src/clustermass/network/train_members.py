@@ -40,13 +40,13 @@ def train_members(
     checkpoints: Path | None = None,
     checkpoint_every_s: float = EVERY_S,
 ) -> None:
-    """Train members of an ensemble, and write each member's predictions and history (netCDF) and weights (safetensors).
+    """Train members of an ensemble, and write two files for each: predictions and training history, and weights.
 
     `images` are the files of smoothed images, one for each realization. The file `split` holds the subset of each
     cluster. `outputs` maps each member's number to the two files to write: ``members/{member}.nc`` and
     ``members/{member}.safetensors``. `checkpoints` is the folder of the checkpoints (None = no checkpoints), which are
     written at least `checkpoint_every_s` seconds apart. A member's random numbers depend only on `seed` and the
-    member's number. Another number of CPU `threads` changes the last digits of the results.
+    member's number. The last digits of the results depend on the number of CPU `threads`.
 
     Masses of the test clusters are predicted, but `train_networks` gets only the training and validation clusters. A
     finished member isn't trained again; its files are written from its checkpoint. InputError in the cases of
@@ -95,7 +95,11 @@ def _member_dataset(network: TrainedNetwork, history: History, sample: TrainingS
 
 
 def _described(network: TrainedNetwork, sample: TrainingSample, image_file: Path) -> TrainedNetwork:
-    """Return the network after adding its images' settings, its training clusters' ranges, and its control."""
+    """Return the network after adding what its file states about the sample.
+
+    These are the settings and the grid of the images, the ranges of the training clusters' redshifts, masses and
+    counts, and the control.
+    """
     table = sample.table
     train = table.isel(cluster=table["split"].values == "train")
     # a user's simulation may lack ML_CTS (net counts of the detection)
