@@ -1,7 +1,8 @@
 """Conversions of masses: to another overdensity, to another cosmology, and to units with h.
 
 Masses of clustermass are M500c in Msun, in the cosmology of the training sky (H0 and OMEGA_M in the header of a mass
-catalogue). A cosmology is given by the keys of the configuration. None stands for the cosmology of the default sky.
+catalogue). A cosmology is a dict with keys of the block `cosmology` of the configuration, such as `h0_km_s_mpc`. None
+stands for the cosmology of the default sky.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ def to_definition(
     concentration: str = "diemer19",
     cosmology: Mapping[str, float] | None = None,
 ) -> u.Quantity:
-    """Return masses M500c as masses of another definition, in Msun, for NFW profiles.
+    """Return masses of another definition, in Msun, computed from masses M500c for NFW profiles.
 
-    `mass` and `redshift` are broadcast against each other. `definition` is a mass definition in the notation of
-    colossus: 200c, 200m, vir, 2500c, ... `concentration` names a model of colossus for the mean concentration at given
-    mass and redshift. The default is the model of Diemer & Joyce (2019). Concentrations of single haloes scatter about
-    the mean by 0.16 dex. Therefore M200c scatters by 0.03 dex at given M500c. The uncertainties of clustermass don't
-    include this scatter. `cosmology` needs h0_km_s_mpc, omega_m, omega_b, sigma8 and ns. InputError if colossus doesn't
-    know a name.
+    `mass` and `redshift` are broadcast against each other. `definition` is a mass definition in the notation of the
+    package colossus: 200c, 200m, vir, 2500c, ... `concentration` is colossus' name of a model of the mean concentration
+    at given mass and redshift. The default is the model of Diemer & Joyce (2019). Concentrations of single haloes
+    scatter about the mean by 0.16 dex. Therefore M200c scatters by 0.03 dex at given M500c. The uncertainties of
+    clustermass don't include this scatter. `cosmology` needs h0_km_s_mpc, omega_m, omega_b, sigma8 and ns. InputError
+    if colossus doesn't know the definition or the model.
 
     >>> from astropy import units as u
     >>> print(f"{to_definition(1e14 * u.Msun, 0.3):.3e}")
@@ -66,18 +67,21 @@ def to_cosmology(
     trained: Mapping[str, float] | None = None,
     slope: float | None = None,
 ) -> u.Quantity:
-    """Return an approximate M500c in another cosmology, in Msun, for clusters with the same photons and redshifts.
+    """Return approximate masses M500c in another cosmology, in Msun, for clusters with the same photons and redshifts.
 
-    The photons fix the flux, and therefore L500 / D_L^2. At given mass and redshift, the gas of the simulated sky has
-    the same scaled emission in any cosmology. Therefore L500 is proportional to M^slope E(z)^(5/3) h^(-4/3), and
+    `trained` is the cosmology of `mass`, and `cosmology` is the other one. Both are flat LCDM, given by h0_km_s_mpc and
+    omega_m. The photons fix the flux, and therefore L500 / D_L^2. In the simulated sky, the scaled emission measure of
+    the gas as a function of r / R500c depends on mass and redshift, but not on the cosmology
+    (`clustermass.simulate.gas.draw_gas`). Therefore L500 is proportional to M^slope E(z)^(5/3) h^(-4/3). With primes
+    for the other cosmology, this means
 
         slope log10(M' / M) = 2 log10(D_L' / D_L) - (5/3) log10(E' / E) + (4/3) log10(h' / h).
 
-    Two effects aren't included: the change of the angle of R500c, and the change of the mass function, which draws the
-    networks' masses towards frequent masses. Only networks trained on a sky with the other cosmology include these
-    effects (docs/explanation/training.md). Both cosmologies are flat LCDM, given by h0_km_s_mpc and omega_m; `trained`
-    is the cosmology of `mass`. `slope` is d ln L / d ln M, by default that of the simulated sky below 1.2e14 Msun.
-    Above, the sky's slope is about 1.4. If the slope is 2.1 instead of 1.8, the shift is smaller by a seventh.
+    `slope` is d ln L / d ln M, by default 1.8, the slope of the simulated sky below 1.2e14 Msun. Above this mass, the
+    sky's slope is about 1.4. If the slope is 2.1 instead of 1.8, the shift is smaller by a seventh. Two effects aren't
+    included: the change of the angle of R500c, and the change of the mass function. (The networks' masses are drawn
+    towards masses that are frequent in the mass function.) Only networks trained on a sky with the other cosmology
+    include these effects (docs/explanation/training.md).
 
     >>> from astropy import units as u
     >>> print(f"{to_cosmology(1e14 * u.Msun, 0.3, {'h0_km_s_mpc': 70.0, 'omega_m': 0.3}):.3e}")
@@ -95,7 +99,7 @@ def to_cosmology(
 
 
 def with_h(mass: u.Quantity, h0_km_s_mpc: float) -> u.Quantity:
-    """Return masses in Msun / h, the unit of simulated halo catalogues. The number is h times the number in Msun.
+    """Return masses in Msun / h, the unit of simulated halo catalogues. The numbers are h times those in Msun.
 
     >>> from astropy import units as u
     >>> print(with_h(1e14 * u.Msun, 70.0))

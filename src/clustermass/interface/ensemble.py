@@ -97,7 +97,8 @@ class Ensemble(trained.Ensemble):
         ----------
         events
             Event list or lists of one field (paths, or tables in memory), or images in the networks' bands (paths). A
-            table in memory has no good time intervals. If a list has events outside of them, give its path instead.
+            table in memory has no good time intervals. If an event list has events outside of its good time intervals,
+            give its path instead.
         catalogue
             Table with the position (ICRS) and redshift of each cluster: a path, or a table in memory.
         exposure
@@ -106,13 +107,13 @@ class Ensemble(trained.Ensemble):
         exposure_s
             One exposure in s for all clusters, if there is no map.
         columns
-            Map from our column names to the table's if they are unusual, such as ``{"Z": "z_best"}``.
+            Map from our names of columns to those in the table, if the latter are unusual: ``{"Z": "z_best"}``.
         catalogue_bands
             Edges of the table's energy bands in eV, if it has several.
         acronym
             First word of the column NAME.
         mass_prior
-            `flat` adds the columns LOGM500_FLAT*.
+            `flat` adds the columns LOGM500_FLAT*: masses whose posterior was divided by the mass prior.
         output
             Catalogue to write, ending in .fits; .vot, .ecsv, .nc, .reg, .moc.fits and .cards.nc are written beside it
             (.cards.nc for up to 5000 clusters). None = no file is written. Only the command line writes the page .html.
@@ -165,6 +166,6 @@ class Ensemble(trained.Ensemble):
         return Posterior(simulated.mu, simulated.sigma, cluster)
 
     def _simulated(self, cluster: str) -> bool:
-        """Return whether this is the id of a cluster in `ensemble.nc`; that of the released ensemble has no ids."""
+        """Return whether `ensemble.nc` holds a cluster with this id. The released `ensemble.nc` holds no ids."""
         table = read_netcdf(self.ensemble)
         return "cluster" in table.coords and cluster in table["cluster"].values.astype(str)

@@ -39,15 +39,16 @@ def images_of(
     acronym: str = "eFEDS",
     changes: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
-    """Return images of the clusters of a field: counts, uint16 (cluster, band, y, x).
+    """Return a Dataset with the images of the clusters of a field.
 
-    `Ensemble.masses` describes the arguments before `changes`. Redshifts aren't needed. By default, the images are
-    those from which the inputs of the default networks are made. `changes` are other values of keys in the block
-    `images` of the configuration, such as ``{"base_rebin": 1}`` for pixels of 4" or ``{"bands": [500, 2000]}`` (eV).
-    The coordinates are `cluster` (the column NAME of the mass catalogue), `id_src`, `band` in keV, and `x` and `y`, the
-    offsets from the image's centre to the West and North in arcsec. All images are in memory.
-    ``images.clustermass.plot()`` returns a figure of them. InputError if an input is missing or faulty, if a key is
-    unknown or its value impossible, or if the images don't fit into memory.
+    The images are the variable `counts`, an array uint16 (cluster, band, y, x). `Ensemble.masses` describes the
+    arguments before `changes`. Redshifts aren't needed. By default, the images are those from which the inputs of the
+    default networks are made. `changes` are other values of keys in the block `images` of the configuration, such as
+    ``{"base_rebin": 1}`` for pixels of 4" or ``{"bands": [500, 2000]}`` (eV). The coordinates are `cluster` (the column
+    NAME of the mass catalogue), `id_src`, `band` in keV, and `x` and `y`, the offsets from the image's centre to the
+    West and North in arcsec. All images are in memory. If the Dataset is called `images`, ``images.clustermass.plot()``
+    returns a figure of the images. InputError if an input is missing or faulty, if a key is unknown or its value
+    impossible, or if the images don't fit into memory.
     """
     config = default_config()
     for unknown in set(changes or {}) - set(config["images"]):
@@ -80,7 +81,10 @@ class ImagesAccessor:
         self._images = images
 
     def plot(self, clusters: list[str] | None = None, style: PathLike | None = None) -> Figure:
-        """Return a figure of `clusters`, by default of the 12 with the most counts. `style` is a style sheet."""
+        """Return a figure of the images of `clusters` (values of the coordinate `cluster`).
+
+        By default, the figure shows the 12 clusters with the most counts. `style` is a Matplotlib style sheet.
+        """
         from clustermass.interface.plots import images_figure
 
         return images_figure(self._images, clusters, style=style)

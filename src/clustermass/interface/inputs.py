@@ -34,7 +34,7 @@ _LONGEST = 68
 
 
 class FieldOptions(TypedDict, total=False):
-    """Further options of a field. `Ensemble.masses` describes them."""
+    """Arguments of `Ensemble.masses` that concern the field. `Ensemble.masses` describes them."""
 
     exposure_s: float | None
     columns: Mapping[str, str] | None
@@ -43,7 +43,7 @@ class FieldOptions(TypedDict, total=False):
 
 
 class CatalogueOptions(FieldOptions, total=False):
-    """Further options of a mass catalogue. `Ensemble.masses` describes them."""
+    """Arguments of `Ensemble.masses` that concern the field or the mass catalogue. It describes them."""
 
     mass_prior: str
     output: PathLike | None
@@ -54,7 +54,7 @@ class CatalogueOptions(FieldOptions, total=False):
 def as_files(
     events: Events, catalogue: Catalogue, exposure: Exposure = None
 ) -> Iterator[tuple[list[Path], Path, list[Path]]]:
-    """Yield paths of events, catalogue and exposure maps. Data in memory are written to temporary files.
+    """Yield the paths of event lists, catalogue and exposure maps. Data in memory are written to temporary files.
 
     InputError if an input is neither a path nor a table or map in memory. InputErrors and log messages in the `with`
     block call the temporary files "events in memory", "catalogue in memory" and "exposure in memory".
@@ -79,7 +79,10 @@ def as_files(
 
 
 def path_of(source: object, what: str) -> Path:
-    """Return the path of a mass catalogue. InputError if `source`, which messages call `what`, isn't a path."""
+    """Return the path `source` of a mass catalogue as a Path.
+
+    If `source` isn't a path, this is an InputError, which calls it `what`.
+    """
     if isinstance(source, str | os.PathLike):
         return Path(source)
     kind = type(source).__name__
@@ -96,13 +99,19 @@ def name_of(cluster: object) -> str:
 
 
 def _each(sources: object, path: Path) -> list[tuple[object, Path]]:
-    """Return pairs of a source and its own path, for one or several sources. None stands for no source."""
+    """Return pairs of a source (a path, table or map) and a path to which it can be written.
+
+    `sources` is one source, a list of sources, or None for no source. The paths are `path`, "`path` 2", "`path` 3", ...
+    """
     listed = list(sources) if isinstance(sources, list | tuple) else [] if sources is None else [sources]
     return [(one, path if number == 1 else Path(f"{path} {number}")) for number, one in enumerate(listed, start=1)]
 
 
 def _on_disk(source: object, path: Path, kind: type[Table | CCDData]) -> Path:
-    """Return the path of a source. A source in memory, which must be of this `kind`, is written to `path`."""
+    """Return the path of `source`. If `source` is in memory, it is written to `path`.
+
+    InputError if it is neither a path nor of this `kind`, or if FITS can't hold it.
+    """
     if isinstance(source, str | os.PathLike):
         return Path(source)
     what = path.name.partition(" ")[0]
@@ -118,7 +127,7 @@ def _on_disk(source: object, path: Path, kind: type[Table | CCDData]) -> Path:
 
 
 def _table_hdus(table: Table, path: Path) -> fits.HDUList:
-    """Return a table in memory as the HDUs of a file. Metadata that fit into a FITS header become its cards."""
+    """Return a table in memory as the HDUs of a file. Metadata that fit into a FITS header become header cards."""
     plain = plain_table(Table(table, copy=False), path)
     plain.meta = {key: value for key, value in table.meta.items() if _fits_in(key, value)}
     hdu = fits.table_to_hdu(plain)
@@ -127,7 +136,7 @@ def _table_hdus(table: Table, path: Path) -> fits.HDUList:
 
 
 def _fits_in(key: object, value: object) -> bool:
-    """Return whether a card of a FITS header can hold an entry of a table's metadata, such as SIMULATE or CREATOR."""
+    """Return whether a card of a FITS header can hold `key` and `value`, an entry of a table's metadata."""
     if isinstance(value, str):
         good = value.isascii() and value.isprintable() and len(value) <= _LONGEST
     else:

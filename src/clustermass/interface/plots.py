@@ -26,7 +26,10 @@ SMOOTH_ARCSEC = 18.0
 
 @styled
 def posterior_figure(posterior: Posterior, truth: float | None = None) -> Figure:
-    """Return a figure of a posterior's density, median and central 68 %, and of the density of each network."""
+    """Return a figure of a posterior's density, median and central 68 %, and of the density of each network.
+
+    `truth` is a log10 mass to mark.
+    """
     low, median, high = posterior.quantile([0.16, 0.5, 0.84])
     lowest, highest = posterior.quantile([1e-4, 1 - 1e-4])
     mass = np.linspace(lowest, highest, 400)
@@ -52,8 +55,9 @@ def posterior_figure(posterior: Posterior, truth: float | None = None) -> Figure
 def images_figure(images: xr.Dataset, clusters: list[str] | None = None) -> Figure:
     """Return a figure of smoothed images of clusters, with the box that the default networks see.
 
-    By default it shows the brightest clusters. Colours show the square root of the counts. The colour scale of each
-    image ends at the brightest pixel in the box.
+    `clusters` are values of the coordinate `cluster`. By default, the figure shows the 12 clusters with the most counts
+    in the box. Colours show the square root of the counts. The colour scale of each image ends at the brightest pixel
+    in the box.
     """
     seen = default_config()["preprocessing"]["central"]["half_width_arcsec"]
     inner = images["counts"].sel(x=slice(-seen, seen), y=slice(-seen, seen)).sum(("band", "y", "x"))

@@ -1,4 +1,4 @@
-"""The posterior of a cluster's mass: how it is found from the cluster's name, and how it is plotted."""
+"""The posterior of a cluster's mass. It is read from a mass catalogue, or made from the networks' predictions."""
 
 from __future__ import annotations
 
@@ -45,16 +45,17 @@ class Posterior(trained.Posterior):
         return posterior_in(read_members(path_of(masses, "masses")), name_of(cluster), masses)
 
     def plot(self, truth: float | None = None, style: PathLike | None = None) -> Figure:
-        """Return a figure of the density. `truth` is a log10 mass to mark. `style` is a Matplotlib style sheet."""
+        """Return a figure of the posterior. `truth` is a log10 mass to mark. `style` is a Matplotlib style sheet."""
         from clustermass.interface.plots import posterior_figure
 
         return posterior_figure(self, truth, style=style)
 
 
 def read_members(masses: Path) -> xr.Dataset:
-    """Return the netCDF file of a mass catalogue, which is `masses` or lies beside it.
+    """Return names, ids and the predictions of the members from the netCDF file of a mass catalogue.
 
-    InputError if it is missing, or doesn't contain the predictions of the members.
+    This file is `masses` or, if `masses` has another format of the catalogue, the .nc beside `masses`. InputError if
+    the netCDF file is missing or doesn't contain the predictions of the members.
     """
     path = masses.with_suffix(".nc") if masses.suffix in _BESIDE else masses
     if not path.is_file():
@@ -63,15 +64,15 @@ def read_members(masses: Path) -> xr.Dataset:
 
 
 def names_in(masses: xr.Dataset) -> dict[str, list[str]]:
-    """Return a dict from columns to the names or ids of the clusters in a netCDF mass catalogue."""
+    """Return a dict from the columns with names or ids to their values, for the netCDF file of a mass catalogue."""
     return {name: masses[name].values.astype(str).tolist() for name in IDENTIFIERS if name in masses.variables}
 
 
 def posterior_in(masses: xr.Dataset, cluster: str, where: PathLike) -> Posterior:
-    """Return the posterior of a cluster in a netCDF mass catalogue. Messages call the catalogue `where`.
+    """Return the posterior of a cluster in a mass catalogue. `masses` is the content of the catalogue's netCDF file.
 
-    `cluster` is an id, a name, or a part of a name. InputError if no cluster or several clusters fit, or if the cluster
-    has no mass.
+    `cluster` is an id, a name, or a part of a name. Messages call the catalogue `where`. InputError if no cluster or
+    several clusters fit, or if the cluster has no mass.
     """
     names = names_in(masses)
     row = find_cluster(names, cluster, where)

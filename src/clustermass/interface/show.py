@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def show(cluster: str | int, field: PathLike = ".") -> Figure:
     """Print a cluster's mass, flags and other numbers, and return its picture, as `clustermass show` does.
 
-    `cluster` is its ID_SRC, an id or name of the user's table, its NAME, or a part of a name. `field` is the path of a
-    mass catalogue, such as ``masses.fits``, or of a folder with a mass catalogue. InputError if no cluster or several
-    clusters fit, or if the catalogue or the file .cards.nc beside it is missing or damaged.
+    `cluster` is the cluster's ID_SRC, its NAME, its id or name in the user's table, or a part of a name. `field` is the
+    path of a mass catalogue, such as ``masses.fits``, or of a folder with a mass catalogue. InputError if no cluster or
+    several clusters fit, or if the catalogue or the file .cards.nc beside the catalogue is missing or damaged.
     """
     name = name_of(cluster)
     known = FieldCards.read(find_masses(path_of(field, "field")))

@@ -34,13 +34,13 @@ _FILES = ("events", "exposure", "labels", "sources", "truth", "catalogue", "matc
 
 @dataclass(frozen=True, repr=False)
 class SimulatedField:
-    """A simulated field as an observer has it, and its truth. The files are temporary until they are saved."""
+    """A simulated field: the files that an observer would have, and the truth. They are temporary until `save`."""
 
     sky: Sky  #: block of the configuration that it was simulated with
     _folder: Path
 
     def __repr__(self) -> str:
-        """Return size and seed as text."""
+        """Return a text with the size and the seed of the field."""
         size = self.sky["field"]
         return f"<simulated field of {size['width_deg']:g} x {size['height_deg']:g} deg, seed {self.sky['seed']}>"
 
@@ -77,7 +77,10 @@ class SimulatedField:
         return Path(folder)
 
     def files(self, *names: str) -> list[Path]:
-        """Return the paths of the files with these names, such as ``events``. The files exist as long as the field."""
+        """Return the paths of the temporary files with these names, such as ``events``.
+
+        The files are deleted when this object is deleted.
+        """
         return [self._folder / f"{name}.fits" for name in names]
 
     def _read(self, name: str) -> Table:
@@ -92,9 +95,10 @@ def simulate_field(
 ) -> SimulatedField:
     """Return a simulated field of `width_deg` times `height_deg` (default: a square); each deg2 takes about a second.
 
-    The sky is `embedded` of the default configuration. The scans are about as wide as in this sky. `changes` are other
-    values of the sky's keys, such as ``{"exposure": {"depth_s": 130.0}}``; config/README.md lists the keys. The same
-    arguments give the same field. InputError if a key is unknown or a value isn't possible.
+    The sky is `embedded` of the default configuration. The number of scans is chosen such that they are about as wide
+    as in this sky. `changes` are other values of the sky's keys, such as ``{"exposure": {"depth_s": 130.0}}``;
+    config/README.md lists the keys. The same arguments give the same field. InputError if a key is unknown or a value
+    isn't possible.
 
     >>> field = clustermass.simulate_field(width_deg=1.0, seed=3)
     >>> field.truth.colnames[:6]
@@ -120,7 +124,7 @@ def simulate_field(
 
 
 def _add_detections(truth: Path, matches: Path) -> None:
-    """Add the column ID_SRC, a halo's detection or -1, to the file of haloes."""
+    """Add the column ID_SRC to `truth.fits`: the number of a halo's detection, or -1 if the halo isn't detected."""
     with opened_fits(truth) as haloes, opened_fits(matches) as matched:
         table, pairs = haloes["TRUTH"], matched["MATCHES"].data
         detection = dict(zip(pairs["SRC_ID"].tolist(), pairs["ID_SRC"].tolist(), strict=True))

@@ -38,19 +38,19 @@ def train_ensemble(
     recipe: Mapping[str, Any] | None = None,
     members: int = 3,
 ) -> Ensemble:
-    """Train, calibrate and test an ensemble of `members` networks on the clusters of simulated fields.
+    """Train, calibrate and test an ensemble of `members` networks on the clusters of simulated fields, and return it.
 
     The clusters are divided at random into a training, a validation and a test set. No halo is in two sets. `network`
-    contains other values of keys in the block ``network.compact`` of the configuration, and `recipe` of keys in the
-    block ``training.recipes.clustermass``. Examples are ``{"layers": [{"flatten": True}, {"join": "side"}, {"dense":
-    64}]}`` and ``{"epochs": 20}``; docs/explanation/training.md lists the layers. All other settings are those of the
-    default configuration.
+    replaces values of keys in the block ``network.compact`` of the configuration, such as ``{"layers": [{"flatten":
+    True}, {"join": "side"}, {"dense": 64}]}``; docs/explanation/training.md lists the layers. `recipe` replaces values
+    of keys in the block ``training.recipes.clustermass``, such as ``{"epochs": 20}``. All other settings are those of
+    the default configuration.
 
-    `folder` is a new folder. `Ensemble.load` reads the ensemble from it. It also contains the results of a test:
-    ``metrics.json`` with the scores of the networks and of simpler predictors, and ``predictions.nc`` with the
-    predictions for all clusters. If the training fails, the folder isn't made. InputError if the folder exists, if two
-    fields have the same seed, if the cosmologies of the fields differ, if a key or value isn't possible, or if there
-    are too few clusters.
+    `folder` is a new folder, to which the ensemble is written. `Ensemble.load` can read the ensemble from this folder
+    later. The folder also contains the results of the test: ``metrics.json`` with the scores of the networks and of the
+    baselines, and ``predictions.nc`` with the predictions for all clusters. If the training fails, the folder isn't
+    made. InputError if the folder exists, if two fields have the same seed, if the cosmologies of the fields differ, if
+    a key or value isn't possible, or if there are too few clusters.
     """
     made = Path(folder)
     if made.exists():
@@ -71,7 +71,10 @@ def train_ensemble(
 
 
 def _run(fields: Sequence[SimulatedField], names: Sequence[str], config: Mapping[str, Any], place: Path) -> None:
-    """Run the steps of the workflow, which write the ensemble and the results of its test to `ensemble` in `place`."""
+    """Run steps of the workflow, from the images to the test, and write their results to `ensemble` in `place`.
+
+    `names` are the fields' names of realizations. `config` is the whole configuration.
+    """
     chosen, seed = resolve_experiment(config["experiments"], BASE_EXPERIMENT), config["seed"]
     images, smoothed = ([place / f"{kind}_{name}.nc" for name in names] for kind in ("images", "smoothed"))
     for field, name, cut, smooth in zip(fields, names, images, smoothed, strict=True):
