@@ -137,7 +137,10 @@ class ExposureMap:
         return ExposureMap(self.field, self.pixel_deg, image)
 
     def draw(self, rate_per_arcmin2: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """Return native positions (deg) of photons of a uniform background of `rate_per_arcmin2` count/s/arcmin2."""
+        """Return random native positions (deg) of the photons of a uniform background.
+
+        The background has `rate_per_arcmin2` count/s/arcmin2.
+        """
         rows, columns = self.image_s.shape
         y = np.radians((np.arange(rows) + 0.5 - rows / 2) * self.pixel_deg)[:, None]
         x = np.radians((np.arange(columns) + 0.5 - columns / 2) * self.pixel_deg)[None, :]

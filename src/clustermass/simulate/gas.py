@@ -138,9 +138,9 @@ def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float
 
     The deviation of ln kT from its mean is normal. It correlates with the amplitudes of the components as Comparat et
     al. 2020 found, which implies hardly any correlation with luminosity. If `luminosity_temperature_correlation` is a
-    number, it replaces the former correlations. It is the correlation between ln kT and the logarithm of the emission
-    inside R500c, at fixed mass and redshift. Each profile is cut at a radius such that its flux outside R500c is at
-    most `outskirts_flux_max` times its flux inside R500c.
+    number, these correlations aren't used. Instead, this number is the correlation between ln kT and the logarithm of
+    the emission inside R500c, at fixed mass and redshift. Each profile is cut at a radius such that its flux outside
+    R500c is at most `outskirts_flux_max` times its flux inside R500c.
     """
     log_mass = haloes.log10_m500c + np.log10(parameters["hydrostatic_bias"])
     scores = rng.standard_normal((len(haloes), PROFILE.shape[1] - 4))
@@ -201,14 +201,20 @@ def _mean_relations(redshift: FloatArray, log10_mass: FloatArray) -> tuple[Float
 
 
 def _temperature_deviation(scores: FloatArray, parameters: Clusters, rng: np.random.Generator) -> FloatArray:
-    """Return random deviations of ln kT, (halo,), correlated with the amplitudes `scores` of profile components."""
+    """Return random deviations of ln kT, (halo,), which correlate with `scores`.
+
+    `scores` are the amplitudes of the principal components of ln S(r), (halo, component).
+    """
     residual = np.sqrt(TEMPERATURE_SCATTER**2 - TEMPERATURE_LOADINGS @ TEMPERATURE_LOADINGS)
     deviation = scores @ TEMPERATURE_LOADINGS + residual * rng.standard_normal(len(scores))
     return deviation / TEMPERATURE_SCATTER * np.log(10) * parameters["temperature_scatter_dex"]
 
 
 def _brightness_deviation(mean_log_profile: FloatArray, deviation: FloatArray) -> FloatArray:
-    """Return ln(emission inside R500c) minus its value for the mean profile, in standard deviations, (halo,)."""
+    """Return the deviation of ln(emission inside R500c) from that of each halo's mean profile, (halo,).
+
+    The deviations are shifted and scaled so that their mean is 0 and their standard deviation is 1.
+    """
     one = np.ones(len(deviation))
     actual, mean = (
         RadialProfiles.from_nodes(PROFILE[:, 0], profile).enclosed(one)

@@ -59,9 +59,9 @@ class Background:
 
 
 def _levels(parameters: BackgroundBlock) -> dict[str, float]:
-    """Return the count rate of each component in the detection band, in count / (s arcmin2), keyed by its name.
+    """Return a dict from the name of each component of the background to its count rate.
 
-    InputError if all shares are 0.
+    The rates are those in the detection band, in count / (s arcmin2). InputError if all shares are 0.
     """
     shares = cast("dict[str, float]", parameters["shares"])
     total = sum(shares.values())
@@ -112,7 +112,7 @@ class Photons(Rows):
 def point_source_photons(
     sources: PointSources, spectrum: CountSpectra, exposure: ExposureMap, psf: KingPsf, rng: np.random.Generator
 ) -> Photons:
-    """Return the detected photons of AGN, drawn from one `spectrum`. The AGN have the numbers -1, -2, ..."""
+    """Return random detected photons of AGN with the same `spectrum`. The AGN have the numbers -1, -2, ..."""
     most = exposure.widened(psf.radius_max_arcsec).at_native(sources.longitude, sources.latitude)
     number = rng.poisson(sources.flux * spectrum.rate[0] * most)
     source = np.repeat(np.arange(len(number), dtype=np.int32), number)

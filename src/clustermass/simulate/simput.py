@@ -10,9 +10,10 @@ instrument. SIXTE adds them (`Background=yes`) if the instrument's XML describes
 Images are not convolved with the PSF. libsimput reads at most 1000 images from a file, so not every cluster has an
 image of its own. A cluster has its own image if the image of another cluster would misplace many of its photons,
 compared with their Poisson noise. Every other cluster uses the most similar one of these images, scaled by IMGSCAL and
-turned by IMGROTA. In a realization of the default sky, two thirds of the clusters with more than 30 expected counts
-have an image of their own. The share of the flux inside any circle is off by at most 2 % for 95 % of these clusters,
-and by at most 4.5 % for all of them. Their axis ratios are off by at most 0.03 for 95 %, and by at most 0.05 for all.
+turned by IMGROTA. The following numbers are those of the clusters with more than 30 expected counts in a realization of
+the default sky. Two thirds of them have an image of their own. The share of a cluster's flux inside any circle is off
+by at most 2 % for 95 % of the clusters, and by at most 4.5 % for all. The axis ratio is off by at most 0.03 for 95 %,
+and by at most 0.05 for all.
 """
 
 from __future__ import annotations
@@ -204,10 +205,10 @@ def share_images(gas: Gas, counts: FloatArray, images_max: int = IMAGES_MAX) -> 
 def _shapes(gas: Gas) -> tuple[FloatArray, FloatArray]:
     """Return the shape of each cluster's image, (cluster, feature), and ln of its size in arcmin, (cluster,).
 
-    The last feature is ln(axis ratio) times a constant. The other features belong to fixed shares of the flux. Each of
-    them is ln(r / size) times the mean slope of the growth curve, where r is the radius that encloses the share. The
-    factors make the distance between two shapes equal to the root mean square difference between their growth curves
-    (the share of the flux inside each radius).
+    The growth curve of a cluster is the share of its flux inside each radius. The last feature is ln(axis ratio) times
+    a constant. Each of the other features belongs to a fixed share of the flux. The feature is ln(r / size) times the
+    mean slope of all growth curves at this share, where r is the radius that encloses the share. The factors make the
+    distance between two shapes equal to the root mean square difference between their growth curves.
     """
     radius = np.stack([_log_radius(gas.profiles, share) for share in _SHARES], axis=1)
     slope = (np.gradient(_SHARES) / np.gradient(radius, axis=1)).mean(axis=0)
@@ -229,7 +230,7 @@ def _log_radius(profiles: RadialProfiles, share: float) -> FloatArray:
 def cluster_image(gas: Gas, row: int) -> tuple[Float32Array, float]:
     """Return an image of cluster `row` without the PSF, and the width of its pixels in deg.
 
-    The image (y, x) just contains the whole profile. Its major axis is along x, and its sum is 1.
+    The image (y, x) is just large enough for the whole profile. Its major axis is along x, and its sum is 1.
     """
     profiles = gas.profiles[np.array([row])]
     # a share just below 1, because rounding could shift the radius of the share 1 away from the cut
@@ -280,7 +281,7 @@ def _image_hdu(image: Float32Array, pixel_deg: float, name: str) -> fits.ImageHD
 
 @dataclass(frozen=True)
 class ArrivingSpectra:
-    """Photon spectra as they arrive, absorbed by the hydrogen column. Each spectrum has a unique name."""
+    """Photon spectra as they arrive at the telescope, after absorption by hydrogen. Each has a unique name."""
 
     names: list[str]
     density: FloatArray  #: photon/s/cm2/keV at `ENERGY_KEV`, for 1 erg/s/cm2 in `BAND_KEV`, (spectrum, energy)
@@ -294,7 +295,7 @@ class ArrivingSpectra:
         return cls(names, absorbed / flux[:, None], flux / _band_flux(emitted))
 
     def with_background(self, density: FloatArray) -> tuple[ArrivingSpectra, float]:
-        """Return these spectra, followed by the spectrum of the background, and the flux of the background.
+        """Return these spectra with the background's spectrum added at the end, and the flux of the background.
 
         `density` is the background's absorbed spectrum at `ENERGY_KEV` in photon/s/cm2/keV/arcmin2. The flux is in
         erg/s/cm2/arcmin2.

@@ -54,7 +54,10 @@ def halo_density(redshift: FloatArray, log10_m500c: FloatArray, cosmology: Mappi
 
 
 def set_colossus(cosmology: Mapping[str, float]) -> float:
-    """Set the cosmology of colossus, whose masses are in Msun/h, to that of a config block, and return h."""
+    """Set the cosmology of the package colossus to that of a config block, and return h.
+
+    Masses in colossus are in Msun/h.
+    """
     from colossus.cosmology import cosmology as colossus_cosmology
 
     keys = {"H0": "h0_km_s_mpc", "Om0": "omega_m", "Ob0": "omega_b", "sigma8": "sigma8", "ns": "ns"}

@@ -211,7 +211,10 @@ class ClusterSpectra:
         return cls(redshift, CountSpectra.from_photons(absorbed), np.concatenate(correction))
 
     def interpolate(self, values: FloatArray, kt_kev: FloatArray, redshift: FloatArray) -> FloatArray:
-        """Return `values`, given for each spectrum, interpolated bilinearly to the ln(kT) and redshift of clusters."""
+        """Return `values` interpolated bilinearly to the ln(kT) and redshift of each cluster, (cluster,).
+
+        `values` holds a value for each spectrum of the grid, (spectrum,).
+        """
         row, kt_weight, column, z_weight = self._position(kt_kev, redshift)
         grid = values.reshape(len(_LOG_KT), len(self.redshift))
         low = grid[row, column] * (1 - z_weight) + grid[row, column + 1] * z_weight
@@ -219,7 +222,10 @@ class ClusterSpectra:
         return low * (1 - kt_weight) + high * kt_weight
 
     def choose(self, rng: np.random.Generator, kt_kev: FloatArray, redshift: FloatArray) -> IntArray:
-        """Return a spectrum's number for each photon, drawn from the four nearest spectra with bilinear weights."""
+        """Return the number of a spectrum for each photon, (photon,).
+
+        It is drawn from the four spectra that are nearest to the photon's kT and redshift, with bilinear weights.
+        """
         row, kt_weight, column, z_weight = self._position(kt_kev, redshift)
         row = row + (rng.random(len(row)) < kt_weight)
         column = column + (rng.random(len(column)) < z_weight)

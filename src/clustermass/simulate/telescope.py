@@ -70,9 +70,9 @@ def redistribution() -> FloatArray:
 def redistribution_below(detector_ev: ArrayLike, photon_kev: ArrayLike) -> FloatArray:
     """Return the probability that a photon of `photon_kev` (0.1-3 keV) gets a detector energy below `detector_ev`.
 
-    Most photons have a Gaussian distribution of detector energies. For some of them it is smeared to lower energies by
-    an exponential. For a small share of the photons, the distribution is flat from zero to the photon energy
-    (`CHARGE_LOSS`). The arguments are broadcast.
+    For most photons, the distribution of detector energies is a Gaussian. For a part of these photons, an exponential
+    smears it to lower energies. For a small share of all photons, the distribution is flat from zero to the photon
+    energy. `CHARGE_LOSS` holds both shares at each photon energy. The arguments are broadcast.
     """
     from scipy.special import log_ndtr, ndtr
 
@@ -132,13 +132,13 @@ class KingPsf:
         return np.asarray((1 - (1 + (radius / self.core_arcsec) ** 2) ** (1 - self.slope)) / self._total)
 
     def draw_radius(self, rng: np.random.Generator, energy_ev: Float32Array) -> Float32Array:
-        """Return a random distance from the source in arcsec for each photon, whose energies are `energy_ev`."""
+        """Return a random distance from the source in arcsec for each of the photons with energies `energy_ev`."""
         core = self._core(energy_ev)
         cut = 1 - (1 + np.square(np.float32(self.radius_max_arcsec) / core)) ** np.float32(1 - self.slope)
         outside = 1 - cut * rng.random(len(core), dtype=np.float32)
         return core * np.sqrt(np.maximum(outside ** np.float32(1 / (1 - self.slope)) - 1, 0))
 
     def _core(self, energy_ev: Float32Array) -> Float32Array:
-        """Return the core radius in arcsec for each photon, taking the detector energy for the photon energy."""
+        """Return the core radius in arcsec for each photon, as if its photon energy were its detector energy."""
         table = self.core_arcsec * (np.arange(1, 321) * 0.01) ** self.energy_slope
         return np.asarray(table.astype(np.float32)[np.clip(energy_ev * 0.1, 0, 319).astype(np.int32)])
