@@ -33,7 +33,7 @@ _PIXEL_BYTES, _COUNT_BYTES = 32, 100
 
 
 class BandImage(NamedTuple):
-    """One band image: counts, int64 (y, x); celestial WCS; edges of the band in eV; file; whether it is simulated."""
+    """One band image: counts, int64 (y, x); celestial WCS; edges of the band in eV; name of the file; if simulated."""
 
     counts: NDArray[np.int64]
     wcs: WCS
@@ -80,7 +80,7 @@ class ImagePhotons(NamedTuple):
 
 
 def are_images(paths: Sequence[str | Path]) -> bool:
-    """Return whether the headers of files say that they hold count images.
+    """Return whether all files hold count images, according to their headers.
 
     InputError if a file is missing, or if only some of the files hold images.
     """

@@ -28,7 +28,11 @@ Bounds: TypeAlias = tuple[float, float, list[tuple[float, float]]]
 
 @dataclass(frozen=True)
 class ImageGeometry:
-    """Box, pixels and energy bands of the images."""
+    """Box, pixels and energy bands of the images.
+
+    Photons are counted in base pixels. A base pixel is a block of full-resolution pixels, which are the pixels of
+    evtool's images. A full-resolution pixel is a block of sky pixels of 0.05".
+    """
 
     box_pixels: int  #: full-resolution pixels along a side of the box, even
     pixel_sky: int  #: sky pixels of 0.05" along a side of a full-resolution pixel (80 = 4")
@@ -108,7 +112,10 @@ def band_coordinates(edges_ev: Sequence[int]) -> dict[str, Any]:
 def pixel_numbers(
     band: NDArray[np.int8], j: FloatArray, i: FloatArray, shape: tuple[int, int, int]
 ) -> NDArray[np.int64]:
-    """Return each photon's index in a flattened image of `shape` (band, y, x), from band, row `j` and column `i`."""
+    """Return the index of each photon in a flattened image of `shape` (band, y, x), from band, row `j` and column `i`.
+
+    Photons outside the image are left out.
+    """
     _, rows, columns = shape
     within = (band >= 0) & (j >= 0) & (j < rows) & (i >= 0) & (i < columns)
     numbers, row, column = (values[within].astype(np.int64) for values in (band, j, i))
@@ -161,7 +168,10 @@ def project(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> tuple[Flo
 
 
 def deproject(x: ArrayLike, y: ArrayLike, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
-    """Return the positions in deg (0 <= ra < 360) of offsets from `project`. ValueError if an offset is too large."""
+    """Return the positions in deg (0 <= ra < 360) of offsets in sky pixels: the inverse of `project`.
+
+    ValueError if an offset is beyond the horizon of the projection.
+    """
     west, north = (np.radians(np.asarray(offset, dtype=np.float64) / _PIXELS_PER_DEG) for offset in (x, y))
     squared = west**2 + north**2
     if np.any(squared > 1):

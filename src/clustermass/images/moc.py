@@ -24,7 +24,7 @@ _CELL_PIXELS = 3.0
 
 
 def write_moc(exposures: Iterable[ExposureMap], output: Path, made_by: Mapping[str, Any]) -> None:
-    """Write the cells that are covered by the maps `exposures`, as ascending NUNIQ numbers.
+    """Write the MOC `output` of the cells that are covered by the maps `exposures`, as ascending NUNIQ numbers.
 
     `made_by` is the provenance, which is written as HISTORY with the step `write_moc`.
     """
@@ -81,7 +81,10 @@ def _spread(number: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def merged(cells: NDArray[np.int64], order: int) -> NDArray[np.int64]:
-    """Return ascending NUNIQ numbers of distinct ascending cells. Four cells that fill a larger cell become one."""
+    """Return the ascending NUNIQ numbers of `cells` of the given order. Four cells that fill a larger cell become one.
+
+    `cells` must be distinct and ascending.
+    """
     listed = []
     for level in range(order, 0, -1):
         parents, number = np.unique(cells >> 2, return_counts=True)

@@ -47,10 +47,11 @@ TRANSFORMS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 def preprocess(images: Path, output: Path, recipe: Recipe) -> None:
     """Write `smoothed/<preprocessing>.nc`: `image` (float32), and the other variables of each cluster in `images.nc`.
 
-    The file `images` holds one of two variables. `counts` are on the grid on which they are stored (base grid). `image`
-    has already been smoothed, as its attribute `applied` says. In this case, the recipe must contain the same
-    smoothing, and only clip and transform are applied. InputError if the file is damaged, if the recipe doesn't fit the
-    base grid or the smoothing already applied, or if its transform is unknown. The message names the key.
+    The file `images` holds one of two variables: `counts`, on the grid on which they are stored (base grid), or
+    `image`, which has been smoothed already. In the second case, the file's attribute `applied` says how. The recipe
+    must then contain the same smoothing, and only its clip and transform are applied. InputError if the file is
+    damaged, if the recipe doesn't fit the base grid or the smoothing in `applied`, or if the recipe's transform is
+    unknown. The message names the key.
     """
     needed = ("redshift",) if recipe.get("scale_to_redshift") is not None else ()
     source = read_netcdf(images, require=("x", "y", "band", *needed))
@@ -134,7 +135,8 @@ def _from_smoothed(images: str, source: xr.Dataset, recipe: Recipe) -> _Images:
 def band_number(recipe: Recipe, bands: int) -> int:
     """Return the number of bands into which a recipe joins `bands` bands.
 
-    InputError if `bands` isn't a multiple of this number, or if the half-width of the smoothing isn't below it.
+    InputError if `bands` isn't a multiple of this number, or if the smoothing's half-width in bands isn't below this
+    number.
     """
     number = bands if recipe.get("bands") is None else int(recipe["bands"])
     if number < 1 or bands % number:
@@ -247,9 +249,9 @@ class Grid:
 
 
 def zooms(recipe: Recipe, redshift: FloatArray) -> FloatArray:
-    """Return a length's angle at each redshift divided by its angle at the recipe's redshift, (cluster,).
+    """Return the angle of a length at each redshift divided by its angle at the recipe's redshift, (cluster,).
 
-    It is NaN for a cluster without a positive redshift.
+    The ratio is NaN for a cluster without a positive redshift.
     """
     reference, cosmology = float(recipe["scale_to_redshift"] or 0), recipe["cosmology"]
     zoom = np.full(redshift.shape, np.nan)
@@ -259,7 +261,10 @@ def zooms(recipe: Recipe, redshift: FloatArray) -> FloatArray:
 
 
 def half_widths_arcsec(recipe: Recipe, redshift: FloatArray, half_box: float) -> FloatArray:
-    """Return half the width of the sky in each of a recipe's images, (cluster,), in arcsec; at most `half_box`."""
+    """Return half the side of each cluster's image after the recipe, in arcsec on the sky, (cluster,).
+
+    It is at most `half_box`.
+    """
     shown = np.full(redshift.shape, float(recipe["half_width_arcsec"]))
     if recipe.get("scale_to_redshift") is not None:
         shown *= zooms(recipe, redshift)

@@ -151,7 +151,10 @@ class PhotonsByCell:
         self._stored.add(rows, self._cells.numbers(_photons(rows)))
 
     def count(self, ra: FloatArray, dec: FloatArray) -> NDArray[np.uint16]:
-        """Return the counts, as in `ImageStack`, around `ra` and `dec`. These must be some of the stored positions."""
+        """Return the counts around `ra` and `dec` in deg, uint16 (clusters, band, y, x).
+
+        These positions must be among the positions that the constructor got.
+        """
         stack = ImageStack(ra, dec, self._geometry)
         for rows in self._stored.some(BoxCells(ra, dec, self._geometry, _CELL_DEG).touched().tolist(), PIECE_ROWS):
             stack.add(_photons(rows))
@@ -163,6 +166,6 @@ def _photons(rows: NDArray[Any]) -> Photons:
 
 
 def neighbours(ra: FloatArray, dec: FloatArray, most: int) -> list[NDArray[np.int64]]:
-    """Return the rows of each part of a list of positions (deg): at most `most` positions that are near each other."""
+    """Divide positions (deg) into parts of at most `most` neighbouring positions; return the rows of each part."""
     order = np.lexsort([ra, np.floor(dec / _PART_DEG)])
     return [np.sort(order[start : start + most]) for start in range(0, ra.size, most)]
