@@ -24,7 +24,7 @@ class _Plain(gzip.GzipFile):
     def read(self, size: int | None = -1) -> bytes:
         """Return the next `size` bytes.
 
-        EOFError if `size` is larger than one piece, because only a faulty header of the archive causes this.
+        EOFError if `size` isn't from 0 to `_PIECE_BYTES`. Only a faulty header of the archive asks for such a size.
         """
         if size is None or not 0 <= size <= _PIECE_BYTES:
             raise EOFError(f"a header of {size} bytes")
@@ -35,9 +35,10 @@ def unpack(archive: Path, names: Sequence[str], check: Callable[[Path, str], str
     """Extract the files `names` of a .tar.gz into the folder that holds the archive.
 
     Folders inside the archive aren't made. Files get their final place only after the whole archive has been read and
-    all files have passed `check`. This function takes a path and the final name of a file, and returns a text that says
-    what is wrong with it ("" = nothing). InputError if the archive is damaged, cut short or too large. InputError also
-    if a file is missing, wrong, in the archive twice, no regular file, or would be written outside the folder.
+    all files have passed `check`. The function `check` takes the path and the final name of a file, and returns a text
+    that says what is wrong with the file ("" = nothing). InputError if the archive is damaged, cut short or too large.
+    InputError also if a file is missing or wrong, is in the archive twice, isn't a regular file, or would be written
+    outside the folder.
     """
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".unpack.") as temporary:
         try:

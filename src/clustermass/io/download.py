@@ -53,7 +53,7 @@ _WEB_PAGES = ("text/html", "application/xhtml+xml")
 class TransferError(Exception):
     """Raised if an address does not give the file.
 
-    If `again` is true, another try may succeed. If `after_s` is given, it should wait for so many seconds.
+    If `again` is true, another try may succeed. `after_s` is the number of seconds to wait before it (None = unknown).
     """
 
     def __init__(self, reason: str, again: bool = False, after_s: float | None = None) -> None:
@@ -64,10 +64,10 @@ class TransferError(Exception):
 def download_files(downloads: Downloads) -> None:
     """Download and check every file of the block `downloads`.
 
-    If a file fails, the others are still downloaded. If the configuration gives no SHA-256 of a file, it is compared
-    with the hash of its first download, which is recorded beside it (`<file>.sha256.json`). InputError if no download
-    is configured, or if files could not be downloaded or are wrong. The message gives the reason for every address of
-    such a file, and says what to do by hand.
+    If a file fails, the others are still downloaded. If the configuration gives no SHA-256 of a file, the file is
+    compared with the hash of its first download, which is recorded beside it (`<file>.sha256.json`). InputError if no
+    download is configured, or if files could not be downloaded or are wrong. For each of these files, the message says
+    what went wrong at every address, and what to do by hand.
     """
     files = {name: item for name, item in downloads.get("files", {}).items() if item.get("fetch", True)}
     if not files:
@@ -115,7 +115,8 @@ def _read_hashes(record: Path) -> dict[str, str]:
 def _fault(item: Download, hashes: dict[str, str], record: Path, path: Path, name: str) -> str:
     """Return a text that says what is wrong with the file `path` ("" = nothing).
 
-    It is the downloaded file, or a file that was unpacked from it. `name` is its final name.
+    `path` is the download that `item` describes, or a file that was unpacked from it. `name` is the final name of this
+    file. `hashes` maps final names to the SHA-256 of first downloads, which the file `record` holds.
     """
     itself = name == Path(item["path"]).name
     size, rows, stated = (item.get("bytes"), item.get("rows"), item.get("sha256")) if itself else (None, None, None)
@@ -214,7 +215,7 @@ def _attempt(url: str, part: Path, stall_s: float, size: int | None) -> None:
 
 @contextmanager
 def _answer(url: str, headers: dict[str, str], part: Path, stall_s: float) -> Iterator[requests.Response]:
-    """Yield the server's answer; TransferError with the reason for every failure."""
+    """Yield the server's answer for `url`. Any failure becomes a TransferError, whose message states the reason."""
     session = requests.Session()
     session.max_redirects = _MOST_REDIRECTS
     try:
@@ -254,7 +255,11 @@ def check_redirects(response: requests.Response) -> None:
 
 
 def _range(response: requests.Response, have: int, version: str | None, part: Path) -> tuple[int, int | None]:
-    """Return the byte at which the answer starts, and the length of the whole file (None = unknown)."""
+    """Return the byte of the file at which the answer starts, and the length of the whole file (None = unknown).
+
+    `have` bytes of the `version` (an ETag or date) were received before. TransferError if the answer doesn't fit these
+    bytes.
+    """
     if response.status_code != requests.codes.partial_content:
         length = response.headers.get("Content-Length", "")
         if length and not _DIGITS.fullmatch(length):
@@ -269,11 +274,11 @@ def _range(response: requests.Response, have: int, version: str | None, part: Pa
 
 
 def _save(response: requests.Response, part: Path, start: int, total: int | None, stall_s: float) -> None:
-    """Append the received data to `part`, and log every few seconds.
+    """Append the received data to `part`, which has `start` bytes, and log every few seconds.
 
     The whole file has `total` bytes (None = unknown). TransferError if the transfer is very slow, or if more than
-    `total` bytes arrive. If `total` is None, the largest accepted number depends on a limit and on the free disk space.
-    InputError if `part` can't be written.
+    `total` bytes arrive. If `total` is None, the largest accepted number of bytes depends on a limit and on the free
+    disk space. InputError if `part` can't be written.
     """
     most = int(min(limits.DOWNLOADED.most, start + _SHARE * shutil.disk_usage(part.parent).free))
     most = most if total is None else total

@@ -88,7 +88,7 @@ def reason(error: BaseException) -> str:
 
 @contextmanager
 def reading(path: str | Path, what: str) -> Iterator[None]:
-    """Turn a failure to read the file `path` in the `with` block into an InputError, which calls the content `what`."""
+    """Raise InputError if the `with` block fails to read the file `path`. In the message, `what` names the content."""
     try:
         yield
     except InputError:
@@ -110,8 +110,8 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
 def read_json(path: str | Path, what: str) -> dict[str, Any]:
     """Return the block of keys in a JSON file as a dictionary.
 
-    InputError if the file is missing, is damaged, or is larger than `limits` allows. The message calls its content
-    `what`.
+    InputError if the file is missing, is damaged, or is larger than `limits` allows. In the message, `what` names the
+    content of the file.
     """
     with reading(path, what):
         with Path(path).open("rb") as stream:
@@ -124,7 +124,7 @@ def read_json(path: str | Path, what: str) -> dict[str, Any]:
 
 
 def check_weights_header(path: str | Path) -> None:
-    """Raise InputError if the header of a safetensors file is too long. Its length is in the first 8 bytes."""
+    """Raise InputError if the header of a safetensors file is too long. The first 8 bytes state the header's length."""
     with Path(path).open("rb") as stream:
         stated = int.from_bytes(stream.read(8), "little")
     limits.WEIGHTS_HEADER.check(min(stated, Path(path).stat().st_size), path)

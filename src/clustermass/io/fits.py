@@ -83,8 +83,9 @@ def write_fits(hdus: fits.HDUList, path: str | Path, checksum: bool = False) -> 
 def opened_fits(path: Path, advice: str = "Was another file meant?", whole: bool = True) -> Iterator[fits.HDUList]:
     """Open a FITS file, which may be packed by gzip, bzip2 or xz, for a `with` block.
 
-    CHECKSUM and DATASUM are compared where an HDU has them. Memory doesn't grow with the size of the file. If `whole`
-    is False, no sums are compared, and only the parts that the caller asks for are read, such as headers.
+    CHECKSUM and DATASUM are compared where an HDU has them. For this, the whole file is read, but only a small part of
+    it at a time is in memory. If `whole` is False, no sums are compared, and only the parts that the caller asks for
+    are read, such as headers.
 
     InputError if there is no such file, or if it is no FITS file; in this case the message ends with `advice`.
     InputError also if the file is truncated or damaged. Some damage is noticed only while the `with` block reads data.
@@ -137,7 +138,8 @@ def table_of(hdu: Any, path: Path) -> Table:
     """Return the table in an HDU of the file `path`, as astropy reads it.
 
     OSError if the HDU holds no table, or if cells of variable length state more bytes than the file holds. InputError
-    if the table doesn't fit into memory, or if the header describes columns in unsafe YAML.
+    if the table doesn't fit into memory, if a unit isn't safe (see `check_unit`), or if the header describes columns in
+    unsafe YAML (see `check_comments`).
     """
     if not isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
         raise OSError(f"HDU {hdu.name} is no table")
@@ -206,7 +208,11 @@ def _raised_by_us(error: BaseException) -> bool:
 
 @contextmanager
 def _stream(path: Path, advice: str, whole: bool) -> Iterator[BinaryIO]:
-    """Yield a stream of a FITS file. If `whole`, unpack packed files first, because astropy reads truncated ones."""
+    """Yield a stream of the content of a FITS file, after a check of its structure.
+
+    If `whole`, a packed file is unpacked before, because astropy reads truncated packed files without an error.
+    InputError if it isn't a FITS file; the message ends with `advice`.
+    """
     with path.open("rb") as stream:
         source = unpacked(stream)
         begin = source.read(64)
@@ -224,7 +230,10 @@ def _stream(path: Path, advice: str, whole: bool) -> Iterator[BinaryIO]:
 
 
 def _described(begin: bytes) -> str:
-    """Return a text about a file that begins with the bytes `begin`: these bytes, or the program that unpacks it."""
+    """Return a text that says why a file that begins with the bytes `begin` isn't read.
+
+    It states these bytes, or the program that unpacks the file.
+    """
     if tools := [tool for first, tool in _FOREIGN.items() if begin.startswith(first)]:
         return f"it is packed; unpack it first, by {tools[0]}"
     text = begin.partition(b"\n")[0].strip().decode("ascii", errors="replace")

@@ -62,10 +62,10 @@ def _copy(source: BinaryIO, copy: BinaryIO, size: int) -> int:
 
 
 def _decisive_cards(source: BinaryIO, path: Path, copy: BinaryIO | None) -> dict[str, str]:
-    """Return a dict from keywords to values of the cards `_DECISIVE` in the next header.
+    """Return the cards of the next header that decide how many bytes of data follow it, as a dict by keyword.
 
-    It is empty if no complete header follows. OSError for cards that astropy could understand in another way, and for
-    bytes that aren't a header.
+    `_DECISIVE` lists these keywords. The dict is empty if no complete header follows. OSError if the header states a
+    size in a way that astropy could understand differently, and for bytes that aren't a header.
     """
     cards: dict[str, str] = {}
     for number in range(limits.CARDS.most):
@@ -97,7 +97,10 @@ def _decisive_cards(source: BinaryIO, path: Path, copy: BinaryIO | None) -> dict
 
 
 def _check_blank(block: bytes, source: BinaryIO, path: Path, copy: BinaryIO | None) -> None:
-    """Check that only zeros follow the last HDU, from `block` on, because astropy may find a header there."""
+    """Raise OSError unless everything after the last HDU is zeros, because astropy could find a header there.
+
+    `block` is the first block after the last HDU, and `source` yields the rest. What is read is written to `copy`.
+    """
     if len(block) < _BLOCK:
         return  # a file that was cut off is noticed elsewhere
     rest = source.read(limits.TRAILING.most + 1)

@@ -59,7 +59,7 @@ class Library:
         return int(function(*(ctypes.c_int64(one) if isinstance(one, int) else one for one in arguments)))
 
     def hdf5(self, name: str, *arguments: Any) -> int:
-        """Return the result of a function of HDF5, which is an id or a small number; refuse the file if negative."""
+        """Return the result of a function of HDF5, an id or a small number; refuse the file if it is negative."""
         result = self.size(name, *arguments)
         if ctypes.c_int(result).value < 0:
             refuse(f"HDF5 can't read it ({name})")
@@ -149,7 +149,10 @@ def check_chunks(library: Library, dataset: int, size: int, path: str) -> None:
 
 
 def memory(library: Library, path: bytes, sizes: dict[bytes, tuple[int, int]]) -> int:
-    """Return how many bytes of memory the variables of a netCDF file take; all attributes and texts are read."""
+    """Return how many bytes of memory the variables of a netCDF file take. All attributes and texts are read for this.
+
+    `sizes` maps the name of each data set to the number of its values and the bytes of each value.
+    """
     file, number, total = ctypes.c_int(), ctypes.c_int(), 0
     library.netcdf("nc_open", path, 0, ctypes.byref(file))
     library.netcdf("nc_inq_natts", file, ctypes.byref(number))

@@ -131,7 +131,8 @@ def log_of_result(result: Path, label: str) -> Iterator[None]:
     """Log the `with` block, which makes the file `result`, to a file with the name of the result and the ending .log.
 
     The log gets this name when the block has succeeded. If the block fails, its exception is logged and raised again,
-    and the log gets the ending .failed.log. InputError if a file of that name exists and isn't a log of clustermass.
+    and the log gets the ending .failed.log. InputError if there is a file with the ending .failed.log already, and it
+    isn't a log of clustermass.
     """
     log, failed = logs_beside(result)
     if os.path.lexists(failed) and not _is_our_log(failed):
@@ -162,7 +163,7 @@ def _is_our_log(path: Path) -> bool:
 
 
 def abridged(names: Iterable[object]) -> str:
-    """Return a text with the first few of several names and the number of the others."""
+    """Return a text with the first of several names and the number of the others."""
     first, *others = map(str, names)
     return f"{first} and {len(others)} more" if others else first
 

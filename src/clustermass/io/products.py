@@ -2,7 +2,7 @@
 
 Units are spelt as FITS, VOTable readers and udunits accept them. Degrees are `deg` in FITS and `degree` in netCDF. None
 of the three defines the unit dex, so that only the descriptions of columns name it. Units and descriptions are those of
-`VARIABLES`, unless a name has its own meaning in a file.
+`VARIABLES` (in `netcdf.py`), except if a name has another meaning in a file.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +30,10 @@ UNDEFINED = "dex"
 
 
 class FieldFiles(NamedTuple):
-    """Paths of the files of one realization. The last three exist only for simulated fields (None = not written)."""
+    """Paths of the files of one realization. `truth`, `matches` and `labels` exist only for simulated fields.
+
+    None stands for a file that isn't written.
+    """
 
     events: Path
     exposure: Path

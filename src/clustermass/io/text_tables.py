@@ -28,7 +28,7 @@ _BLANKS = " " * 100
 def check_unit(unit: object, path: Path) -> None:
     """Raise InputError if a unit is too long, or holds a power whose exponent has five or more digits.
 
-    Astropy would compute this power.
+    astropy would compute this power, however large it is.
     """
     limits.UNIT.check(len(str(unit)), path)
     if _POWER.search(str(unit)):
@@ -53,7 +53,7 @@ def read_whole(stream: BinaryIO, path: Path, packed: bool) -> bytes:
 
 
 def check_lines(lines: Sequence[str], columns: int, separator: str, path: Path) -> None:
-    """Raise InputError if a table in lines of text is too large for memory, or has too many columns.
+    """Raise InputError if a text table, given by its `lines`, is too large for memory or has too many columns.
 
     All cells of a column take as much memory as the widest one. `columns` is the number of columns. `separator` is the
     text between cells. It is "" if cells are found by their places in the line.

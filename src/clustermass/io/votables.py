@@ -1,4 +1,4 @@
-"""Check of a VOTable before astropy reads it: of its sizes, and of binary data that end within a row."""
+"""Check of a VOTable before astropy reads it: whether it fits into memory, and whether its binary data are complete."""
 
 import base64
 import math
@@ -46,9 +46,11 @@ def check_votable(content: bytes, path: Path) -> None:
 
 
 class _Column(NamedTuple):
-    """A column in binary data: whether its number of values varies, and the values and bytes that it has at least.
+    """A column in binary data, whose number of values in a cell may vary (`varies`).
 
-    astropy reads the values of most kinds `at_once`, but those of others one by one.
+    If the number doesn't vary, each cell holds so many `values`, which take `width` bytes. If it varies, a cell holds a
+    stated number of pieces of this size. astropy reads the values of a cell `at_once` or one by one, which depends on
+    their type.
     """
 
     varies: bool
@@ -114,7 +116,7 @@ class _Sizes:
         self._check_rows(data)
 
     def _check_rows(self, data: bytes) -> None:
-        """Raise InputError if binary data have too many rows and cells, or end within a row."""
+        """Raise InputError if binary data have too many rows and cells, hold nothing in a row, or end within a row."""
         flags, place, elements = math.ceil(len(self._columns) / 8) if self._flags else 0, 0, 0
         if any(math.isnan(column.width) for column in self._columns):
             return

@@ -1,4 +1,8 @@
-"""Check of the YAML in headers of tables that astropy wrote, before astropy makes objects from it."""
+"""Check of the YAML in headers of tables that astropy wrote, before astropy makes objects from it.
+
+The YAML is unsafe if astropy could make other objects from it than columns, or could take memory for more values
+than the table holds.
+"""
 
 import math
 import re
