@@ -7,7 +7,10 @@ from clustermass.io.log import printable
 
 
 def send(catalogue: Path, cluster: str | None = None) -> None:
-    """Send a mass catalogue, and the position of `cluster` or of the field's middle, to open tools such as TOPCAT."""
+    """Send a mass catalogue and a position to the tools that are running, such as TOPCAT.
+
+    The position is that of `cluster`, or the middle of the field if `cluster` is None.
+    """
     from clustermass.apply.send import send_catalogue
 
     for line in send_catalogue(catalogue, cluster):
