@@ -113,5 +113,5 @@ def near_pairs(ra: FloatArray, dec: FloatArray, chord: float) -> NDArray[np.intp
 
 
 def check_pairs(number: float, what: str) -> None:
-    """Raise InputError if a number of pairs doesn't fit into memory. `what` says in the message what they are of."""
+    """Raise InputError if `number` pairs don't fit into memory. `what` says what is paired, for the message."""
     check_memory(number * _PAIR_BYTES, f"{number:.3g} pairs of {what}")
