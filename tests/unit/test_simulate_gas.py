@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.integrate import quad
 from scipy.stats import kstest
 
-from clustermass.cosmology import efunc, r500c_mpc
+from clustermass.cosmology import arcmin_per_mpc, efunc, r500c_mpc
 from clustermass.simulate.gas import RadialProfiles, draw_gas, mean_luminosity
 from clustermass.simulate.sources import Haloes
 from clustermass.simulate.spectra import cooling_function
@@ -118,6 +118,27 @@ def test_outskirts_are_capped_and_shapes_are_possible():
     assert gas.total_over_inside.min() >= 1
     assert gas.axis_ratio.max() <= 1
     assert gas.axis_ratio.mean() == pytest.approx(0.8, abs=0.01)
+
+
+@pytest.mark.parametrize("mpc", [0.1, 0.5, 1.5])
+def test_flux_inside_a_radius_is_the_integral_of_the_brightness(mpc):
+    gas = _draw(14.3, hydrostatic_bias=0.8, number=5)
+    radius = np.full(5, mpc * arcmin_per_mpc(0.3, COSMOLOGY))
+    logs, nodes = np.log(gas.profiles.nodes), gas.profiles.nodes
+    for halo, share in enumerate(gas.flux_over_r500(radius)):
+        log_brightness = np.log(gas.profiles.brightness[halo])
+
+        def inside(arcmin, log_brightness=log_brightness, scale=gas.scale_arcmin[halo]):
+            def ring(r):
+                return 2 * np.pi * r * np.exp(np.interp(np.log(max(r, 1e-9)), logs, log_brightness))
+
+            limit = arcmin / scale
+            return quad(ring, 0, limit, points=nodes[nodes < limit], limit=200)[0]
+
+        # no flux lies outside the cut-off
+        r500 = inside(gas.r500_arcmin[halo])
+        expected = min(inside(radius[halo]) / r500, gas.total_over_inside[halo])
+        assert share == pytest.approx(expected, rel=1e-5)
 
 
 def test_mean_luminosity_is_that_of_the_prototype():

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from astropy.cosmology import FlatLambdaCDM
 from astropy.io import fits
 
 from clustermass.detect.detect_field import detect_sources, redshift_columns
@@ -101,6 +102,13 @@ def test_flux_and_luminosity_agree(simulated):
     assert truth["FLUX"].min() >= 0.999 * SKY["clusters"]["flux_min_cgs"]
     assert np.all((correction > 0.6) & (correction < 1.6))
     assert np.isfinite(truth["L500"]).all()
+    cosmology = FlatLambdaCDM(CONFIG["cosmology"]["h0_km_s_mpc"], CONFIG["cosmology"]["omega_m"])
+    distance = cosmology.angular_diameter_distance(truth["Z"].astype(float)).value
+    mpc = np.radians(truth["R500_ARCMIN"] / 60) * distance
+    # less flux lies inside 500 kpc than inside R500c where R500c is larger, and only there
+    assert np.array_equal(mpc > 0.5, truth["FLUX500KPC"] < truth["FLUX"])
+    assert 0 < (mpc > 0.5).sum() < mpc.size
+    assert truth["FLUX500KPC"].min() > 0
 
 
 def test_matched_detections_have_the_redshift_of_their_halo(simulated):

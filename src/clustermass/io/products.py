@@ -109,6 +109,7 @@ TRUTH = (
     column("KT", "E", "temperature", "keV"),
     column("L500", "D", "luminosity inside R500c, 0.5-2 keV rest frame", "erg s-1"),
     column("FLUX", "E", "flux inside R500c, 0.5-2 keV observed, unabsorbed", "erg s-1 cm-2"),
+    column("FLUX500KPC", "E", "flux inside 500 kpc, otherwise as FLUX", "erg s-1 cm-2", optional=True),
     column("R500_ARCMIN", "E", "R500c", "arcmin"),
     column("COUNTS", "J", "photons of the halo in the event list; -1 = unknown", "count"),
 )

@@ -123,6 +123,11 @@ class Gas(Rows):
     axis_ratio: FloatArray  #: minor over major axis
     position_angle: FloatArray  #: of the major axis, rad
 
+    def flux_over_r500(self, radius_arcmin: FloatArray) -> FloatArray:
+        """Return each halo's flux inside its `radius_arcmin`, divided by that inside its R500c; all are (halo,)."""
+        inside = self.profiles.enclosed(self.r500_arcmin / self.scale_arcmin)
+        return self.profiles.enclosed(radius_arcmin / self.scale_arcmin) / inside
+
 
 def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float], rng: np.random.Generator) -> Gas:
     """Return the gas of `haloes`, drawn from the distributions in the config block `clusters`.

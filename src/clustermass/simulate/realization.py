@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustermass.arrays import IdArray, random_streams
+from clustermass.cosmology import arcmin_per_mpc
 from clustermass.events.eventlist import EventList
 from clustermass.events.write import write_events, write_labels
 from clustermass.io.log import LOGGER
@@ -65,7 +66,8 @@ def simulate_realization(
     exposure_map.write(exposure, header)
     write_table(sources, "SOURCES", SOURCES, sources_table(sky, clusters, agn, exposure_map), header)
     if truth is not None:
-        write_table(truth, "TRUTH", TRUTH, _truth(clusters, field, src_id, int(realization)), header)
+        haloes = _truth(clusters, field, cosmology, src_id, int(realization))
+        write_table(truth, "TRUTH", TRUTH, haloes, header)
 
 
 def header_cards(sky: Sky, cosmology: Mapping[str, float], name: str, realization: str) -> dict[str, Any]:
@@ -109,9 +111,12 @@ def sources_table(
     }
 
 
-def _truth(clusters: EmittingHaloes, field: Field, labels: IdArray, realization: int) -> dict[str, NDArray[Any]]:
+def _truth(
+    clusters: EmittingHaloes, field: Field, cosmology: Mapping[str, float], labels: IdArray, realization: int
+) -> dict[str, NDArray[Any]]:
     """Return the columns of `truth.fits`, with one row for each halo. COUNTS is the number of events from the halo."""
     ra, dec = field.to_sky(clusters.haloes.longitude, clusters.haloes.latitude)
+    half_mpc = 0.5 * arcmin_per_mpc(clusters.haloes.redshift, cosmology)
     return {
         "SRC_ID": clusters.source_ids,
         "HALO_ID": realization * HALO_ID_FACTOR + clusters.source_ids.astype(np.int64),
@@ -122,6 +127,7 @@ def _truth(clusters: EmittingHaloes, field: Field, labels: IdArray, realization:
         "KT": clusters.gas.kt_kev,
         "L500": clusters.gas.luminosity,
         "FLUX": clusters.flux,
+        "FLUX500KPC": clusters.flux * clusters.gas.flux_over_r500(half_mpc),
         "R500_ARCMIN": clusters.gas.r500_arcmin,
         "COUNTS": np.bincount(np.maximum(labels, 0), minlength=len(clusters) + 1)[1:],
     }
