@@ -13,10 +13,11 @@ from clustermass.sky_validation.statistics import mass_relation
 DEFAULTS = {
     "CATALOGUE": {
         "ID_SRC": 0.0, "DET_LIKE": 30.0, "EXT_LIKE": 0.0, "EXT": 0.0, "ML_RATE": 0.01, "ML_CTS": 10.0,
-        "ML_EXP": 1000.0, "ML_BKG": 6.0,
+        "ML_EXP": 1000.0, "ML_BKG": 6.0, "RA": 150.0, "DEC": 2.0,
     },
     "TRUTH": {
         "SRC_ID": 0.0, "RA": 150.0, "DEC": 2.0, "Z": 0.35, "LOG10_M500C": 14.0, "L500": 1e44, "FLUX": 5e-14,
+        "FLUX500KPC": 4e-14,
     },
     "MATCHES": {"ID_SRC": 0.0, "SRC_ID": 0.0},
 }  # fmt: skip
@@ -69,6 +70,7 @@ def plant(folder: Path, **changes: object) -> Path:
         "image": np.repeat([[2000.0] * 60 + [1000.0] * 60], 120, axis=0),
         "config_hash": "abc", **changes,
     }  # fmt: skip
+    own = {"catalogue_RA": 150 + 0.2 * np.arange(len(own["catalogue_ID_SRC"]))} | own  # far from each other
     pairs = np.array(own["matches"], dtype=float).reshape(-1, 2)
     own |= {"matches_ID_SRC": pairs[:, 0], "matches_SRC_ID": pairs[:, 1]}
     sizes = {"catalogue": len(own["catalogue_ID_SRC"]), "truth": len(own["truth_SRC_ID"]), "matches": len(pairs)}
@@ -99,12 +101,13 @@ def plant_sample(folder: Path, seed: int, number: int = 300, spurious: int = 40,
         catalogue_ML_RATE=rate,
         catalogue_ML_CTS=1000 * rate,
         catalogue_ML_EXP=rng.uniform(900, 1300, total),
-        catalogue_EXT=np.where(extended, 25.0, 0.0),
+        catalogue_EXT=np.where(extended, 10 + 50 * np.arange(total) % 51, 0.0),
         truth_SRC_ID=ids[:number],
         truth_Z=z,
         truth_LOG10_M500C=mass,
         truth_L500=10 ** (44 + 1.5 * (mass - 14)),
-        truth_FLUX=10 ** rng.uniform(-14.5, -12.5, number),
+        truth_FLUX=(flux := 10 ** rng.uniform(-14.5, -12.5, number)),
+        truth_FLUX500KPC=flux * 10 ** rng.normal(0, 0.1, number),
         matches=np.stack([ids[:number], ids[:number]], axis=1),
         energies=rng.uniform(200, 2300, 5000),
     )

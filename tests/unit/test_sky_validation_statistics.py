@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
 from clustermass.baselines.scaling_relations import count_rate_relation
@@ -90,6 +91,7 @@ def test_quantiles_of_confirmed_clusters(efeds, confirmed, with_mass):
     assert (confirmed.sum(), with_mass.sum()) == (477, 453)
     assert_distribution("redshift", efeds["Z_BEST_COMB"][confirmed])
     assert_distribution("counts, selected", efeds["ML_CTS"][confirmed])
+    assert_distribution("extent, selected", efeds["EXT"][confirmed])
     measured = confirmed & (efeds["flux"] > 0)  # -1 stands for an upper limit
     assert measured.sum() == 433
     assert_distribution("flux over rate", 1e13 * (efeds["flux"] / efeds["ML_RATE"])[measured])
@@ -118,6 +120,9 @@ def test_numbers(efeds, confirmed):
         number = (confirmed & (efeds["ML_RATE"] > rate)).sum()
         assert reference.value * area == pytest.approx(number)
         assert reference.error == pytest.approx(np.sqrt(number) / area)
+    for flux in (1e-13, 2e-13):
+        number = (confirmed & (efeds["flux"] > flux)).sum()
+        assert statistics.published_number(f"flux {flux:.0e}").value * area == pytest.approx(number)
     for flux, number in statistics.published()["clusters_above_flux"].items():
         assert (efeds["flux"] > flux).sum() == number
 
@@ -132,7 +137,24 @@ def test_bins(efeds, confirmed, with_mass):
         assert kept.counts.sum() == values.size
     assert_running("ext_by_det", efeds["DET_LIKE"], efeds["EXT_LIKE"])
     assert_running("ext_by_counts", efeds["ML_CTS"][confirmed], efeds["EXT_LIKE"][confirmed])
+    assert_running("extent_by_counts", efeds["ML_CTS"][confirmed], efeds["EXT"][confirmed])
     assert_running("background_by_exposure", efeds["ML_EXP"], efeds["background"])
+    measured = confirmed & (efeds["flux"] > 0)
+    flux_over_rate = 1e13 * (efeds["flux"] / efeds["ML_RATE"])[measured]
+    assert_running("flux_over_rate_by_redshift", efeds["Z_BEST_COMB"][measured], flux_over_rate)
+    z, rate, mass = (efeds[name][with_mass] for name in ("Z_BEST_COMB", "ML_RATE", "mass"))
+    offset = mass - count_rate_relation(z, statistics.mass_relation()).log10_mass(rate)
+    assert_running("mass_offset_by_redshift", z, offset)
+
+
+def test_largest_extents_and_pairs_of_candidates(efeds, confirmed):
+    reference, largest = statistics.published_number("at the largest extent"), efeds["EXT"][confirmed] >= 59.9
+    assert reference.value == pytest.approx(largest.mean(), rel=DIGITS)
+    assert reference.error == pytest.approx(largest.std() / np.sqrt(largest.size), rel=0.01)
+    place = SkyCoord(efeds["RA_CORR"], efeds["DEC_CORR"], unit="deg")
+    apart = place[:, None].separation(place[None, :]).arcsec[np.triu_indices(len(place), 1)]
+    for limit in (60, 90, 120, 180):
+        assert statistics.published_number(f"pairs {limit}").value == (apart < limit).sum()
 
 
 def test_relation_of_the_masses(efeds, with_mass):

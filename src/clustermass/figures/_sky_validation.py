@@ -17,7 +17,7 @@ from clustermass.figures.style import MASS, signed
 from clustermass.io.files import reading
 from clustermass.simulate.sources import counts_above
 from clustermass.sky_validation import statistics
-from clustermass.sky_validation.measure import VARIABLES
+from clustermass.sky_validation.measure import VARIABLES, above
 from clustermass.sky_validation.statistics import Histogram, Running
 
 SIMULATED, SPURIOUS, OBSERVED = style.BLUE, style.VERMILION, style.BLACK
@@ -72,12 +72,19 @@ def label_page(figure: Figure, data: xr.Dataset, table: Block) -> None:
 
 
 def draw_number_counts(axes: Axes, data: xr.Dataset) -> None:
-    """Draw the numbers per deg2 above a flux of all simulated clusters, of the selected ones, and of published ones."""
+    """Draw the numbers of clusters per deg2 above a flux: all simulated ones, selected ones, and published ones.
+
+    Fluxes of selected clusters and of eFEDS candidates are those inside 500 kpc, all others those inside R500c.
+    """
     flux, area = data["flux"].values, float(data["area"].sum())
-    curves = (("haloes_above", "simulated, all", style.GREY), ("selected_above", "simulated, selected", SIMULATED))
-    for name, label, colour in curves:
-        above = data[name].sum("realization").values / area
-        axes.loglog(flux, np.where(above > 0, above, np.nan), color=colour, label=label)
+    everything = data["haloes_above"].sum("realization").values
+    selected = above(data["flux_500kpc"].values[statistics.chosen(data, "selected")], flux)
+    curves = (
+        (everything, r"simulated, all, $F_{500\mathrm{c}}$", style.GREY),
+        (selected, r"simulated, selected, $F_{500\,\mathrm{kpc}}$", SIMULATED),
+    )
+    for number, label, colour in curves:
+        axes.loglog(flux, np.where(number > 0, number / area, np.nan), color=colour, label=label)
     for limit in (3e-15, 1e-14, 1e-13):
         density = statistics.published_number(f"density {limit:.0e}").value
         axes.errorbar(limit, density, 0.2 * density, fmt="o", color=OBSERVED, capsize=2, lw=0.8)
@@ -167,8 +174,7 @@ def draw_mass_relation(axes: Axes, data: xr.Dataset) -> None:
     chosen = statistics.chosen(data, "selected")
     rate, relation = data["ml_rate"].values, statistics.mass_relation()
     at_pivot = count_rate_relation(np.array(relation["pivot_z"]), relation)
-    mass = np.full(rate.shape, np.nan)
-    mass[chosen] = statistics.offsets_from_relation(data) + at_pivot.log10_mass(rate[chosen])
+    mass = statistics.offsets_from_relation(data) + at_pivot.log10_mass(rate)
     few = chosen & (data["field"].values < FIELDS_DRAWN)
     axes.plot(rate[few], mass[few], color=SIMULATED, **POINTS)
     edges = np.quantile(rate[chosen], np.linspace(0, 1, 9)) if chosen.sum() >= 80 else np.empty(0)

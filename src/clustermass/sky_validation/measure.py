@@ -18,6 +18,7 @@ from clustermass.io.files import reading
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf
 from clustermass.io.provenance import provenance
+from clustermass.sky_validation.surroundings import SEPARATION, surroundings
 
 #: A candidate has DET_LIKE and EXT_LIKE above these limits, as in eFEDS. A candidate that matches a halo is selected.
 DET_LIKE_MIN, EXT_LIKE_MIN = 5.0, 6.0
@@ -29,13 +30,14 @@ RATE = np.logspace(-2.5, 0.0, 26)  #: limiting rates of the cumulative numbers o
 BAND_EV = (200.0, 2300.0)  #: energy band of all ML_ columns, in eV
 _MEASURED = ("DET_LIKE", "EXT_LIKE", "EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG")
 #: dict from columns of the truth table to variables of the candidates
-_TRUE = {"Z": "redshift", "LOG10_M500C": "log10_m500c", "L500": "l500", "FLUX": "flux_true"}
+_TRUE = {"Z": "redshift", "LOG10_M500C": "log10_m500c", "L500": "l500", "FLUX500KPC": "flux_500kpc"}
 _ARCMIN2_PER_DEG2 = 3600.0
 
 #: units and meaning of every variable of measured.nc
 VARIABLES = {
     "flux": ("erg s-1 cm-2", "limit of the flux inside R500c, 0.5-2 keV, unabsorbed"),
     "rate": ("count s-1", "limit of ML_RATE, 0.2-2.3 keV"),
+    "separation": ("arcsec", "limit of the distance between two detections"),
     "area": ("degree2", "solid angle with exposure"),
     "exposed": ("ks arcmin2", "integral of the vignetting-corrected exposure"),
     "events": ("count", "events of the list"),
@@ -49,6 +51,8 @@ VARIABLES = {
     "detected_above": ("1", "haloes above the flux that a detection is matched to"),
     "selected_above": ("1", "haloes above the flux that are selected"),
     "points_above": ("1", "point sources with DET_LIKE >= 6 above the count rate"),
+    "pairs_within": ("1", "pairs of extended candidates nearer to each other than the separation"),
+    "points_within": ("1", "pairs of a selected candidate and a point source with DET_LIKE >= 6, nearer than that"),
     "field": ("1", "realization of the candidate, from 0"),
     "det_like": ("1", "DET_LIKE"),
     "ext_like": ("1", "EXT_LIKE"),
@@ -60,7 +64,9 @@ VARIABLES = {
     "redshift": ("1", "true redshift of the candidate's halo; NaN = no halo"),
     "log10_m500c": ("1", "true log10(M500c / Msun) of the halo"),
     "l500": ("erg s-1", "true luminosity of the halo inside R500c, 0.5-2 keV rest frame"),
-    "flux_true": ("erg s-1 cm-2", "true flux of the halo inside R500c, 0.5-2 keV"),
+    "flux_500kpc": ("erg s-1 cm-2", "true flux of the halo inside 500 kpc, 0.5-2 keV, unabsorbed"),
+    "point_60": ("1", "largest ML_CTS of the point sources within 60 arcsec, divided by ML_CTS of the candidate"),
+    "point_120": ("1", "the same for the point sources within 120 arcsec"),
 }
 
 
@@ -78,9 +84,10 @@ def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
     """Return the measurements (`VARIABLES`) of all realizations of one sky.
 
     A variable with one number for each realization has the shape (realization,). Cumulative numbers have the shape
-    (realization, flux) or (realization, rate). The properties of the extended candidates of all realizations are joined
-    to arrays of shape (candidate,), and `field` holds the number of each candidate's realization, from 0. InputError if
-    there is no realization, if the realizations are of different skies, or in the cases of `measure_realization`.
+    (realization, flux) or (realization, rate), and numbers of pairs have the shape (realization, separation). The
+    properties of the extended candidates of all realizations are joined to arrays of shape (candidate,), and `field`
+    holds the number of each candidate's realization, from 0. InputError if there is no realization, if the
+    realizations are of different skies, or in the cases of `measure_realization`.
     """
     if not realizations:
         raise InputError("validation: no realization is given. Set realizations of the sky to 1 or more.")
@@ -107,8 +114,8 @@ def measure_realization(files: RealizationFiles) -> xr.Dataset:
     Only pixels with exposure count for the area, and only haloes with exposure count as simulated haloes. InputError if
     a file is missing, damaged or lacks a column, if a value is not finite, or if the files do not belong together.
     """
-    catalogue, config_hash = _columns(files.catalogue, "CATALOGUE", ("ID_SRC", *_MEASURED))
-    truth, _ = _columns(files.truth, "TRUTH", ("SRC_ID", "RA", "DEC", *_TRUE))
+    catalogue, config_hash = _columns(files.catalogue, "CATALOGUE", ("ID_SRC", "RA", "DEC", *_MEASURED))
+    truth, _ = _columns(files.truth, "TRUTH", ("SRC_ID", "RA", "DEC", "FLUX", *_TRUE))
     matches, _ = _columns(files.matches, "MATCHES", ("ID_SRC", "SRC_ID"))
     _check_positive(files.catalogue, catalogue["ML_EXP"], "ML_EXP")
     image, wcs = read_exposure(files.exposure)
@@ -116,7 +123,7 @@ def measure_realization(files: RealizationFiles) -> xr.Dataset:
     halo = _halo_rows(files, catalogue["ID_SRC"], truth["SRC_ID"], matches)
     exposed = exposure_at(image, wcs, truth["RA"], truth["DEC"]) > 0
     det_like, extended = catalogue["DET_LIKE"], catalogue["EXT_LIKE"] > EXT_LIKE_MIN
-    candidate = extended & (det_like > DET_LIKE_MIN)
+    candidate, point = extended & (det_like > DET_LIKE_MIN), ~extended & (det_like >= 6)
     events, photons = _count_events(files.events)
     integral = float((image * pixels).sum()) * _ARCMIN2_PER_DEG2 / 1000
     background = float(np.median(1000 * catalogue["ML_BKG"] / catalogue["ML_EXP"])) * integral if halo.size else 0.0
@@ -129,9 +136,9 @@ def measure_realization(files: RealizationFiles) -> xr.Dataset:
         "haloes": float(exposed.sum()),
         "detected": float((halo >= 0).sum()),
         "points_5": float((~extended & (det_like >= 5)).sum()),
-        "points_6": float((~extended & (det_like >= 6)).sum()),
+        "points_6": float(point.sum()),
     }
-    flux, points = truth["FLUX"], catalogue["ML_RATE"][~extended & (det_like >= 6)]
+    flux, points = truth["FLUX"], catalogue["ML_RATE"][point]
     cumulative = {
         "haloes_above": ("flux", above(flux[exposed], FLUX)),
         "detected_above": ("flux", above(flux[halo[halo >= 0]], FLUX)),
@@ -143,7 +150,10 @@ def measure_realization(files: RealizationFiles) -> xr.Dataset:
     real, row = halo[candidate] >= 0, np.maximum(halo[candidate], 0)
     columns |= {ours: np.where(real, truth[name][row], np.nan) for name, ours in _TRUE.items() if len(truth[name])}
     candidates = {name: ("candidate", values) for name, values in columns.items()}
-    dataset = xr.Dataset({**numbers, **cumulative, **candidates}, {"flux": FLUX, "rate": RATE})
+    candidates |= surroundings(catalogue, candidate, candidate & (halo >= 0), point)
+    dataset = xr.Dataset(
+        {**numbers, **cumulative, **candidates}, {"flux": FLUX, "rate": RATE, "separation": SEPARATION}
+    )
     return dataset.assign_attrs(sky_config_hash=config_hash)
 
 

@@ -19,6 +19,7 @@ from clustermass.arrays import FloatArray
 from clustermass.baselines.scaling_relations import count_rate_relation, design_matrix, redshift_term
 
 BRIGHT = 60.0  #: both likelihoods of a bright cluster exceed this value, as in Krippendorf et al. 2023
+_ARCSEC_PER_DEG = 3600.0
 PERCENT = (5, 25, 50, 75, 95)  #: the published quantiles, in percent
 
 
@@ -86,12 +87,19 @@ def published_running(name: str) -> Running:
     return Running(np.array(entry["edges"], dtype=float), *np.array(entry["rows"], dtype=float).T)
 
 
-def published_median_ext_like(span: str) -> PublishedNumber:
-    """Return the published median EXT_LIKE of clusters with ML_CTS in a bin, such as "0–60" or "above 400"."""
-    bins = published_running("ext_by_counts")
-    spans = [f"{low:.0f}–{high:.0f}" if np.isfinite(high) else f"above {low:.0f}" for low, high in pairwise(bins.edges)]
-    row = spans.index(span)
-    return PublishedNumber(float(bins.median[row]), float(bins.error[row]), published()["sources"]["confirmed"])
+def published_medians(name: str) -> dict[str, tuple[tuple[float, float], PublishedNumber]]:
+    """Return a dict from each bin of the published quantiles `name` to its edges and the median in it.
+
+    A bin is named after its edges, such as "0–60" or "above 400".
+    """
+    bins, source = published_running(name), published()["running"][name]["source"]
+    return {
+        f"{low:g}–{high:g}" if np.isfinite(high) else f"above {low:g}": (
+            (float(low), float(high)),
+            PublishedNumber(float(median), float(error), source),
+        )
+        for (low, high), median, error in zip(pairwise(bins.edges), bins.median, bins.error, strict=True)
+    }
 
 
 def mass_relation() -> dict[str, float]:
@@ -153,9 +161,34 @@ def density_above_flux(data: xr.Dataset, flux: float) -> float:
     return float(data["haloes_above"].sel(flux=flux).sum() / data["area"].sum())
 
 
-def density_above_rate(data: xr.Dataset, rate: float) -> float:
-    """Return the number per deg2 of selected clusters with ML_RATE above `rate`."""
-    return float((chosen(data, "selected") & (data["ml_rate"].values > rate)).sum() / data["area"].sum())
+def density_above(data: xr.Dataset, name: str, limit: float) -> float:
+    """Return the number per deg2 of the selected clusters whose variable `name` is above `limit`."""
+    return float((chosen(data, "selected") & (data[name].values > limit)).sum() / data["area"].sum())
+
+
+def share_above(data: xr.Dataset, name: str, limit: float) -> float:
+    """Return the share of the selected clusters whose variable `name` is at least `limit`."""
+    return _nan_if_none(data[name].values[chosen(data, "selected")] >= limit, np.mean)
+
+
+def pairs_per_field(data: xr.Dataset, separation: float) -> float:
+    """Return the mean number, per realization, of pairs of candidates that are nearer to each other than `separation`.
+
+    `separation`, in arcsec, is one of the tabulated separations.
+    """
+    return float(data["pairs_within"].sel(separation=separation).mean())
+
+
+def points_around(data: xr.Dataset, separation: float) -> float:
+    """Return the number of point sources near selected clusters, divided by the number that the whole field suggests.
+
+    Point sources have DET_LIKE >= 6. They are near if their distance is below `separation`, one of the tabulated
+    separations in arcsec. The field suggests their mean number per solid angle times the area of the discs. The result
+    is NaN if there are no clusters or no point sources.
+    """
+    discs = chosen(data, "selected").sum() * np.pi * (separation / _ARCSEC_PER_DEG) ** 2
+    expected = float(discs * data["points_6"].sum() / data["area"].sum())
+    return float(data["points_within"].sel(separation=separation).sum()) / expected if expected else np.nan
 
 
 def completeness(data: xr.Dataset, low: float, high: float | None = None) -> float:
@@ -180,27 +213,28 @@ def spurious_share(data: xr.Dataset) -> float:
     return _nan_if_none(~chosen(data, "selected"), np.mean)
 
 
-def quantile(data: xr.Dataset, percent: float, name: str, which: str = "all") -> float:
+def quantile(
+    data: xr.Dataset, percent: float, name: str, which: str = "all", by: str = "", low: float = 0.0, high: float = 0.0
+) -> float:
     """Return the `percent` % quantile of the quantity `name` for the candidates in the class `which` (see `chosen`).
 
-    The quantity is a variable of `data`, or one of two ratios. `background` is ML_BKG / ML_EXP in counts/arcmin2/ks.
-    `flux_over_rate` is the true flux inside R500c divided by ML_RATE, in 1e-13 erg/cm2 per count. The result is NaN if
-    the class is empty.
+    The quantity is a variable of `data`, or one of three others. `background` is ML_BKG / ML_EXP in counts/arcmin2/ks.
+    `flux_over_rate` is the true flux inside 500 kpc divided by ML_RATE, in 1e-13 erg/cm2 per count. `mass_offset` is
+    the result of `offsets_from_relation`. If the variable `by` is given, only candidates count whose value of it is in
+    [low, high). The result is NaN if there are no such candidates.
     """
     if name == "background":
         values = 1000 * data["ml_bkg"].values / data["ml_exp"].values
     elif name == "flux_over_rate":
-        values = 1e13 * data["flux_true"].values / data["ml_rate"].values
+        values = 1e13 * data["flux_500kpc"].values / data["ml_rate"].values
+    elif name == "mass_offset":
+        values = offsets_from_relation(data)
     else:
         values = data[name].values.astype(float)
-    return _nan_if_none(values[chosen(data, which)], lambda some: np.percentile(some, percent))
-
-
-def median_ext_like(data: xr.Dataset, low: float, high: float) -> float:
-    """Return the median EXT_LIKE of the selected clusters with ML_CTS in [low, high)."""
-    counts = data["ml_cts"].values
-    inside = chosen(data, "selected") & (counts >= low) & (counts < high)
-    return _nan_if_none(data["ext_like"].values[inside], np.median)
+    inside = chosen(data, which)
+    if by:
+        inside &= (data[by].values >= low) & (data[by].values < high)
+    return _nan_if_none(values[inside], lambda some: np.percentile(some, percent))
 
 
 def mass_regression(data: xr.Dataset, term: int) -> float:
@@ -216,17 +250,16 @@ def mass_regression(data: xr.Dataset, term: int) -> float:
 
 def mass_offset(data: xr.Dataset) -> float:
     """Return the mean of `offsets_from_relation` over the selected clusters, in dex; NaN if there are none."""
-    return _nan_if_none(offsets_from_relation(data), np.mean)
+    return _nan_if_none(offsets_from_relation(data)[chosen(data, "selected")], np.mean)
 
 
 def offsets_from_relation(data: xr.Dataset) -> FloatArray:
-    """Return the true log10 M500c of each selected cluster minus the value of the eFEDS count-rate relation, in dex.
+    """Return the true log10 M500c of each candidate minus the value of the eFEDS count-rate relation, in dex.
 
-    The shape is (selected cluster,).
+    The shape is (candidate,). The value is NaN for a candidate that matches no halo.
     """
-    selected = chosen(data, "selected")
-    rate, z = data["ml_rate"].values[selected], data["redshift"].values[selected]
-    return np.asarray(data["log10_m500c"].values[selected] - count_rate_relation(z, mass_relation()).log10_mass(rate))
+    relation = count_rate_relation(data["redshift"].values, mass_relation())
+    return np.asarray(data["log10_m500c"].values - relation.log10_mass(data["ml_rate"].values))
 
 
 def scatter_by_rate(data: xr.Dataset) -> float:

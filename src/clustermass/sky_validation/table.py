@@ -78,23 +78,26 @@ def _rows(
     unit: str = "",
     demand: str = "reported",
     percents: Sequence[int] = (),
+    bins: str = "",
     **limits: Any,
 ) -> Iterator[Row]:
-    """Yield the rows of one entry of the table in `published.yaml`: one for each of `percents`, or one if it is empty.
+    """Yield the rows of one entry of the table in `published.yaml`.
 
-    `percents` are quantiles in percent. `limits` are the last three arguments of `tolerance`.
+    There is a row for each of `percents`, which are quantiles in percent, and a row for each bin of the published
+    quantiles `bins`. If neither is given, there is one row. `limits` are the last three arguments of `tolerance`.
     """
     for percent in percents:
         words = name + (", median" if percent == 50 else f", {percent} % quantile")
         call, stated = (statistic[0], percent, *statistic[1:]), statistics.published_quantile(key, percent)
         yield Row(f"{key} {percent}", group, words, unit, call, stated, None, demand)
-    if percents:
+    for span, (edges, stated) in (statistics.published_medians(bins) if bins else {}).items():
+        words = f"{name}, {statistics.published()['running'][bins]['by']} {span}"
+        yield Row(f"{key} {span}", group, words, unit, (*statistic, *edges), stated, None, demand)
+    if percents or bins:
         return
     reference = None
     if key in statistics.published()["numbers"]:
         reference = statistics.published_number(key)
-    elif key.startswith("EXT_LIKE"):
-        reference = statistics.published_median_ext_like(key.removeprefix("EXT_LIKE "))
     elif key in statistics.published()["quantiles"]:
         reference = statistics.published_quantile(key, 50)
     limit = tolerance(key, demand, reference, **limits)

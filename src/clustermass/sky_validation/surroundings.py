@@ -1,0 +1,53 @@
+"""Count detections near each other: pairs of extended candidates, and point sources around candidates."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clustermass.arrays import BoolArray, FloatArray, neighbours
+
+SEPARATION = np.array([60.0, 90.0, 120.0, 180.0])  #: largest separations of pairs of detections, arcsec
+
+
+def surroundings(
+    catalogue: Mapping[str, FloatArray], candidate: BoolArray, selected: BoolArray, point: BoolArray
+) -> dict[str, tuple[str, FloatArray]]:
+    """Return the variables of `measure.VARIABLES` that depend on pairs of detections, each with its dimension.
+
+    `catalogue` holds the columns RA, DEC and ML_CTS of all detections. The other arguments mark the extended
+    candidates, those that match a halo, and the point sources, bool (detection,) each.
+    """
+
+    def number(first: BoolArray, second: BoolArray) -> FloatArray:
+        return np.array([float(_near(catalogue, first, second, radius)[0].size) for radius in SEPARATION])
+
+    return {
+        "pairs_within": ("separation", number(candidate, candidate) / 2),
+        "points_within": ("separation", number(selected, point)),
+        "point_60": ("candidate", _brightest(catalogue, candidate, point, 60.0)),
+        "point_120": ("candidate", _brightest(catalogue, candidate, point, 120.0)),
+    }
+
+
+def _near(
+    catalogue: Mapping[str, FloatArray], first: BoolArray, second: BoolArray, radius_arcsec: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return all pairs of a detection in `first` and another one in `second` within a radius, as two arrays of rows."""
+    ra, dec, rows, others = catalogue["RA"], catalogue["DEC"], np.flatnonzero(first), np.flatnonzero(second)
+    one, other = neighbours(ra[rows], dec[rows], ra[others], dec[others], radius_arcsec)
+    one, other = rows[one], others[other]
+    return one[one != other], other[one != other]
+
+
+def _brightest(
+    catalogue: Mapping[str, FloatArray], candidate: BoolArray, point: BoolArray, radius_arcsec: float
+) -> FloatArray:
+    """Return, for each `candidate`, the largest ML_CTS of a `point` source within a radius, divided by its own ML_CTS.
+
+    The shape is (candidate,); the value is 0 if there is no point source.
+    """
+    row, other = _near(catalogue, candidate, point, radius_arcsec)
+    largest = np.zeros(candidate.size)
+    np.maximum.at(largest, row, catalogue["ML_CTS"][other])
+    return np.asarray(largest[candidate] / catalogue["ML_CTS"][candidate])
