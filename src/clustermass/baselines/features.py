@@ -31,7 +31,7 @@ class AnnulusCounts(NamedTuple):
     area: FloatArray
 
     def background(self) -> FloatArray:
-        """Return the surface brightness in the outermost annuli in counts/arcmin2, (cluster, band), by robust sums."""
+        """Return the robust surface brightness in the outermost annuli in counts/arcmin2, (cluster, band)."""
         outer = slice(-BACKGROUND_ANNULI, None)
         return np.asarray(self.robust[..., outer].sum(axis=-1) / self.area[outer].sum(), dtype=float)
 
@@ -63,8 +63,9 @@ def annulus_counts(counts: NDArray[Any], x: FloatArray, y: FloatArray) -> Annulu
 def _robust(sums: FloatArray, pixels: FloatArray) -> FloatArray:
     """Return the counts of annuli, (cluster, band, annulus), with the brightest octants replaced.
 
-    `sums` holds the counts of octants, and `pixels` their numbers of pixels; octants are on the last axis of both. In
-    each annulus, the brightest octants get the mean brightness of the others. The innermost annuli, up to the radius
+    Each annulus is divided into eight octants. `sums` holds the counts of octants, (cluster, band, annulus, octant),
+    and `pixels` holds the numbers of pixels of octants, (annulus, octant). In each annulus, the `DISCARDED_OCTANTS`
+    brightest octants get the mean brightness of the others. The innermost annuli, up to the radius
     `SMALLEST_COMPARED_RADIUS`, keep all octants.
     """
     brightness = sums.sum(axis=1) / np.maximum(pixels, 1)
@@ -111,13 +112,15 @@ def cluster_features(sample: xr.Dataset, cosmology: Mapping[str, float]) -> tupl
     """Return the features of every cluster, float64 (cluster, feature), and their names.
 
     `sample` is the content of an `images.nc`, with the counts (cluster, band, y, x) of clusters and their columns of
-    the catalogue. True masses aren't used. `cosmology` converts kpc to arcsec, and rates to luminosities. There are
-    four kinds of features:
+    the catalogue. True masses aren't used. `cosmology` serves to convert kpc to arcsec, and rates to luminosities.
+    There are these kinds of features:
 
+    - values of the catalogue, such as the redshift, most of them as logarithms
     - apertures: log10 of net counts per ks
     - luminosities: log10 of a rate times D_L^2 / E(z)^2
     - annuli in bands: square roots of counts
-    - hardness ratios: (hard - soft) / (hard + soft + prior)
+    - hardness ratios: (hard - soft) / (hard + soft + `HARDNESS_PRIOR`)
+    - squares and products of some of these features
 
     A feature is NaN if the cluster lacks a quantity that it is computed from.
     """
@@ -141,16 +144,20 @@ def _catalogue(sample: xr.Dataset) -> dict[str, FloatArray]:
 
 
 def _net(profile: AnnulusCounts, counts: FloatArray, radius: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return background-subtracted counts within `radius` (arcsec), and their Poisson error, (cluster, band) each."""
+    """Return background-subtracted counts within `radius` (arcsec), and their Poisson error, (cluster, band) each.
+
+    `counts` are the plain or robust counts of `profile`, from which the background is taken.
+    """
     area = np.pi * np.minimum(radius, OUTER_RADII[-1])[:, None] ** 2 / 3600
     inside = within(counts, radius)
     return inside - profile.background() * area, np.sqrt(inside + 1)
 
 
 def _apertures(profile: AnnulusCounts, scale: FloatArray, exposure_ks: FloatArray) -> dict[str, FloatArray]:
-    """Return a dict from each aperture to log10 of its net counts per ks, summed over bands, (cluster,).
+    """Return a dict from the name of each aperture to log10 of the net counts per ks inside it, (cluster,).
 
-    Net counts that are small or negative are replaced smoothly by positive ones, depending on their noise.
+    The counts are summed over bands. `scale` is in arcsec per kpc, (cluster,). Net counts N with the noise s are
+    replaced by (N + sqrt(N^2 + s^2)) / 2, which is positive.
     """
     radii = {f"{r:.0f}arcsec": np.full_like(scale, r) for r in APERTURES_ARCSEC}
     radii |= {f"{r:.0f}kpc": r * scale for r in APERTURES_KPC}
@@ -188,7 +195,7 @@ def _luminosities(
 ) -> dict[str, FloatArray]:
     """Return a dict from names to features log10(rate * (D_L / Gpc)^2 / E(z)^2), (cluster,) each.
 
-    They are features of their own because trees can't add terms of rate and redshift.
+    Boosted trees need these features, because a decision tree can't add a term of the rate and a term of the redshift.
     """
     gpc = luminosity_distance_cm(np.maximum(redshift, 1e-3), cosmology) / 3.0857e27
     shift = 2 * np.log10(gpc / efunc(redshift, cosmology))
@@ -197,7 +204,7 @@ def _luminosities(
 
 
 def _interactions(named: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """Return a dict of squares and products of features, which the linear model needs."""
+    """Return a dict from names to squares and products of features, which ridge regression needs as it is linear."""
     bright = {name: named[name] for name in ("log_ml_rate", "robust_500kpc", "robust_96arcsec", "hardness1_500kpc")}
     squares = {f"{name}_squared": value**2 for name, value in bright.items()}
     with_z = {f"{name}_ln_z": value * named["ln_z"] for name, value in bright.items()}

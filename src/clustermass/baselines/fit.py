@@ -1,4 +1,4 @@
-"""Fit all baselines to the clusters that networks are trained on, and predict the clusters of this or another sky."""
+"""Fit all baselines to the clusters that networks are trained on, and predict masses of clusters of any sky."""
 
 from __future__ import annotations
 
@@ -72,18 +72,20 @@ def fit_baselines(
     """Fit every baseline to the training set, choose its form with the validation set, and write `baselines.nc`.
 
     `sky` is the training sky, and `split` the file of its subsets. The experiment's `selection` and `train_selection`
-    are described in `load_sample`. `block` is the block `baselines` of the configuration, and `seed` is the seed of the
-    boosted trees. `train_clusters` limits the number of training clusters as for the networks (None = all).
+    are described in `clustermass.dataset.sample.load_sample`. `block` is the block `baselines` of the configuration.
+    `seed` is the seed of the boosted trees, and of the choice of `train_clusters` training clusters (None = all).
 
-    Without another sky, all selected clusters of `sky` are predicted. If another sky `other` is given, its selected
-    clusters are predicted instead, as test clusters. Those whose halo is in the training or validation set are left
-    out. Clusters of the other sky are in one group if they share a halo, or if their image boxes of side `box_arcsec`
-    overlap. Features of both skies are measured in the cosmology of `sky`.
+    If `other` is None, the masses of all selected clusters of `sky` are predicted. If another sky `other` is given, the
+    masses of its selected clusters are predicted instead, and all of these are test clusters. Clusters whose halo is in
+    the training or validation set are left out. Two clusters of the other sky are in the same group if they share a
+    halo, or if their image boxes of side `box_arcsec` overlap. Features of both skies are measured in the cosmology of
+    `sky`.
 
     The luminosity baselines use the true L500 and kT, as if they were measured without error. The other baselines use
-    no true values except the masses to which they are fitted. `baselines.nc` holds mu (predictor, cluster), and split,
-    log10_m500c, isolated and group, (cluster,) each. The variable `isolated` is from the truth, and only serves to
-    report scores. If the sky lacks a quantity, baselines that need it are left out; the attribute `left_out` says why.
+    no true values except the masses to which they are fitted. `baselines.nc` holds the predicted log10(M500c / Msun),
+    `mu` (predictor, cluster), and four variables (cluster,): `split` (the subset), `log10_m500c` (the true mass),
+    `isolated` and `group`. `isolated` is from the truth, and only serves to report scores. If the sky lacks a quantity,
+    baselines that need it are left out; the attribute `left_out` says why.
 
     InputError if an input is missing or damaged, the selection is empty, there are too few training clusters, or a
     count rate isn't positive.
@@ -133,8 +135,8 @@ def predict_all(
 ) -> dict[str, FloatArray]:
     """Return a dict from the name of each baseline to the predicted log10(M500c / Msun), (cluster,).
 
-    `table` is a result of `measure_sky` with the subsets of the clusters. `log_odds` is the result of `fit_selection`.
-    The baselines in the result of `left_out` are missing.
+    `table` is a result of `measure_sky` to which the subsets of the clusters were added (`split`). `log_odds` is the
+    result of `fit_selection`. Baselines that `left_out` returns aren't in the dict.
     """
     without = left_out(table, log_odds)
     for name, reason in without.items():
@@ -172,7 +174,7 @@ def predict_all(
 
 
 def left_out(table: xr.Dataset, log_odds: LogOdds | None) -> dict[str, str]:
-    """Return a dict of the baselines that can't be fitted to these clusters, with the reason for each."""
+    """Return a dict from the name of each baseline that can't be fitted to the clusters in `table` to the reason."""
     reasons: dict[str, str] = {}
     if np.isnan(table["ml_rate"].values.astype(float)).all():
         reasons |= dict.fromkeys(BY_COUNT_RATE, "the catalogue has no count rates (ML_RATE)")
@@ -249,7 +251,10 @@ def predict_boosted_trees(
 
 
 def fit_sky_selection(sky: Sky, table: xr.Dataset) -> LogOdds | None:
-    """Return the result of `fit_selection` for a sky, whose selected clusters are the rows of `table`."""
+    """Return the result of `fit_selection` for the haloes of a sky.
+
+    A halo is selected if its cluster is in `table` and, where `table` has the variable `selected`, if this is True.
+    """
     haloes = sky.haloes()
     if "selected" in table:  # the other clusters are only for training
         table = table.isel(cluster=table["selected"].values)
@@ -294,8 +299,9 @@ def predict_luminosity_selected(
 
         <ln L | M, z, selected> = int ln L p(sel | L, z) N(ln L) dln L / int p(sel | L, z) N(ln L) dln L.
 
-    The result is the log10(M500c / Msun) at which this mean equals the cluster's ln L, float64 (cluster,). `l500` is in
-    erg/s, in the cosmology of the relation. Krippendorf et al. (2023, section 4) found that the correction is small.
+    Here N is the Gaussian, and the probability p of being selected is from `log_odds`. The result is the log10(M500c /
+    Msun) at which this mean equals the cluster's ln L, float64 (cluster,). `l500` is in erg/s, in the cosmology of the
+    relation. Krippendorf et al. (2023, section 4) found that the correction is small.
     """
     nodes, weights = hermegauss(NODES)
     offsets, z = nodes * scatter_ln / np.log(10), redshift[:, None]

@@ -81,10 +81,11 @@ def measure_sky(
 ) -> xr.Dataset:
     """Return measurements of all selected clusters of a sky, sorted by cluster id.
 
-    The selections and `trained` are described in `each_selected`. Features are measured in the cosmology `assumed`,
-    because observers don't know the true one. The result holds the variables of `measure_clusters`, `isolated`, and the
-    true temperature `kt` in keV (NaN = unknown). One realization is measured at a time. InputError if an input is
-    missing or damaged, a halo isn't in the truth, or no cluster is left.
+    The selections and `trained` are described in `clustermass.dataset.sample.each_selected`. Features are measured in
+    the cosmology `assumed`, because observers don't know the true one. The result holds the variables of
+    `measure_clusters`, the variable `isolated` of `HaloTruth`, and the true temperature `kt` in keV (NaN = unknown).
+    One realization is measured at a time. InputError if an input is missing or damaged, if the truth lacks the halo of
+    a cluster, or if no cluster is left.
     """
     haloes, parts = sky.haloes(), []
     samples = each_selected(sky.images, selection, train_selection, trained)
@@ -103,8 +104,8 @@ def measure_clusters(
     """Return measurements of the clusters in one `images.nc`, with features in the cosmology `assumed`.
 
     `sample` is the content of this file. `l500` (cluster,) is the true luminosity in erg/s (NaN = unknown) in the sky's
-    `cosmology`. The result holds those variables of `COLUMNS` that the file has, `l500` as converted by
-    `published_luminosity`, and `features` (cluster, feature).
+    `cosmology`. The result holds those variables of `COLUMNS` that the file has, `l500` converted to the cosmology of
+    Chiu et al. 2022 (`published_luminosity`), and `features` (cluster, feature).
     """
     features, names = np.empty((sample.sizes["cluster"], 0)), list[str]()
     if "counts" in sample:
@@ -136,7 +137,10 @@ def read_truth(paths: Mapping[str, Path]) -> HaloTruth:
 
 
 def _read_columns(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the columns of a `truth.fits`, and the column `isolated`. Optional columns that are missing are NaN."""
+    """Return a dict from names to columns of a `truth.fits`: `TRUTH_COLUMNS`, `OPTIONAL`, and the new `isolated`.
+
+    Optional columns that are missing are NaN.
+    """
     table = read_table(path)
     missing = [name for name in TRUTH_COLUMNS if name not in table.colnames]
     if missing:
@@ -156,8 +160,8 @@ def is_isolated(
     """Return whether each halo is isolated, bool (halo,).
 
     `ra` and `dec` are the positions in degrees, and `counts` the numbers of photons, (halo,) each. `crowded` holds
-    pairs of a radius in arcsec and a factor. A halo is isolated if, for each pair, no other halo within the radius has
-    more than the factor times its counts. The default pairs are 3' with 0.3, and 5' with 1.5.
+    pairs of a radius in arcsec and a factor. A halo with N photons is isolated if, for each pair, no other halo within
+    the radius has more than the factor times N photons. The default pairs are 3' with 0.3, and 5' with 1.5.
     """
     isolated = np.ones(len(ra), dtype=bool)
     for radius_arcsec, factor in crowded:

@@ -4,8 +4,8 @@ A published relation between mass and an observable X (count rate or luminosity)
 
     log10 M500c = m(z) + s(z) * (log10 X - log10 X_p).
 
-A fitted relation is linear in its coefficients. If it has several forms, the one that is best on the validation set is
-used.
+A fitted relation is linear in its coefficients. If there are several forms of it, such as polynomials of different
+degrees, the form that is best on the validation set is used.
 """
 
 from __future__ import annotations
@@ -52,17 +52,17 @@ class ScalingRelation(NamedTuple):
         return self.log10_pivot + (log10_mass - self.mass) / self.slope
 
     def refit_forms(self, observable: FloatArray) -> dict[str, FloatArray]:
-        """Return design matrices of several forms, with which the relation is fitted again (see `surface_forms`)."""
+        """Return the result of `surface_forms` for the observable X: forms with which the relation is fitted again."""
         return surface_forms(np.log10(observable) - self.log10_pivot, self.redshift_term)
 
 
 def count_rate_relation(redshift: FloatArray, block: CountRateRelation | Mapping[str, float]) -> ScalingRelation:
     """Return the relation between mass and count rate, fitted to the published eFEDS masses (Chiu et al. 2023).
 
-    It is log10 M = log10_mass + slope_rate * log10(rate / pivot_rate) + linear_z * q + quadratic_z * q^2, where q is
-    the redshift term log10((1 + z) / (1 + pivot_z)). The fit has four parameters, and an rms of 0.035 dex for 453
-    clusters. The observable X is the fitted count rate in count/s, 0.2-2.3 keV. `block` is `baselines.count_rate_efeds`
-    of the configuration.
+    The relation is log10 M = log10_mass + slope_rate * log10(rate / pivot_rate) + linear_z * q + quadratic_z * q^2,
+    where q is the redshift term log10((1 + z) / (1 + pivot_z)). The parameters are the keys of `block`, which is the
+    block `baselines.count_rate_efeds` of the configuration. Four of them were fitted, to 453 clusters, with an rms of
+    0.035 dex. The observable X is the fitted count rate in count/s, 0.2-2.3 keV.
     """
     q = redshift_term(redshift, block["pivot_z"])
     mass = block["log10_mass"] + block["linear_z"] * q + block["quadratic_z"] * q**2
@@ -72,10 +72,11 @@ def count_rate_relation(redshift: FloatArray, block: CountRateRelation | Mapping
 def luminosity_relation(redshift: FloatArray, block: LuminosityRelation) -> ScalingRelation:
     """Return the luminosity-mass relation of Chiu et al. (2022, A&A 661, A11), Eq. 67, inverted for the mass.
 
-    It is ln L = ln L_pivot + [slope + delta * ln((1+z)/(1+z_p))] * ln(M / M_pivot) + evolution * ln(E(z)/E(z_p)) +
-    gamma * ln((1+z)/(1+z_p)). There is no correction for selection or for the mass function. The observable X is the
-    luminosity in erg/s, 0.5-2 keV rest frame, within R500, in the published cosmology (see `published_luminosity`).
-    `block` is `baselines.luminosity_published` of the configuration, with L_pivot as log10(erg/s) and M_pivot in Msun.
+    The relation is ln L = ln L_pivot + [slope + delta * ln((1+z)/(1+z_p))] * ln(M / M_pivot) + evolution *
+    ln(E(z)/E(z_p)) + gamma * ln((1+z)/(1+z_p)). The parameters are from `block`, which is the block
+    `baselines.luminosity_published` of the configuration and holds L_pivot as log10(erg/s) and M_pivot in Msun. There
+    is no correction for selection or for the mass function. The observable X is the luminosity in erg/s, 0.5-2 keV rest
+    frame, within R500, in the published cosmology (see `published_luminosity`).
     """
     q = redshift_term(redshift, block["pivot_z"])
     expansion = np.log10(efunc(redshift, PUBLISHED_RELATIONS) / efunc(block["pivot_z"], PUBLISHED_RELATIONS))
@@ -87,9 +88,9 @@ def luminosity_relation(redshift: FloatArray, block: LuminosityRelation) -> Scal
 def published_luminosity(l500: FloatArray, redshift: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
     """Return luminosities in the cosmology of Chiu et al. (2022), given `l500` in the sky's `cosmology`.
 
-    Both are L(0.5-2 keV rest frame, < R500) in erg/s, (cluster,). L is 4 pi D_L^2 F with the same observed flux F, so
-    that it is multiplied by (D_L,published / D_L,sky)^2. Masses in Msun aren't changed. The aperture R500 also changes
-    with the cosmology, which is neglected because it changes L by less than 1 %.
+    The luminosities are L(0.5-2 keV rest frame, < R500) in erg/s, (cluster,). As L = 4 pi D_L^2 F and the observed flux
+    F is the same, L is multiplied by (D_L,published / D_L,sky)^2. Masses in Msun aren't changed. The aperture R500 also
+    changes with the cosmology, which is neglected because it changes L by less than 1 %.
     """
     published = luminosity_distance_cm(redshift, PUBLISHED_RELATIONS)
     return l500 * (published / luminosity_distance_cm(redshift, cosmology)) ** 2
@@ -106,7 +107,7 @@ def design_matrix(*terms: FloatArray) -> FloatArray:
 
 
 def surface_forms(r: FloatArray, q: FloatArray) -> dict[str, FloatArray]:
-    """Return a dict from forms of a relation to design matrices, for the mass as a function of `r` and `q`.
+    """Return a dict from names to design matrices of several forms of a relation between the mass, `r` and `q`.
 
     `r` is log10 of the observable, and `q` is the `redshift_term`. In addition to the published form there are forms
     with more terms, up to a full cubic, because a network should be compared with the best mass that observable and
@@ -131,7 +132,11 @@ def polynomial_forms(*terms: FloatArray) -> dict[str, FloatArray]:
 
 
 def gas_forms(redshift: FloatArray, kt_kev: FloatArray, l500: FloatArray | None = None) -> dict[str, FloatArray]:
-    """Return design matrices of polynomials in log10 of temperature (keV), 1 + z and, if given, luminosity (erg/s)."""
+    """Return a dict from names to design matrices of polynomials of several degrees, for masses from gas properties.
+
+    The variables of the polynomials are log10 of the temperature (keV), of 1 + z and, if given, of the luminosity
+    (erg/s).
+    """
     terms = [np.log10(kt_kev / PIVOT_KT_KEV), redshift_term(redshift, PIVOT_Z)]
     return polynomial_forms(*([] if l500 is None else [np.log10(l500 / PIVOT_L500)]), *terms)
 
@@ -165,8 +170,9 @@ def best_on_validation(
 ) -> FloatArray:
     """Return the predictions with the smallest mean squared error on the validation set.
 
-    `predictions` maps each choice of a setting to log10(M500c / Msun), (cluster,). If two choices are equally good, the
-    first one is taken. If the validation set is empty, the training set decides.
+    `predictions` maps each choice of a setting, such as a penalty, to the log10(M500c / Msun) predicted with it,
+    (cluster,). If two choices are equally good, the first one is taken. If the validation set is empty, the training
+    set decides. `name` is what the log calls the setting.
     """
     val = split == ("val" if (split == "val").any() else "train")
     errors = {key: float(np.mean((mu[val] - log10_m500c[val]) ** 2)) for key, mu in predictions.items()}
