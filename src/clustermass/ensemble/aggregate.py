@@ -28,7 +28,10 @@ COLUMNS = (
 
 
 class Combined(NamedTuple):
-    """Prediction of an ensemble: log10(M500c / Msun), its sigma in dex, and two parts of sigma; float64 (cluster,)."""
+    """Prediction of an ensemble: `mu` is log10(M500c / Msun), and `sigma` its standard deviation in dex.
+
+    `sigma_aleatoric` and `sigma_epistemic` are the two parts of `sigma`. All are float64 (cluster,).
+    """
 
     mu: np.ndarray
     sigma: np.ndarray
@@ -57,12 +60,13 @@ def aggregate_ensemble(
     weights: Sequence[Path] = (),
     weighting: str = "none",
 ) -> None:
-    """Write `ensemble.nc`: the predictions of the ensemble and of its members, and `COLUMNS` of the clusters.
+    """Write `ensemble.nc`: the predictions of the ensemble and of its members, and properties of the clusters.
 
-    `members` and `weights` are the files of the members' predictions and weights, in the same order. `COLUMNS` are read
-    from the files `images`. The output also records the training sky's cosmology, the weighting of the training
-    clusters, and hashes of the weights, which reveal if a file of weights is replaced later. InputError in the cases of
-    `read_members`, and if a cluster isn't in the images or has another true mass there.
+    `members` and `weights` are the files of the members' predictions and weights, in the same order. The properties are
+    the redshifts, measurements and haloes in `COLUMNS`, and are read from the files `images`. `ensemble.nc` also
+    records the training sky's cosmology, the weighting of the training clusters, and hashes of the weights, which
+    reveal if a file of weights is replaced later. InputError in the cases of `read_members`, and if a cluster isn't in
+    the images or has another true mass there.
     """
     table = read_members(members)
     truth = {name: table[name].values for name in ("split", "log10_m500c")}
@@ -97,7 +101,10 @@ def read_members(members: Sequence[Path]) -> xr.Dataset:
 
 
 def _columns(images: Sequence[Path], members: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return `COLUMNS` of the clusters of `members`, in the same order. Memory holds one file of images at a time."""
+    """Return a dict from each of `COLUMNS` to its values for the clusters of `members`, in the same order.
+
+    Only one file of `images` is in memory at a time.
+    """
     table, ids = read_clusters(images, ("log10_m500c", *COLUMNS)), members["cluster"].values.astype(str)
     rows = rows_of(ids, table)
     missing = ids[rows < 0]
@@ -140,16 +147,16 @@ BRACKET_SIGMA, HALVINGS = 8.0, 64
 def mixture_cdf(value: FloatArray, mu: FloatArray, sigma: FloatArray) -> FloatArray:
     """Return the cumulative probability at `value` of each cluster's mixture of Gaussians, (cluster,).
 
-    The shape of `value` is (cluster,), that of the Gaussians' means `mu` and standard deviations `sigma` is (member,
-    cluster).
+    The shape of `value` is (cluster,). The Gaussians' means `mu` and standard deviations `sigma` have the shape
+    (member, cluster).
     """
     return np.asarray(ndtr((value - mu) / sigma).mean(axis=0), dtype=float)
 
 
 def mixture_quantile(probability: FloatArray | float, mu: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Return the quantile of each cluster's mixture of Gaussians, (cluster,).
+    """Return the quantile of each cluster's mixture of Gaussians at a `probability`, (cluster,).
 
-    The shape of the Gaussians' means `mu` and standard deviations `sigma` is (member, cluster). `probability` is one
+    The Gaussians' means `mu` and standard deviations `sigma` have the shape (member, cluster). `probability` is one
     number for all clusters, or an array (cluster,). It must lie between 1e-15 and 1 - 1e-15.
     """
     low = (mu - BRACKET_SIGMA * sigma).min(axis=0)

@@ -192,9 +192,9 @@ def choose_recalibration(
     """Return the recalibration of sigma that describes left-out validation clusters best, and a report.
 
     `residual` (predicted minus true log10 mass) and `sigma` of the validation clusters are in dex, (cluster,). `group`
-    holds the clusters' groups. The forms of recalibration are compared by cross-validation, the simplest first. A more
-    flexible form is accepted only if its gain in likelihood exceeds the standard error of this gain. A group is never
-    divided between folds. The groups count as independent in this error.
+    holds the clusters' groups. The forms of recalibration are compared by cross-validation, the simplest first, and a
+    group is never divided between folds. A more flexible form is accepted only if its gain in likelihood exceeds the
+    standard error of this gain. This error assumes that the groups are independent.
 
     The report holds the chosen `form` (none, scale or scale_and_floor), the `reason` (a sentence), and `forms` with an
     entry for each form. An entry holds the fitted constants and two mean negative log-likelihoods: `nll` of the
@@ -235,7 +235,10 @@ def folds(group: NDArray[np.str_], seed: int) -> NDArray[np.intp]:
 
 
 def left_out_loss(fit: Fit, residual: FloatArray, sigma: FloatArray, fold: NDArray[np.intp]) -> FloatArray:
-    """Return each cluster's negative log-likelihood, with the recalibration fitted to the other folds; (cluster,)."""
+    """Return each cluster's negative log-likelihood for a recalibration fitted without its fold, (cluster,).
+
+    `fit` fits a recalibration to the clusters of the other folds. `fold` holds the fold of each cluster.
+    """
     loss = np.empty_like(residual)
     for number in np.unique(fold):
         out = fold == number
@@ -244,7 +247,7 @@ def left_out_loss(fit: Fit, residual: FloatArray, sigma: FloatArray, fold: NDArr
 
 
 def paired_gain(gain: FloatArray, group: NDArray[np.str_]) -> tuple[float, float]:
-    """Return the mean of `gain` (cluster,) and its standard error, in which only groups count as independent."""
+    """Return the mean of `gain` (cluster,) and its standard error, for which groups, not clusters, are independent."""
     _, row = np.unique(group, return_inverse=True)
     mean = float(gain.mean())
     sums = np.bincount(row, weights=gain - mean)

@@ -63,7 +63,7 @@ class Ensemble(EnsembleFiles):
     def load(cls, path: Path) -> Self:
         """Return the ensemble in an experiment's folder or in a packed file.
 
-        A packed file is unpacked into a temporary folder, which is removed together with the ensemble.
+        A packed file is unpacked into a temporary folder, which is removed when the ensemble is no longer used.
         """
         if path.is_dir():
             return cls.from_folder(path)
@@ -244,7 +244,10 @@ def _apply(
     measurements: Mapping[str, np.ndarray],
     controlled: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the means and the standard deviations that one member predicts for `redshift`, all (cluster, k)."""
+    """Return the means and the standard deviations that one member predicts, both (cluster, k).
+
+    `network` is this member, and `path` its file. `redshift` holds k redshifts of each cluster, (cluster, k).
+    """
     if network.control and not controlled:
         raise InputError(
             f"{path}: a network of the control {network.control.name!r}, from whose data something was taken. "

@@ -37,9 +37,9 @@ SMALLEST_DEVIATION = 0.05
 def fit_ood(smoothed: Sequence[Path], ensemble: Path, output: Path, seed: int) -> None:
     """Fit the out-of-distribution model to the training and validation clusters and write it to `domain.nc`.
 
-    `smoothed` are the preprocessed images of the training sky, and `ensemble` is the file `ensemble.nc`. `seed`
-    determines where the fit of the mixture starts. The test clusters aren't used. InputError in the cases of `measure`
-    and `fit_ood_model`.
+    `smoothed` are the preprocessed images of the training sky, and `ensemble` is the file `ensemble.nc`. The model
+    contains a mixture of Gaussians; `seed` determines where the fit of this mixture starts. The test clusters aren't
+    used. InputError in the cases of `measure` and `fit_ood_model`.
     """
     clusters = measure(smoothed, ensemble, ("train", "val"))
     train = clusters.split == "train"
@@ -59,7 +59,8 @@ def fit_ood_model(train: FloatArray, validation: FloatArray, transform: str, see
     """Return the out-of-distribution model, given all `quantities` of the training and of the validation clusters.
 
     Both arrays have the shape (cluster, quantity). `transform` is the last step of the images' preprocessing. `seed`
-    determines where the fit of the mixture starts. InputError if too few training clusters have all `COVARIATES`.
+    determines where the fit of the mixture of Gaussians starts. InputError if redshift, exposure and core brightness
+    are known for too few training clusters.
     """
     train = train[np.isfinite(columns(train, COVARIATES)).all(axis=1)]
     if len(train) < MIN_TRAINING:
@@ -93,11 +94,14 @@ def fit_ood_model(train: FloatArray, validation: FloatArray, transform: str, see
 
 
 def _expected(basis: FloatArray, values: FloatArray, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return the fit of a quantity's mean (term,), of its log scatter (term,), and its `OodModel.knot_value` (knot,).
+    """Fit the mean and the log scatter of a quantity as functions of redshift, exposure and core brightness.
+
+    `basis` (cluster, term) holds the polynomial terms of these three, and `values` the quantity. Returns the
+    coefficients of the mean, those of the log scatter, both (term,), and the quantity's `OodModel.knot_value`, (knot,).
 
     The coefficients of both fits are found by least squares, in two passes. In the second pass, the fit of the mean is
-    weighted with the inverse of the scatter from the first pass. The deviations from the mean are divided by the
-    scatter; their quantiles are the knot values.
+    weighted with the inverse of the scatter from the first pass. The knot values are quantiles of the deviations from
+    the mean divided by the scatter.
     """
     finite = np.isfinite(values)
     basis, values = basis[finite], values[finite]

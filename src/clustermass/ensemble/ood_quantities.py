@@ -1,4 +1,7 @@
-"""Quantities in which clusters are compared with the training clusters, from images, catalogue and predictions."""
+"""Quantities in which clusters are compared with the training clusters.
+
+They are computed from the images, the catalogue of detections and the predictions of the networks.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -106,11 +109,11 @@ def quantities(
 ) -> FloatArray:
     """Return `QUANTITIES` of clusters, float64 (cluster, quantity).
 
-    `image` holds preprocessed images, (cluster, band, y, x), whose last step `transform` is undone first. `x` and `y`
-    are the offsets of their pixels from the centre in arcsec. `catalogue` maps `redshift`, `exposure_s`, and optionally
-    `ml_rate`, `ext` and `ml_bkg`, to arrays (cluster,). `predicted` maps each name of `PREDICTED` to an array
-    (cluster,) in dex. Brightness and rates are per second. A quantity is NaN if it is unknown, or if the images are too
-    small for it.
+    `image` holds preprocessed images, (cluster, band, y, x). The last step of their preprocessing, `transform`, is
+    undone first. `x` and `y` are the offsets of the pixels from the centre in arcsec. `catalogue` maps `redshift`,
+    `exposure_s`, and optionally `ml_rate`, `ext` and `ml_bkg`, to arrays (cluster,). `predicted` maps each name of
+    `PREDICTED` to an array (cluster,) in dex. Brightness and rates are per second. A quantity is NaN if it is unknown,
+    or if the images are too small for it.
     """
     counts = INVERSES[transform](image.astype(np.float64))
     columns = {name: np.asarray(values, np.float64) for name, values in catalogue.items()}
@@ -140,10 +143,11 @@ def _log(values: FloatArray) -> FloatArray:
 
 
 def _brightness(total: FloatArray, radius: FloatArray) -> dict[str, FloatArray]:
-    """Return a dict of the counts in core, ring, outskirts and the brightest spot of images, (cluster,) each.
+    """Return a dict from `core`, `ring`, `outskirts` and `neighbour` to the counts in this part of images, (cluster,).
 
     `total` are images summed over all bands, (cluster, y, x). `radius` (y, x) is the distance of pixels from the centre
     in arcsec. The outskirts are divided into four quarters, and only the two with the fewest counts are used.
+    `neighbour` is the brightest spot far from the centre.
     """
     core, outside = radius < CORE_ARCSEC, radius >= OUTSKIRTS_ARCSEC
     rows, columns = (np.arange(size) >= size // 2 for size in radius.shape)

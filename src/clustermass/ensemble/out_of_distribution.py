@@ -77,9 +77,9 @@ class OodScore(NamedTuple):
 
 @dataclass(frozen=True)
 class OodModel:
-    """Distribution of the training clusters' quantities, and scores of the validation clusters; stored in `domain.nc`.
+    """Distribution of the training clusters' quantities, and the normal scores of the validation clusters.
 
-    The docstring of the module explains the symbols.
+    The model is stored in `domain.nc`. The docstring of the module explains the symbols.
     """
 
     #: quantities in use
@@ -141,7 +141,11 @@ class OodModel:
         return -np.asarray(logsumexp(np.reshape(parts, (len(parts), -1)), axis=0))
 
     def _given_others(self, scores: FloatArray, used: NDArray[np.intp]) -> FloatArray:
-        """Return Phi^-1(F(n_k | all other n)) of normal scores (cluster, quantity) in columns `used`, same shape."""
+        """Return how many sigma each normal score n_k lies above what the cluster's other scores imply.
+
+        This is Phi^-1(F(n_k | all other n)). `scores` are the normal scores in the columns `used` only. The scores and
+        the result have the shape (cluster, quantity in use).
+        """
         logs, distances = [], []
         for weight, mean, covariance in zip(self.weight, self.mean, self.covariance, strict=True):
             inverse = np.linalg.inv(covariance[np.ix_(used, used)])
@@ -190,7 +194,8 @@ def terms(measured: FloatArray, centre: FloatArray, width: FloatArray) -> FloatA
 def _normal_score(deviation: FloatArray, knot_value: FloatArray) -> FloatArray:
     """Return the normal score Phi^-1(F(u)) of one quantity, given its values u (`deviation`).
 
-    It is linear between the knots. Beyond them it is extrapolated with the mean slope of all knots.
+    `knot_value` holds the u at which the score is one of `KNOTS`. Between these knots, the score is interpolated
+    linearly. Beyond them, it is extrapolated with the mean slope of all knots.
     """
     value, number = np.unique(knot_value, return_inverse=True)
     score = np.bincount(number, KNOTS) / np.bincount(number)  # equal quantiles get the mean of their scores

@@ -44,10 +44,11 @@ def calibration_scores(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> 
     """Return scores of Gaussian predictions of log10(M500c / Msun), given means, sigmas and true values in dex.
 
     `n` is the number of clusters. All other scores are None if there are fewer than three. `coverage68` and
-    `coverage95` are the fractions of true values within 1 and 1.96 sigma (0.683 and 0.95 if calibrated), and their
-    68 % intervals are `coverage68_ci68` and `coverage95_ci68`. `z_score_mean` and `z_score_std` are mean and standard
-    deviation of (truth - mu) / sigma (0 and 1 if calibrated). `residual_std_over_mean_sigma` is 1 if calibrated.
-    `crps_dex` is the mean of `crps_gaussian`, and `nll` that of `negative_log_likelihood`. The result also holds the
+    `coverage95` are the fractions of true values within 1 and 1.96 sigma (0.683 and 0.95 if calibrated). The 68 %
+    confidence intervals of these fractions are `coverage68_ci68` and `coverage95_ci68`. `z_score_mean` and
+    `z_score_std` are mean and standard deviation of (truth - mu) / sigma (0 and 1 if calibrated).
+    `residual_std_over_mean_sigma` is the standard deviation of truth - mu, divided by the mean sigma (1 if calibrated).
+    `crps_dex` and `nll` are the means of `crps_gaussian` and `negative_log_likelihood`. The result also holds the
     scores of `uniformity`.
     """
     if mu.size < MIN_CLUSTERS:
@@ -70,8 +71,9 @@ def pit_scores(values: FloatArray) -> Json:
     """Return scores of predicted distributions of any form, given their probability integral transforms (cluster,).
 
     `n` is the number of clusters. All other scores are None if there are fewer than three. `coverage68` and
-    `coverage95` are the fractions of true values within the central 68.27 % and 95 % of the distributions, and their
-    68 % intervals are `coverage68_ci68` and `coverage95_ci68`. The result also holds the scores of `uniformity`.
+    `coverage95` are the fractions of true values within the central 68.27 % and 95 % of the distributions. The 68 %
+    confidence intervals of these fractions are `coverage68_ci68` and `coverage95_ci68`. The result also holds the
+    scores of `uniformity`.
     """
     if values.size < MIN_CLUSTERS:
         return {"n": int(values.size), **dict.fromkeys(_PIT_SCORES)}
@@ -91,7 +93,9 @@ def uniformity(values: FloatArray) -> Json:
 
 
 def fraction(name: str, inside: NDArray[np.bool_]) -> Json:
-    """Return a dict with the fraction of True in `inside`, and its 68.27 % interval (Wilson 1927, JASA 22, 209).
+    """Return a dict with the fraction of True in `inside`, and its 68.27 % confidence interval.
+
+    The interval is that of Wilson (1927, JASA 22, 209).
 
     The keys are `name` and `<name>_ci68`.
     """
