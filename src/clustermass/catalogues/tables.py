@@ -54,7 +54,10 @@ class CheckedTable:
         return self.table[self.names.get(name, name)]
 
     def numbers(self, name: str) -> FloatArray:
-        """Return a column as float64 (rows,). Missing cells become NaN. InputError if another cell isn't one number."""
+        """Return a column as float64 (rows,). Missing cells become NaN.
+
+        InputError if any other cell doesn't hold exactly one number.
+        """
         return self._parsed(name, _number, "not a number")
 
     def _parsed(self, name: str, number_of: Callable[[str], float], complaint: str) -> FloatArray:
@@ -216,6 +219,6 @@ def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str, level: int = lo
 
 
 def find_rows(wanted: Iterable[Any], keys: Iterable[Any]) -> NDArray[np.int64]:
-    """Return the index of each wanted key in `keys`, which are unique, int64 (wanted,). -1 = the key isn't there."""
+    """Return the index of each wanted key in `keys`, int64 (wanted,); -1 = the key isn't there. `keys` are unique."""
     row_of = {key: row for row, key in enumerate(keys)}
     return np.array([row_of.get(key, -1) for key in wanted], dtype=np.int64)

@@ -100,11 +100,12 @@ LabelledPhotons: TypeAlias = tuple[FloatArray, FloatArray, NDArray[np.int32]]
 def match_by_photons(
     detections: Table, truth: Table, photons: Iterable[LabelledPhotons], radius_arcsec: float
 ) -> Table:
-    """Return the matches of detections to the haloes from which most of their photons come.
+    """Return the table of matches between detections and haloes, found from the labels of photons.
 
-    A photon belongs to the nearest detection within the radius. A detection belongs to the halo or AGN with most of its
-    photons. Background is ignored. The detection matches if this source is a halo with at least the share `MIN_PURITY`
-    of the fitted counts. If a halo has several such detections, only the one with most of the halo's photons matches.
+    A label is the number of the source that emitted a photon. A photon belongs to the nearest detection within the
+    radius. A detection belongs to the halo or AGN that emitted most of the detection's photons; background is ignored.
+    The detection matches if this source is a halo with at least the share `MIN_PURITY` of the fitted counts. If a halo
+    has several such detections, only the one with most of the halo's photons matches.
 
     `detections` has the columns `ID_SRC`, `RA`, `DEC` (deg) and `ML_CTS` (NaN = unknown). `truth` has the columns
     `SRC_ID`, `RA` and `DEC` of haloes. `photons` yields the photons in the band of ML_CTS, piece by piece. The result
@@ -141,11 +142,11 @@ def _matches(rows: Collection[_Match], detections: Table, truth: Table, how: str
 def _counted(
     photons: Iterable[LabelledPhotons], here: FloatArray, radius_arcsec: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the number of photons of each label at each detection.
+    """Return the number of photons of each label at each detection, as three arrays.
 
-    Returns three arrays. The first holds pairs of a detection (row) and a label, int64 (2, pairs). The second holds the
-    number of photons with this label at this detection, (pairs,). The third holds the number of all photons with this
-    label, (pairs,).
+    `here` holds the unit vectors of the detections. The first array holds pairs of a detection (row) and a label, int64
+    (2, pairs). The second holds the number of photons with this label at this detection, (pairs,). The third holds the
+    number of all photons with this label, (pairs,).
     """
     tree, pairs, labels = cKDTree(here), Tally(), Tally()
     for ra, dec, label in photons:
@@ -173,12 +174,12 @@ class Tally:
 
 
 def match_by_position(detections: Table, truth: Table, radius_arcsec: float) -> Table:
-    """Return the matches of detections to haloes by position.
+    """Return the table of matches between detections and haloes, found from their positions.
 
     In the order of decreasing brightness, each halo is matched to the nearest detection that isn't matched yet and lies
-    within `radius_arcsec`. The tables have the same columns as in `match_by_photons`. Brightness follows from the
+    within `radius_arcsec`. All tables have the same columns as in `match_by_photons`. Brightness follows from the
     columns `FLUX`, `L500`, `LOG10_M500C` and `Z` of `truth`, as far as they exist. Each detection and each halo occurs
-    at most once. PURITY is NaN. InputError in the cases of `neighbours`.
+    at most once. PURITY is NaN. InputError if there are so many pairs within the radius that memory can't hold them.
     """
     here, there = _directions(detections), _directions(truth)
     row, halo = neighbours(*_positions(detections), *_positions(truth), radius_arcsec)
@@ -199,7 +200,8 @@ def match_by_position(detections: Table, truth: Table, radius_arcsec: float) -> 
 def _brightness(truth: Table) -> FloatArray:
     """Return a measure of each halo's brightness, (haloes,).
 
-    It is the first known one of FLUX, L500 / z^2 and M500c^1.5 / z^2 (for L ~ M^1.5), or else 0.
+    The measure is FLUX or L500 / z^2, whichever is the first that is known for all haloes. Otherwise it is
+    M500c^1.5 / z^2 (for L ~ M^1.5), or 0 if there are no masses.
     """
     columns = {name: np.asarray(truth[name], dtype=float) for name in truth.colnames}
     for name in ("FLUX", "L500"):

@@ -22,10 +22,10 @@ _WORDS |= {"arcmins": "arcmin", "arcminutes": "arcmin", "arcsecs": "arcsec", "ar
 
 
 def in_our_units(table: Table, path: Path, names: Mapping[str, str]) -> Table:
-    """Return the table after converting columns of numbers to our units. `names` maps our names to its columns.
+    """Return the table after converting columns of numbers to our units.
 
-    If a unit isn't of the same physical kind as ours, it is ignored with a warning. For example, eSASS's catprep states
-    arcsec for EXT_LIKE.
+    `names` maps our names to the table's columns. If a unit isn't of the same physical kind as ours, it is ignored with
+    a warning. For example, eSASS's catprep states arcsec for EXT_LIKE.
     """
     converted, changed, left = table.copy(copy_data=False), [], []
     for ours, theirs in names.items():

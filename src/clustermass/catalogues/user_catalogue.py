@@ -45,11 +45,11 @@ def read_catalogue(
 ) -> Table:
     """Return a user's table of clusters, read by `read_table`, with the columns of `catalogue.fits`.
 
-    `columns` maps our names to the table's. Columns that it doesn't contain are found by their usual names in eSASS,
-    eFEDS and eRASS1 tables. Case doesn't matter. RA_CORR and DEC_CORR are preferred to RA and DEC. The `further` tables
-    contain the same detections. They are joined by their ids, and supply columns that the first table doesn't have.
-    Redshift, its error and its kind all come from one table. If the table of a luminosity has another redshift (by more
-    than `MAX_REDSHIFT_DIFFERENCE`), the luminosity becomes NaN.
+    `columns` maps our names to the table's. All other columns are found by their usual names in eSASS, eFEDS and eRASS1
+    tables. Case doesn't matter. RA_CORR and DEC_CORR are preferred to RA and DEC. The `further` tables contain the same
+    detections. They are joined by the detections' ids, and supply columns that the first table doesn't have. Redshift,
+    its error and its kind all come from one table. A luminosity becomes NaN if the table that it comes from gives a
+    redshift that differs by more than `MAX_REDSHIFT_DIFFERENCE`.
 
     ID_SRC is the user's number of a cluster. If the user's ids are texts, too large for 32 bits, repeated or missing,
     ID_SRC is the number of the row, and ID_CAT holds the user's ids. `edges_ev` are the edges of the energy bands if a
@@ -102,7 +102,7 @@ def read_catalogue(
 def _find(
     path: Path, given: Renamed, further: Sequence[Path], edges_ev: Sequence[float] | None, with_redshift: bool
 ) -> tuple[CheckedTable, dict[str, FloatArray]]:
-    """Return the result of `join_tables` for a table and the `further` tables, after reading them."""
+    """Read a table and the `further` tables, and return what `join_tables` makes of them."""
     if ("RA" in given) != ("DEC" in given):
         raise InputError(
             "catalogue_columns (in Python: columns) names only one of RA and DEC. Name both: they are of one position."
