@@ -1,4 +1,4 @@
-"""Output of the command line: the key figures of a run, a verification, and the steps that made a file."""
+"""Output of the command line: key figures of a run, the result of a verification, and the steps that made a file."""
 
 from __future__ import annotations
 
@@ -57,7 +57,10 @@ def headline(run: str | Path) -> None:
 
 
 def _of_field(masses: Path, what: str) -> Iterator[str]:
-    """Yield lines with the path of a mass catalogue, and how to look at its clusters if there is a page of them."""
+    """Yield a line with the path of a mass catalogue and, if there is a page of its clusters, a line on how to see it.
+
+    `what` says to which field and experiment the catalogue belongs.
+    """
     yield f"Catalogue: {masses}  ({what})"
     if (page := masses.with_name("clusters.html")).is_file():
         yield f"Clusters:  open {page} in a browser, or list the strangest: clustermass show --field {masses}"

@@ -35,7 +35,7 @@ _ASIDE = re.compile(r"logs.*|benchmarks.*|checkpoints")
 
 
 class Measured(NamedTuple):
-    """A number that was measured for a job or a file (`value`), and its amount of work (`work`, see `work_of`)."""
+    """A measured `value` of a job or file, and the amount of `work` of this job or file (see `work_of`)."""
 
     work: float
     value: float
@@ -44,7 +44,8 @@ class Measured(NamedTuple):
 class Costs(NamedTuple):
     """Costs that were measured in a run.
 
-    `seconds` maps each step to the CPU seconds of its jobs. `bytes` maps each kind of files to the files' sizes.
+    `seconds` maps each step to the CPU seconds of its jobs. `bytes` maps each kind of files (`kinds`) to the sizes of
+    the files of this kind.
     """
 
     seconds: Mapping[str, Sequence[Measured]]
@@ -54,8 +55,8 @@ class Costs(NamedTuple):
     def of(cls, config: Config, seconds: Mapping[str, float], sizes: Mapping[str, float]) -> Costs:
         """Return the costs of a run with the configuration `config`.
 
-        `seconds` maps each benchmark file to its CPU seconds, and `sizes` maps each product to its bytes. The names of
-        files are relative to the folder `results`.
+        `seconds` maps each benchmark file to its CPU seconds, and `sizes` maps each file of results to its bytes. The
+        names of files are relative to the folder `results`.
         """
         step_of, by_step, by_kind = step_namer(config), defaultdict(list), defaultdict(list)
         for path, measured in _measured(seconds, config):
@@ -124,7 +125,7 @@ def _area(config: Config, sky: str) -> float:
 
 
 def kinds(path: Path) -> tuple[str, ...]:
-    """Return the names of a product's kinds, the narrowest first. Files of the same kind have similar sizes."""
+    """Return the kinds of files to which `path` belongs, the narrowest first. Files of a kind have similar sizes."""
     if path.parent.name in _NAMED_AFTER:
         return f"{path.parent.name}/{path.name}", f"{path.parent.name}/*{path.suffix}"
     return (path.name,)
@@ -134,7 +135,7 @@ def seconds(step: str, work: float, costs: Sequence[Costs]) -> float | None:
     """Return the estimated CPU seconds of a job of the step `step`; None if no run has the step.
 
     `costs` holds the costs of several runs. The estimate is scaled from the run whose jobs of this step had the most
-    similar amount of work. If several runs are equally similar, it is the first of them.
+    similar amount of work. If several runs are equally similar, the first of these runs is used.
     """
     start = _START_TRAINING_S if step == _TRAINING else _START_S
 

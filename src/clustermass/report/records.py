@@ -276,9 +276,10 @@ class Files:
         return place.resolve().is_relative_to(self.root.resolve())
 
     def locate(self, name: str, digest: str) -> Path | None:
-        """Return the path of the file that records call `name`, if possible with the SHA-256 `digest`.
+        """Return the path of the file that records call `name`.
 
-        None if there is no such file, or if `name` begins in the results folder and contains "..".
+        If there are several such files, one with the SHA-256 `digest` is preferred. None if there is no such file, or
+        if `name` begins in the results folder and contains "..".
         """
         if self.is_ours(name):
             if ".." in PurePosixPath(name).parts:
@@ -333,7 +334,10 @@ def _is_file(path: Path) -> bool:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Return the configuration in a run's config.yaml. It is empty if the file is damaged; its hash shows this."""
+    """Return the configuration in a run's config.yaml, or an empty dict if the file is damaged.
+
+    A damaged file isn't an error here, because a verification finds it by its hash.
+    """
     try:
         content = read_yaml(path)
     except InputError:

@@ -42,10 +42,10 @@ def key_figures(metrics: str | Path) -> dict[str, Any]:
     """Return the key figures in a file `metrics.json`; None for those that are missing or null there.
 
     They include the numbers of clusters and members, the scatter, bias and calibration of the test set, and the ratios
-    `RATIOS` with their 68 % intervals `<ratio>_ci68`. `flagged` is the share of test clusters with FLAG_OOD, and
-    `sample_p` the p-value of `summarise_ood`. `isolated` holds number, scatter and ratios of the test clusters without
-    a neighbour. `left_out` says why baselines are missing. InputError if the file is missing, isn't JSON, or lacks a
-    block.
+    `RATIOS` with their 68 % intervals `<ratio>_ci68`. `flagged` is the share of test clusters with FLAG_OOD.
+    `sample_p` is the p-value of the test set as a whole (see `ensemble.out_of_distribution.sample_p`). `isolated` holds
+    number, scatter and ratios of the test clusters without a neighbour. `left_out` says why baselines are missing.
+    InputError if the file is missing, isn't JSON, or lacks a block.
     """
     with reading(metrics, "metrics"):
         content = read_json(metrics, "metrics")
@@ -80,8 +80,8 @@ def compared(metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> list
     """Return the rows of a comparison of experiments, with the `key_figures` added to each row.
 
     Each row has a file `metrics.json` in `metrics`, at the same place. The row holds the name of the `experiment`, the
-    test `sky` (None = the test set of the training sky), and further columns. The first row of each experiment must be
-    that with `sky` None, because only its file holds the number of training clusters.
+    test `sky` (None = the test set of the training sky), and further columns. In the first row of each experiment `sky`
+    must be None, because only the file of this row holds the number of training clusters.
     """
     complete: list[dict[str, Any]] = []
     trained: dict[str, int] = {}
@@ -255,8 +255,8 @@ def _costs(step: str, jobs: list[dict[str, str]]) -> StepCosts:
 def folders_of(config: Config, results: Path) -> list[Path]:
     """Return the folder of a run's results and the folders of the skies that it uses.
 
-    InputError if the name of the run or of a sky can't be that of a folder in `results`. The configuration may come
-    from somebody else.
+    InputError if the name of the run or of a sky has other characters than letters, digits, "-" and "_". The
+    configuration may come from somebody else, and such a name could lead out of `results`.
     """
     used = {*config["observed"]["fields"]}
     for experiment in filter(None, config["experiments"].values()):

@@ -87,7 +87,10 @@ def verify(path: Path, files: Files) -> Verification:
 
 
 def again(files: Files, names: Iterable[str] = ()) -> str:
-    """Return the command that repeats the run of one of the files `names`, or the first run if they belong to none."""
+    """Return the command that repeats the run to which one of the files `names` belongs.
+
+    If none of the files belongs to a run, the command repeats the first run in the results folder.
+    """
     found = [path.parent.name for path in sorted(files.root.glob(f"*/{CONFIG}"))]
     runs = [run for run in found if files.is_inside(f"{RESULTS}/{run}/{CONFIG}")]
     folders = [Path(name).parts[1] for name in names if len(Path(name).parts) > 2]
@@ -111,7 +114,7 @@ def _anew(file: str, files: Files, used_by: Iterable[str] = ()) -> str:
 
 
 def _of_itself(path: Path, record: Record, files: Files) -> Iterator[Finding]:
-    """Yield findings about a single file: settings whose hash isn't the stated one, and those of `_calibration`."""
+    """Yield a finding if a file's settings have another hash than it states, and the findings of `_calibration`."""
     shown = files.shown(path)
     if record.parameters is not None:
         try:
@@ -143,7 +146,10 @@ def _calibration(path: Path, record: Record, files: Files) -> Iterator[Finding]:
 
 
 def _compare(records: Mapping[Path, Record], files: Files, result: Verification) -> set[Path | None]:
-    """Compare input files with the hashes in `records`, and add differences to `result`; return the files' paths."""
+    """Compare input files with the hashes in `records`, and add differences to `result`.
+
+    Returns the paths of the input files (None = not found).
+    """
     readers: dict[tuple[str, str], list[Path]] = {}
     for path, record in records.items():
         for item in record.inputs.items():
@@ -181,7 +187,7 @@ def _without_record(path: Path, files: Files, result: Verification) -> None:
 
 
 def _broken(catalogue: Path, files: Files) -> Iterator[Finding]:
-    """Yield a finding for each file in the chain from the events to a catalogue that doesn't state its inputs.
+    """Yield a finding for each file that doesn't state its inputs, in the chain from the events to a catalogue.
 
     Yield also a finding if the chain doesn't begin with events or images.
     """
