@@ -62,7 +62,7 @@ def each_selected(
     If there is a `train_selection`, clusters inside either selection are kept. Two variables (cluster,) then say
     whether a cluster is inside `selection` (`selected`) and inside `train_selection` (`for_training`). Clusters whose
     halo is in `trained` are dropped, with a warning. A dataset may hold no cluster. InputError in the cases of
-    `load_sample`. If all datasets are empty, it is raised at the end.
+    `load_sample`. If no cluster is left in any dataset, the error is raised after the last one.
     """
     if not images:
         raise InputError("No files of images: the sky has no realization.")
@@ -93,7 +93,10 @@ def each_selected(
 
 
 class TrainedHaloes(NamedTuple):
-    """Haloes of an ensemble's training and validation clusters, to be found in another sky; arrays are (halo,)."""
+    """Haloes of an ensemble's training and validation clusters, to recognise them in another sky.
+
+    All arrays have the shape (halo,).
+    """
 
     ra: FloatArray  #: coordinates of the image's centre, deg
     dec: FloatArray

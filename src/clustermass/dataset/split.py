@@ -102,7 +102,7 @@ def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tup
     - If a new cluster touches default clusters, it gets subset and group of one of them: of a test cluster if there is
       one, otherwise of a validation cluster, otherwise of a training cluster. If there are several such clusters, it is
       the one with the smallest id. Therefore no new training cluster touches a default validation or test cluster.
-    - If it touches none, it is assigned as in `split_sample`, or to folds by group.
+    - If a new cluster touches no default cluster, it is assigned as in `split_sample`, or to folds by group.
     """
     rows = rows_of(clusters["cluster"].values, first)
     old = rows >= 0
@@ -209,9 +209,10 @@ def subsets(
 ) -> NDArray[np.str_]:
     """Return the subset of each cluster, (cluster,).
 
-    Without folds, the subset is that of the cluster's group (`subset_of`). With folds, the fold number `test` is the
-    test set, the next one is the validation set, and all others are the training set. Folds divide groups (`by:
-    group`), or clusters that are sorted by mass (`by: mass`), see `fold_of`.
+    Without `division["folds"]`, the subset is that of the cluster's group (`subset_of`). With folds, the key `test` of
+    this block is the number of the fold that is the test set. The next fold is the validation set, and all others are
+    the training set. Folds divide groups (`by: group`), or clusters that are sorted by mass (`by: mass`); see
+    `fold_of`.
     """
     folds, seed = division.get("folds"), division["seed"]
     if folds is None:

@@ -101,9 +101,9 @@ def ordered(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def widths(names: Sequence[str]) -> tuple[int, int]:
-    """Return the number of columns of the needed and that of the measured side inputs among `names`.
+    """Return two numbers of columns: of the needed and of the measured side inputs among `names`.
 
-    If there are measured inputs, their number includes a further column, which is 1 for clusters that have them.
+    If there are measured inputs, the second number includes a further column, which is 1 for clusters that have them.
     """
     needed, measured = ordered(names)
     return len(needed), len(measured) + bool(measured)

@@ -43,8 +43,9 @@ class Control:
 
     It is applied both in training and in evaluation. The control ``shuffled_redshift`` permutes the redshifts.
     ``no_energy`` replaces each band by the mean counts of all bands. ``noise_images`` replaces each pixel by Poisson
-    noise with the mean counts of its band, `level` (band,). ``none`` changes nothing. Images are changed before
-    `transform`, the last step of the preprocessing: it is undone first, and applied again afterwards.
+    noise. The mean of the noise is the mean count of a pixel in this band; `level` holds it for each band. ``none``
+    changes nothing. Images are changed before `transform`, the last step of the preprocessing: the transform is undone
+    first, and applied again afterwards.
     """
 
     name: str
@@ -201,7 +202,7 @@ def network_order(images: np.ndarray) -> np.ndarray:
 def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: int) -> np.ndarray:
     """Return redshifts (cluster,) with Gaussian noise of standard deviation `sd`.
 
-    `seed` and the id of a cluster determine its noise. A noisy redshift is at least `MIN_REDSHIFT`.
+    `seed` and the id of a cluster determine its noise. Noise doesn't lower a redshift to less than `MIN_REDSHIFT`.
     """
     if sd == 0:
         return np.asarray(redshift, np.float64)
@@ -210,7 +211,10 @@ def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: i
 
 
 def made_with(image_file: Path, attribute: str) -> dict[str, Any]:
-    """Return the settings with which images were made, from an attribute of their file; empty if it lacks this."""
+    """Return the settings with which images were made, from an `attribute` of their file.
+
+    The result is empty if the file lacks the attribute.
+    """
     return json_attribute(read_netcdf(image_file).attrs, attribute, image_file)
 
 
