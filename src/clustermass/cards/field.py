@@ -75,9 +75,10 @@ class Neighbour:
 
 
 class Distance(NamedTuple):
-    """Distance in sigma of a quantity from training clusters that are alike in all other quantities, and `alone`.
+    """Two distances of a cluster's `quantity` from the training clusters, in sigma.
 
-    For `alone`, the training clusters are alike in redshift, exposure and core brightness only.
+    `given` is the distance from training clusters that are like the cluster in all other quantities, and `alone` from
+    those that are like it only in redshift, exposure and core brightness.
     """
 
     quantity: str
@@ -172,7 +173,10 @@ class FieldCards:
         return Posterior(mu, sigma) if np.isfinite(mu).all() else None
 
     def curve(self, row: int, points: int) -> tuple[FloatArray, FloatArray] | None:
-        """Return log10 masses across a cluster's posterior, and its density there, each (point,); None without mass."""
+        """Return log10 masses across a cluster's posterior, and the posterior's density at these masses.
+
+        Both have the shape (point,). The result is None if the cluster has no mass.
+        """
         if (posterior := self.posterior(row)) is None:
             return None
         reach = _REACH * posterior.sigma

@@ -40,7 +40,10 @@ def write_page(masses: Path, output: Path, cards: Path | None = None) -> None:
 
 
 def page(data: dict[str, Any]) -> str:
-    """Return the page as text. Its security policy forbids other scripts and styles, and addresses outside the page."""
+    """Return the page with the content `data` as text.
+
+    The page's security policy forbids other scripts and styles, and addresses outside the page.
+    """
     style = "".join(path.read_text(encoding="utf-8") for path in sorted(WEB.glob("*.css")))
     script = "".join(path.read_text(encoding="utf-8") for path in sorted(WEB.glob("*.js")))
     # "<" can't occur in the text, so that nothing in a name can end the element
@@ -96,7 +99,10 @@ def _cluster(field: FieldCards, row: int, image: Any) -> dict[str, Any]:
 
 
 def _curve(field: FieldCards, row: int) -> dict[str, Any] | None:
-    """Return the density of a posterior as whole numbers up to `_TOP`, and the masses `low` and `high` of its ends."""
+    """Return the curve of a posterior as a dict, or None if the cluster has no mass.
+
+    `density` holds whole numbers up to `_TOP`. `low` and `high` are the log10 masses at the ends of the curve.
+    """
     curve = field.curve(row, _POINTS)
     if curve is None:
         return None

@@ -65,7 +65,7 @@ def unusual(field: FieldCards, row: int) -> str:
 
 
 def _rank(field: FieldCards, rarity: float) -> str:
-    """Return in words which share of the validation clusters is as unusual as a cluster of this OOD_P."""
+    """Return in words which share of the validation clusters is as unusual as a cluster whose OOD_P is `rarity`."""
     number = field.header.get("NOOD")
     rarer = np.rint(rarity * (number + 1)) - 1 if isinstance(number, int) else np.nan
     if not rarer >= 0:
@@ -75,7 +75,7 @@ def _rank(field: FieldCards, rarity: float) -> str:
 
 
 def _large(field: FieldCards, row: int) -> list[str]:
-    """Return a text if R500c is larger than the image, whose circle is then not in the picture."""
+    """Return a text if R500c is larger than the image, so that the circle R500c isn't in the picture."""
     radius, seen = 60 * float(field.columns["R500C_ARCMIN"][row]), float(field.data["seen_arcsec"][row])
     if not field.half_arcsec < radius < np.inf:
         return []
@@ -115,7 +115,7 @@ def _out_of_range(field: FieldCards, row: int) -> list[str]:
 
 
 def _telling(value: float, ends: Sequence[float], least: int) -> int:
-    """Return the number of decimals, from `least` to 6, that tells a value from the ends of a range."""
+    """Return the smallest number of decimals, from `least` to 6, at which a value differs from both ends of a range."""
     tells = (digits for digits in range(least, 6) if round(value, digits) not in {round(end, digits) for end in ends})
     return next(tells, 6)
 
