@@ -1,4 +1,4 @@
-"""Dialects of event lists: recognise the dialect of a table, and return its columns under the names of `EventList`."""
+"""Recognise the dialect of an event list (the kind of list, such as eSASS), and return its columns for `EventList`."""
 
 import difflib
 import re
@@ -35,9 +35,11 @@ _UNITS = {"TIME": "s", "RA": "deg", "DEC": "deg", "PI": "eV", "SIGNAL": "keV"}
 
 
 def recognise(rows: Rows, creator: str, path: Path) -> str:
-    """Return the dialect of an event list, a key of `FLAG_MASKS`, judged by its columns first and CREATOR second.
+    """Return the dialect of an event list, a key of `FLAG_MASKS`.
 
-    InputError if a column is missing (a similar name is suggested), or if it doesn't hold one number in each row.
+    It is recognised by the names of the columns, then by the keyword CREATOR of the header (`creator`), then by FLAG.
+    InputError if a needed column is missing (a similar name is suggested), doesn't hold one number in each row, or is
+    in the wrong unit.
     """
     # compared as shares, so that one missing column doesn't turn a file into the other kind
     shares = [sum(name in rows.names for name in needed) / len(needed) for needed in (_SIXTE_EVENTS, _CALIBRATED)]
@@ -77,7 +79,7 @@ def _require(rows: Rows, needed: Sequence[str], kind: str, path: Path) -> None:
 
 
 def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:
-    """Return a dict from names in `EventList` to copies of the columns of an event list.
+    """Return a dict from the names of columns in `EventList` to copies of the columns of an event list.
 
     For the dialect "sixte_events", energies come from SIGNAL in keV (PI is a channel), the module comes from INSTRUME,
     and patterns come from NPIXELS.
@@ -109,24 +111,24 @@ def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:
 
 
 def _hold(rows: Rows, form: re.Pattern[str], *names: str) -> bool:
-    """Return whether rows have columns of these names, all in this form; other columns of the names aren't used."""
+    """Return whether `rows` have all columns in `names`, and the format (TFORM) of each matches `form`."""
     return rows.names.issuperset(names) and all(form.fullmatch(str(rows.columns[name].format)) for name in names)
 
 
 def _within(values: NDArray[Any], dtype: type[np.integer[Any]]) -> NDArray[Any]:
-    """Return whole numbers as `dtype`. A number outside its range becomes its largest number, which no photon has."""
+    """Return whole numbers as `dtype`. Numbers that don't fit become the largest of `dtype`, which no photon has."""
     ends = np.iinfo(dtype)
     return np.where((values >= ends.min) & (values <= ends.max), values, ends.max).astype(dtype)
 
 
 def _unsigned(flag: NDArray[Any]) -> NDArray[np.uint32]:
-    """Return FLAG, which is signed int32 in files, as uint32. If a value isn't a whole number, all 32 bits are set."""
+    """Return FLAG, which is signed int32 in files, as uint32. NaN and numbers from 2^53 on become 32 set bits."""
     if flag.dtype.kind == "f":
         flag = np.where(np.abs(flag) < 2**53, flag, -1)
     return (np.asarray(flag).astype(np.int64) & 0xFFFFFFFF).astype(np.uint32)
 
 
 def module_of(header: fits.Header) -> int:
-    """Return the telescope module (1 to 7) in INSTRUME, or 0 if it names no module or a merged list."""
+    """Return the number of the telescope module (1 to 7) in INSTRUME; 0 for a merged list, or if there is no module."""
     match = re.fullmatch(r"TM([1-7])", str(header.get("INSTRUME", "")).strip().upper())
     return int(match[1]) if match else 0

@@ -30,7 +30,7 @@ FLAG_MASKS = {
 
 @dataclass(frozen=True, eq=False)
 class EventList:
-    """An event list: columns (events,) with its photons in the order of the file, and its metadata."""
+    """An event list: its photons in the order of the file, as columns (events,), and its metadata."""
 
     ra: FloatArray  # deg, 0 <= ra < 360
     dec: FloatArray  # deg
@@ -65,7 +65,7 @@ class EventList:
         return self.with_columns({name: column[rows] for name, column in self.columns().items()})
 
     def with_columns(self, columns: Mapping[str, NDArray[Any] | None]) -> "EventList":
-        """Return the list after replacing columns by those in `columns`, a dict from names. None removes a column."""
+        """Return this list with the columns of the dict `columns` (name to values) instead. None removes a column."""
         return replace(self, **dict[str, Any](columns))
 
     def columns(self) -> dict[str, NDArray[Any]]:
@@ -78,7 +78,7 @@ class EventList:
 
 
 def modules_of(events: EventList) -> list[int]:
-    """Return the telescope modules that have photons, in ascending order."""
+    """Return the numbers of the telescope modules that have photons, in ascending order. 0 = photons without module."""
     return [module for module in range(int(events.tm_nr.max(initial=0)) + 1) if (events.tm_nr == module).any()]
 
 
@@ -86,7 +86,7 @@ def mean_exposure_s(events: EventList, modules: Iterable[int] | None = None) -> 
     """Return the exposure in s without vignetting, averaged over the seven modules as in exposure maps of eSASS.
 
     It is computed from the good time intervals of the modules that have photons (or of `modules`). For a module without
-    intervals, the exposure in the header is used. The result is None if neither is known for any module.
+    intervals, the exposure in the header is used. The result is None if no module has either of them.
     """
     total = 0.0
     for module in modules_of(events) if modules is None else modules:
@@ -131,7 +131,8 @@ class Selection:
     parameter `pattern` of evtool. It is the sum of 1 (singles), 2 (doubles), 4 (triples) and 8 (quadruples). InputError
     unless it is between 1 and 15. Photons whose PAT_TYP is not 1 to 4 are invalid and always dropped. `energy_ev` holds
     a lower edge (included) and an upper edge (excluded) in eV. None keeps all energies. Photons of telescope modules
-    that aren't in `modules` are dropped. Photons without a module (TM_NR 0) are kept.
+    that aren't in `modules` are dropped. Photons without a module (TM_NR 0) are kept. Photons outside the good time
+    intervals of their module are dropped.
     """
 
     def __init__(
@@ -189,9 +190,10 @@ class Selection:
         return good
 
     def share(self) -> float:
-        """Return the share of the list's exposure that belongs to the chosen modules; 1.0 if all modules are chosen.
+        """Return the share of the list's exposure that belongs to the chosen modules (the argument `modules`).
 
-        It is the share of the good times or, if the good time of a module is unknown, the share of the modules' number.
+        It is the chosen modules' share of the good time of all modules that have photons. If the good time of a module
+        is unknown, it is their share of the number of modules.
         """
         listed = {module: seconds for module, seconds in self._good_time_s.items() if module}
         chosen = self._modules & listed.keys()

@@ -102,9 +102,10 @@ def _store(table: EventTable, stored: StoredEvents) -> TimeSpans:
 
 
 def _merged_gti(heads: Sequence[EventList], spans: Sequence[TimeSpans]) -> dict[int, FloatArray]:
-    """Return a dict from modules to their good time intervals in all lists.
+    """Return a dict from modules to the union of their good time intervals in all lists.
 
-    In a list without intervals, the time from the first to the last photon of a module counts as good.
+    `heads` holds the metadata of the lists, and `spans` the time spans of their modules. If a list has no intervals for
+    a module, the time from the first to the last photon of the module in this list counts as good.
     """
     parts: dict[int, list[FloatArray]] = {}
     for head, modules in zip(heads, spans, strict=True):
@@ -138,9 +139,9 @@ def find_repeated(
     """Return whether each photon is also in an earlier list, bool (photons,).
 
     Photons are the same if they agree in TIME, TM_NR and the two columns `place`. `lists` holds the pieces of each
-    list. `starts` holds the number of the first photon of each list, counted from 0 through all lists, followed by the
-    number of all photons. `spans` holds the time spans of each list's modules. A photon is compared only if its time is
-    in the time span of its module in another list.
+    list. The photons of all lists have numbers in one sequence, from 0. `starts` holds the number of each list's first
+    photon and, as its last entry, the total number of photons. `spans` holds the time spans of each list's modules. A
+    photon is compared only if its time is in the time span of its module in another list.
 
     The photons to compare are written into buckets on disk. Equal photons are in the same bucket, so that each bucket
     can be compared separately. A photon in a bucket takes 21 to 33 bytes in `folder`. The result is a memory-mapped
@@ -189,7 +190,10 @@ def _bucket(keys: NDArray[Any], buckets: int) -> NDArray[np.int64]:
 
 
 def _repeated_rows(keys: NDArray[Any], starts: Sequence[int]) -> NDArray[np.int64]:
-    """Return the `row` of each photon in `keys` that equals a photon of an earlier list, int64, in arbitrary order."""
+    """Return the numbers of those photons in `keys` that equal a photon of an earlier list, int64, in arbitrary order.
+
+    `keys` has the field `row` with the numbers of the photons in all lists. `starts` is as in `find_repeated`.
+    """
     # only rows that share their time with another one can be repeated, and they are few in most lists
     _, place, photons = np.unique(keys["time"], return_inverse=True, return_counts=True)
     keys = keys[photons[place] > 1]

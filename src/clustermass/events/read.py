@@ -1,4 +1,4 @@
-"""Read event lists of eSASS, SIXTE and clustermass piece by piece into the same form. Errors name file and row."""
+"""Read event lists of eSASS, SIXTE and clustermass piece by piece as `EventList`. Errors name file and row."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,10 +38,10 @@ _SCANNING = ("SCAN", "SURVEY", "SLEW")
 def read_events(path: str | Path) -> EventList:
     """Return the event list in a file of eSASS (evtool), SIXTE (event file or ero_calevents) or clustermass.
 
-    The file may be packed. Rows with PI < 0 (split partners) aren't photons. They are dropped, and their number is
-    logged. All other rows are kept here. `Selection` makes the cuts later. InputError if the file is missing,
-    truncated, damaged or not an event list, if it lacks a column or has no rows, or if an energy, time or coordinate is
-    not finite or out of range. The message names the first bad row, counted from 1.
+    The file may be packed by gzip, bzip2 or xz. Rows with PI < 0 (split partners) aren't photons. They are dropped, and
+    their number is logged. All other rows are kept; `Selection` makes the cuts later. InputError if the file is
+    missing, truncated, damaged or not an event list, if it lacks a column or has no rows, or if an energy, time or
+    coordinate is not finite or out of range. The message names the first bad row, counted from 1.
     """
     pieces = list(stream_events(path))
     names = pieces[0].columns()
@@ -89,9 +89,10 @@ class EventTable(NamedTuple):
 
 
 def event_tables(path: str | Path, rows: int = PIECE_ROWS) -> list[EventTable]:
-    """Return the tables of events in a file (usually one). InputError if it isn't an event list, is damaged or empty.
+    """Return the tables of events in a file (usually one).
 
-    The dialect is recognised from the first `rows` rows.
+    The dialect of a table is recognised from its first `rows` rows. InputError if the file isn't an event list, is
+    damaged or has no rows.
     """
     path = Path(path)
     with opened_fits(path, ORDER) as hdus:
@@ -104,7 +105,10 @@ def event_tables(path: str | Path, rows: int = PIECE_ROWS) -> list[EventTable]:
 
 
 def find_tables(hdus: Sequence[Any], path: Path) -> list[Any]:
-    """Return the tables named EVENTS, or else the first table with columns of photons. InputError if there is none."""
+    """Return the tables named EVENTS or, if there are none, the first table with two of the columns `OF_PHOTONS`.
+
+    InputError if there is no such table.
+    """
     tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
     events = [table for table in tables if table.name.upper() == "EVENTS"]
     events += [table for table in tables if not events and len(_column_names(table) & OF_PHOTONS) > 1][:1]
@@ -143,9 +147,9 @@ def _empty_list(whole: Sequence[Any], tables: Sequence[Any], table: Any, path: P
 def _gti_tables(hdus: Iterable[Any], number: int, tables: int) -> list[Any]:
     """Return the GTI tables in `hdus` that belong to table number `number` (from 0) of the `tables` tables of events.
 
-    GTI tables with a module's number in their name belong to every table of events. If the number of other GTI tables
-    equals the number of tables of events, the first one belongs to the first table of events, and so on. Otherwise
-    every GTI table belongs to every table of events.
+    GTI tables with a module's number in their name, such as GTI5, belong to every table of events. If there are as many
+    GTI tables without a number as tables of events, the first one belongs to the first table of events, and so on.
+    Otherwise every GTI table belongs to every table of events.
     """
     found = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU) and _GTI.fullmatch(hdu.name.upper())]
     nameless = [hdu for hdu in found if not hdu.name[-1].isdigit()]
@@ -186,14 +190,17 @@ def _exposure_s(header: fits.Header) -> float | None:
 
 
 def _is_scan(headers: Sequence[fits.Header]) -> bool:
-    """Return whether OBS_MODE says that the telescope scanned. False for SIXTE, which always writes a scan."""
+    """Return whether OBS_MODE says that the telescope scanned; False for files of SIXTE, all of which say so."""
     simulated = any(str(header.get("CREATOR")).startswith("SIXTE") for header in headers)
     modes = [str(header.get("OBS_MODE", "")).strip().upper() for header in headers]
     return not simulated and any(mode in _SCANNING for mode in modes)
 
 
 def _sky_reference(table: Any) -> tuple[float, float] | None:
-    """Return RA and DEC of sky pixel (0, 0) from TCRVL of X and Y, or None. RA_PNT and RA_OBJ are unreliable."""
+    """Return RA and DEC of sky pixel (0, 0) from TCRVL of X and Y, or None if they are missing.
+
+    RA_PNT and RA_OBJ aren't used, because they are unreliable.
+    """
     numbers = {str(name).upper(): number for number, name in enumerate(table.columns.names, start=1)}
     x, y = (table.header.get(f"TCRVL{numbers.get(axis, 0)}") for axis in ("X", "Y"))
     # a blank or a word is no error, because masses don't need the reference
@@ -201,7 +208,10 @@ def _sky_reference(table: Any) -> tuple[float, float] | None:
 
 
 def _photons(piece: Rows, empty: EventList, start: int, total: int) -> EventList:
-    """Return the photons of a piece that begins with row `start` of `total`. InputError if a value is out of range."""
+    """Return the photons of a piece that begins with row `start` (from 0) of `total` rows.
+
+    `empty` holds the metadata of the list. InputError if a value is out of range.
+    """
     columns = event_columns(piece, empty.dialect)
     photons = ~(columns["pi_ev"] < 0)
     for name, column, low, high, unit in _LIMITS:

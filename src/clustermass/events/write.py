@@ -20,7 +20,7 @@ UNUSED = ("x", "y", "rawx", "rawy")
 
 
 class _SpillFile:
-    """A nameless temporary file of arrays in `folder`, which vanishes when its process ends, even by a crash."""
+    """A nameless temporary file of arrays in `folder`. It vanishes when the process ends, even if it crashes."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ class _SpillFile:
 
 
 class StoredEvents(_SpillFile):
-    """An event list in a temporary file, with some 40 bytes for each photon. The columns `without` are left out."""
+    """An event list in a temporary file, with some 40 bytes for each photon, but without the columns `without`."""
 
     def __init__(self, folder: Path, without: Collection[str] = ()) -> None:
         super().__init__(folder)
@@ -81,7 +81,7 @@ class StoredEvents(_SpillFile):
 
 
 class Buckets(_SpillFile):
-    """Rows of an array in a temporary file, sorted into numbered buckets."""
+    """Rows of an array in a temporary file. Each row is in one of several buckets, which have numbers."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
@@ -147,7 +147,10 @@ def write_labels(
     provenance: Mapping[str, Any] | None = None,
     header: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write `labels.fits`: the SRC_ID of each photon in the order of the event list. Without pieces it has no rows."""
+    """Write `labels.fits`: the SRC_ID of each photon in the order of the event list.
+
+    If `pieces` is empty, the table has no rows.
+    """
     table = table_hdu("LABELS", LABELS, header=header)
     _write(path, primary_hdu(provenance), table, ({"SRC_ID": piece} for piece in pieces))
 
