@@ -18,10 +18,11 @@ _MOST, _LEAST = 30, 3
 def of_exposed_part(
     seconds: NDArray[np.float32], x: FloatArray, y: FloatArray, exposed: NDArray[np.bool_], pixel_arcmin: float
 ) -> NDArray[np.float32]:
-    """Return the mean exposure in s of the exposed part of a 20' box about each row, float32 (rows,).
+    """Return the mean exposure in s of the exposed part of a 20' box around each row's cluster, float32 (rows,).
 
-    `seconds` holds the exposure in s at the position of each row (NaN = unknown). `x` and `y` are the pixel
-    coordinates, from 0, of these positions in the image `exposed` (y, x), whose pixels have sides of `pixel_arcmin`.
+    The rows are those of the catalogue. `seconds` holds the exposure in s at the position of each row (NaN = unknown).
+    `x` and `y` are the pixel coordinates, from 0, of these positions in the image `exposed` (y, x), whose pixels have
+    sides of `pixel_arcmin`.
 
     If the whole box is exposed, the result is the row's own exposure. Otherwise the middle of the exposed part is
     farther inside the field, where the exposure is usually longer. The row's exposure is then extrapolated to this
@@ -51,7 +52,7 @@ def of_exposed_part(
 def _exposed_part(places: FloatArray, exposed: NDArray[np.bool_], pixel_arcmin: float) -> tuple[FloatArray, FloatArray]:
     """Return which share of the box at each place is exposed, and the middle of the exposed part.
 
-    The shapes are (place,) for the shares and (place, 2) for the middles.
+    `places` holds pixel coordinates (place, 2). The shares are (place,), and the middles are (place, 2) in pixels.
     """
     step = min(max(1, round(_CELL_ARCMIN / pixel_arcmin)), *exposed.shape)
     first = step // 2

@@ -62,6 +62,9 @@ def field_exposure(
 ) -> FieldExposure:
     """Return the exposure of a realization's field. `detections` are the rows of its catalogue.
 
+    `photons` are the selected photons, and `centre` is their mean position in deg. `band_images` are images that the
+    user gave instead of event lists (None = event lists).
+
     The exposure is taken from the user's maps. If there is no map, it is the configured `exposure_s`. If there is
     neither, it is the ML_EXP of each cluster, which `of_exposed_part` corrects at the edge of the field. Clusters
     without ML_EXP get the mean good time of the seven modules, if the field is a single pointing.
@@ -106,7 +109,7 @@ def field_exposure(
 
 
 def _inside(exposure: ExposureMap, detections: Table, files: RealizationFiles) -> NDArray[np.bool_]:
-    """Return whether each detection has exposure nearby, bool (rows,); InputError if none has."""
+    """Return whether each detection has exposure within `REACH_ARCMIN`, bool (rows,); InputError if none has."""
     positions = np.asarray(detections["RA"]), np.asarray(detections["DEC"])
     rows = in_field(exposure.planes, *positions)
     if not rows.any():
@@ -124,7 +127,7 @@ def _inside(exposure: ExposureMap, detections: Table, files: RealizationFiles) -
 def _maps(paths: list[str], one_observation: bool, band_images: ImagePhotons | None, share: float) -> ExposureMap:
     """Return the user's maps, multiplied by `share`, as one map.
 
-    Where maps overlap, the exposures of separate observations are added.
+    Where maps overlap, their exposures are added. If the maps belong to `one_observation`, the largest is used instead.
     """
     read = [(image * np.float32(share), wcs) for image, wcs in (read_exposure(Path(path)) for path in paths)]
     if band_images:

@@ -21,9 +21,9 @@ _CELL_ARCMIN = 2.0
 def in_field(planes: Iterable[tuple[NDArray[np.float32], WCS]], ra: FloatArray, dec: FloatArray) -> NDArray[np.bool_]:
     """Return whether each position (deg) has exposure within `REACH_ARCMIN`, bool (rows,).
 
-    The distance is accurate to the size of a cell, `_CELL_ARCMIN`: positions that are farther by less may count, too.
-    `planes` are exposure maps (y, x) and their celestial coordinates. Time and memory grow with the area of the field
-    and with the number of rows, but not with the product of both.
+    `planes` are exposure maps (y, x) and their celestial coordinates. Exposure is searched for in cells with sides of
+    about `_CELL_ARCMIN`. Therefore a position that is too far from any exposure by less than a cell may count, too.
+    Time and memory grow with the area of the field and with the number of rows, but not with the product of both.
     """
     near = np.zeros(ra.size, dtype=bool)
     for image, wcs in planes:
@@ -36,10 +36,10 @@ def in_field(planes: Iterable[tuple[NDArray[np.float32], WCS]], ra: FloatArray, 
 
 
 def meant(planes: Sequence[tuple[NDArray[np.float32], WCS]], first: FloatArray, second: FloatArray) -> str:
-    """Return a text that says what two columns may be instead of RA and DEC in deg ("" = unknown).
+    """Return a text that says what the columns `first` and `second` may be instead of RA and DEC in deg ("" = unknown).
 
-    It is called if no position lies in the field. The guesses are hours of RA, radians, exchanged columns and Galactic
-    coordinates. A guess must put at least half of the positions into the field.
+    This function is called if no position lies in the field. The guesses are hours of RA, radians, exchanged columns
+    and Galactic coordinates. A guess must put at least half of the positions into the field.
     """
     galactic = SkyCoord(first, second, unit="deg", frame="galactic").icrs
     guesses = {
@@ -56,7 +56,10 @@ def meant(planes: Sequence[tuple[NDArray[np.float32], WCS]], first: FloatArray, 
 
 
 def _exposed_cells(image: NDArray[np.float32], wcs: WCS) -> tuple[FloatArray, float]:
-    """Return unit vectors to the centres of all cells with exposure, (cell, 3), and the size of a cell in deg."""
+    """Return unit vectors to the centres of all cells with exposure, (cell, 3), and the size of a cell in deg.
+
+    A cell is a block of pixels of the exposure map `image`.
+    """
     scales = proj_plane_pixel_scales(wcs)[::-1]  # of y and x
     steps = [max(1, round(_CELL_ARCMIN / 60 / scale)) for scale in scales]
     starts = [np.arange(0, pixels, step) for pixels, step in zip(image.shape, steps, strict=True)]

@@ -44,10 +44,11 @@ _DAMAGE = (
 def read_published_images(path: Path, number: int) -> tuple[list[Any], list[NDArray[np.float32]]]:
     """Return the ids and the images of the clusters in the published pickle (its keys `cluster` and `gsm_3dImgs`).
 
-    Both must have `number` entries, as the catalogue has rows. The ids may be of any type. Images are smoothed counts,
-    float32 (row, column, band), and exactly 0 where there are no counts. InputError in the cases of `read_pickle`, and
-    if a key is missing or the numbers don't agree. InputError also if an image has another shape or type, no photon, or
-    negative or non-finite values. The message gives the number of this image, from 1.
+    There must be `number` ids and `number` images, where `number` is the number of rows of the catalogue. The ids may
+    be of any type. Images are smoothed counts, float32 (row, column, band), and exactly 0 where there are no counts.
+    InputError in the cases of `read_pickle`, and if a key is missing or the numbers don't agree. InputError also if an
+    image has another shape or type, no photon, or negative or non-finite values. The message gives the number of this
+    image, from 1.
     """
     content = read_pickle(path, _single)
     if not isinstance(content, dict) or set(content) != {_IDS, _IMAGES}:
@@ -94,9 +95,9 @@ class _Refused(Exception):
 
 
 class _Source:
-    """A file from which never more bytes are requested than are left, so that a false length can't fill the memory.
+    """A file that refuses to read more bytes than are left in it. Otherwise a false length could fill the memory.
 
-    The number of readings is limited, too. Each operation of the pickle needs one or two of them.
+    The number of readings is limited, too. Each operation of the pickle needs one or two readings.
     """
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
@@ -112,7 +113,7 @@ class _Source:
 
 
 class _Memo(dict[int, Any]):
-    """The memo of a pickle: objects that it may refer to again. The content of arrays isn't kept."""
+    """The memo of a pickle: objects to which later parts of the pickle may refer. The content of arrays isn't kept."""
 
     def __setitem__(self, place: int, value: Any) -> None:
         parts = value if isinstance(value, tuple) else (value,)
@@ -127,7 +128,7 @@ class _Memo(dict[int, Any]):
 
 
 class _DType:
-    """A NumPy dtype of numbers or text, made from its code, such as f8. The pickled state sets its byte order later."""
+    """A NumPy dtype of numbers or text, made from its code, such as f8. Its byte order is set later by `build`."""
 
     def __init__(self, code: str, *_: object) -> None:
         if not _PLAIN.fullmatch(code):
@@ -157,7 +158,10 @@ class _Reader(pickle._Unpickler):
         self.memo, self._left, self._left_encoded, self._each = _Memo(), size, 2 * size, each
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return our own function for a name with which NumPy 1 or 2 pickles arrays; refuse all other names."""
+        """Return our own replacement of the function `name` of `module`, to which a pickle refers.
+
+        Only names that are in NumPy's pickles of arrays (versions 1 and 2) are known. All others are refused.
+        """
         ours = {
             "numpy.core.multiarray._reconstruct": self._empty,
             "numpy.core.multiarray.scalar": self._scalar,
@@ -204,7 +208,10 @@ class _Reader(pickle._Unpickler):
         return np.frombuffer(data, dtype.value)
 
     def load_build(self) -> None:
-        """Complete a dtype on the stack, or fill an array there from (version, shape, dtype, Fortran order, bytes)."""
+        """Run the operation BUILD, which gives a state to an object on the stack: a dtype or an empty array.
+
+        The state of an array is (version, shape, dtype, whether it is in Fortran order, bytes).
+        """
         state, made = self.stack.pop(), self.stack[-1]
         if isinstance(made, _DType):
             made.build(state)
@@ -251,7 +258,7 @@ def _ndarray(*_: object) -> None:
 
 
 def _as_bytes(raw: bytes | str, encoding: str = "latin1") -> bytes:
-    """Return bytes unchanged, and latin1 text as bytes. Python 2 and protocols below 3 store bytes as such text."""
+    """Return bytes unchanged, and latin1 text as bytes. Python 2 and protocols below 3 store bytes as latin1 text."""
     if encoding != "latin1":
         raise ValueError("text in another encoding than latin1")
     return raw.encode("latin1") if isinstance(raw, str) else raw

@@ -82,9 +82,10 @@ def ingest_published(
     `events_block` of the configuration say how images of observed clusters are made for networks trained on this sky.
     `images` and `truth` are the files to write for realizations 1, 2, and so on.
 
-    Instead of `counts`, `images.nc` holds smoothed counts, `image`; its attribute `applied` says how they were made.
-    Redshifts are the true ones (error 0), counts are ML_RATE x ML_EXP, and the exposure is ML_EXP. The covered fraction
-    is the share of the 5 x 5 cells of an image that hold photons (`photon_coverage`).
+    Instead of `counts`, `images.nc` holds smoothed counts, the variable `image`. The attribute `applied` of the file
+    says how these were made. Redshifts are the true ones (error 0), `ml_cts` is ML_RATE x ML_EXP, and `exposure_s` is
+    ML_EXP. Each image is divided into 5 x 5 cells; the share of these that hold photons is the covered fraction
+    (`photon_coverage`).
 
     InputError if a file is missing, faulty or hostile, or if the published images, their catalogue and the
     configuration don't belong together.
@@ -150,7 +151,10 @@ def _dataset(images: NDArray[np.float32], part: _Columns, names: NDArray[np.str_
 
 
 def _truth(part: _Columns) -> dict[str, NDArray[Any]]:
-    """Return the columns of `truth.fits`. Each halo has one row, even if it has several rows in the catalogue."""
+    """Return a dict with the columns of `truth.fits` of one realization, whose rows of the catalogue are `part`.
+
+    Each halo has one row, even if it has several rows in the catalogue.
+    """
     first = np.unique(part["halo_id"], return_index=True)[1]
     unknown = np.full(first.size, np.nan)
     columns = {name: part[column][first] if column in part else unknown for name, column in _TRUTH.items()}
@@ -160,7 +164,7 @@ def _truth(part: _Columns) -> dict[str, NDArray[Any]]:
 def read_published_catalogue(
     path: Path, realizations: int, mass_unit: str, cosmology: Mapping[str, float]
 ) -> dict[str, NDArray[Any]]:
-    """Return the columns of the published catalogue, a .fits file or the same table as .csv or .ecsv, (row,) each.
+    """Return a dict with the columns (row,) of the published catalogue, a .fits, .csv or .ecsv file.
 
     The columns are `_NEEDED` and, if the file has them, `_OPTIONAL`, with the names in the file. `SRC_ID_IN` and
     `Nreal` are int64, all others float64. Three columns are added: `log10_m500c` in log10(Msun), `l500` in erg/s (NaN =
@@ -189,7 +193,7 @@ def read_published_catalogue(
 
 
 def _columns(table: CheckedTable, realizations: int) -> dict[str, NDArray[Any]]:
-    """Return the columns with their names in the catalogue, after checks of their values."""
+    """Check the values of the columns, and return a dict from names in the catalogue to columns."""
     if missing := [name for name in _NEEDED if name not in table]:
         raise InputError(
             f"{table.path}: has no column {missing[0]} ({len(missing)} of {len(_NEEDED)} are missing: "
@@ -245,7 +249,7 @@ def _log10_mass(
 
 
 def _luminosity(columns: Mapping[str, NDArray[Any]], path: Path) -> FloatArray:
-    """Return the luminosities Lx_soft in erg/s; the file may hold their log10. All are NaN if it holds neither."""
+    """Return the luminosities in erg/s, (row,). Lx_soft may hold them or their log10; otherwise all are NaN."""
     given, (low, high) = columns.get("Lx_soft"), _LOG10_L
     if given is not None and ((given > low) & (given < high)).all():
         return np.asarray(10**given)
@@ -301,7 +305,7 @@ def _is_plain(part: Any) -> bool:
 
 
 def _candidates(catalogue: _Columns) -> Iterator[tuple[str, list[_Key]]]:
-    """Yield each possible meaning of the ids: a name for messages, and the whole numbers of each row."""
+    """Yield each possible meaning of the ids: a name for messages, and the ids of all rows if they mean this."""
     realization = catalogue["Nreal"].tolist()
     for name in _ID_COLUMNS:
         if name in catalogue and np.isfinite(catalogue[name].astype(float)).all():
@@ -316,9 +320,9 @@ def _candidates(catalogue: _Columns) -> Iterator[tuple[str, list[_Key]]]:
 def check_brightness(images: Sequence[NDArray[np.float32]], catalogue: _Columns, path: Path) -> None:
     """Check that images and rows belong together: clusters with many counts in the catalogue must have bright images.
 
-    This can't be known from ids that only number the rows. The images (row, column, band) are in the order of the
-    catalogue. InputError if the rank correlation of their central counts with ML_RATE x ML_EXP is low. The ratio of
-    their background to ML_BKG is logged; it is near 1 if smoothing kept the counts.
+    The ids of the images can't show this if they only number the rows. The images (row, column, band) are in the order
+    of the catalogue. InputError if the rank correlation of the images' central counts with ML_RATE x ML_EXP is low. The
+    ratio of the images' background to ML_BKG is logged; it is near 1 if smoothing kept the counts.
     """
     square = slice(SHAPE[0] // 2 - _CENTRE, SHAPE[0] // 2 + _CENTRE)
     counts = [float(image[square, square].sum(dtype=np.float64)) for image in images]

@@ -49,12 +49,13 @@ def ingest_field(
 ) -> None:
     """Convert the user's files of one realization ("01", "02", ...) of a sky to the pipeline's files `output`.
 
-    `sky` is a block `skies.<name>` with `source: files`. The events are selected by flag, pattern and good time, as the
-    block `events` says. `field_exposure` determines the exposure, and the column EXP_FROM of the catalogue says where
-    the exposure of each cluster is from. `bands` are the energy bands that the networks see. If they are given, images
-    in these bands may replace event lists (`clustermass.images.band_images`). If `with_redshift` is False, the
-    catalogue needs no redshifts, and existing ones aren't read. Truth, matches and labels are written only for
-    simulated skies (`observed: false`). The file of labels has no rows if the photons have no truth labels.
+    `sky` is a block `skies.<name>` with `source: files`. The events are selected by flag, pattern, module and good
+    time, as the block `events` of the configuration says (`events_block`). `field_exposure` determines the exposure,
+    and the column EXP_FROM of the catalogue says where the exposure of each cluster is from. `bands` are the energy
+    bands that the networks see. If they are given, images in these bands may replace event lists
+    (`clustermass.images.band_images`). If `with_redshift` is False, the catalogue needs no redshifts, and existing ones
+    aren't read. Truth, matches and labels are written only for simulated skies (`observed: false`). The file of labels
+    has no rows if the photons have no truth labels.
 
     InputError if a file is missing or faulty, no event survives the selection, the exposure is unknown, no detection
     lies in the field, or a simulated sky has no table of truth.
@@ -135,9 +136,9 @@ def _add_exposure(detections: Table, exposure: FieldExposure, observed: bool) ->
 def _store(
     photons: StoredEvents, paths: Sequence[str], events_block: Events, bands: BandsKey | None
 ) -> tuple[ImagePhotons | None, float]:
-    """Store the photons of the files `paths` in `photons`: the selected events of lists, or the counts of band images.
+    """Add the photons of the files `paths` to `photons`: the selected events of lists, or the counts of band images.
 
-    Returns the band images (None for event lists), and the share of the exposure that belongs to the chosen modules.
+    Return the band images (None for event lists), and the share of the exposure that belongs to the chosen modules.
     """
     if bands is not None and are_images(paths):
         band_images = photons_of_images(paths, band_edges(bands), events_block["pattern"])
@@ -153,7 +154,10 @@ def _store(
 
 
 def _truth(sky: Sky, realization: str, path: Path, photons: StoredEvents, detections: Table) -> tuple[Table, Table]:
-    """Return the haloes, with their numbers of photons as COUNTS, and the matches of detections and haloes."""
+    """Return the table of haloes, with their numbers of photons as COUNTS, and the matches of detections and haloes.
+
+    The haloes are read from `path`. COUNTS is -1 if the photons have no labels of these haloes.
+    """
     haloes = read_truth(path, sky.get("truth_columns"), realization)
     radius = float(sky.get("match_arcsec", DEFAULT_MATCH_ARCSEC))
     if not _are_labelled(photons, haloes):
