@@ -166,7 +166,7 @@ def _selections(config: Config, experiment: Experiment) -> Iterator[str]:
 
 
 def _images_of(config: Config, experiment: Experiment) -> tuple[str, Images | None]:
-    """Return the dotted key and the content of the block of an experiment's images, or None if it doesn't exist."""
+    """Return the dotted key of the block that describes an experiment's images, and its content (None = missing)."""
     name, image_sets = experiment.get("images"), config["image_sets"]
     if name in DEFAULT_IMAGES:
         return "images", config["images"]

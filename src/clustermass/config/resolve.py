@@ -95,7 +95,7 @@ def number_of_values(node: yaml.Node, path: Path, known: dict[yaml.Node, float] 
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Block:
-    """Return `base` with the keys of `changes`. Blocks are merged. Lists and single values are replaced."""
+    """Return `base` changed by the keys of `changes`. Blocks are merged. Lists and single values are replaced."""
     merged = dict(base)
     for key, value in changes.items():
         nested = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
@@ -104,7 +104,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> Block:
 
 
 def resolve_sky(skies: Mapping[str, Sky], name: str) -> Sky:
-    """Return the sky `name`, completed with the keys of the sky that its key `like` names.
+    """Return the sky `name`. If its key `like` names another sky, keys that it doesn't set are taken from there.
 
     InputError if there is no such sky, or if `like` leads in a circle.
     """
@@ -183,12 +183,12 @@ def realization_files(sky: Sky, realization: str) -> RealizationFiles:
 
 
 def whole(ratio: float) -> int:
-    """Return the whole number above 0 that `ratio` equals within 1e-6, or 0 if there is none, as in rebinning."""
+    """Return the whole number above 0 that `ratio` equals within 1e-6, or 0 if there is none."""
     return round(ratio) if ratio > 0 and abs(ratio - round(ratio)) < 1e-6 else 0
 
 
 def side_pixels(preprocessing: Preprocessing) -> int:
-    """Return the number of pixels along a side of a preprocessing's images, or 0 if it isn't a whole number."""
+    """Return the number of pixels along a side of the images after a preprocessing; 0 if it isn't a whole number."""
     return whole(2 * preprocessing["half_width_arcsec"] / preprocessing["pixel_arcsec"])
 
 

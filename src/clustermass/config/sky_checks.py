@@ -30,7 +30,7 @@ def once(blocks: Mapping[str, T], parents: Mapping[str, str], problems: Callable
 def lacking(model: Any, block: Any, above: str = "") -> Iterator[tuple[str, list[str]]]:
     """Yield the dotted key of each block that lacks keys required by the class `model`, and the missing keys.
 
-    This block is `block` itself, or a block inside it. Dotted keys begin with `above`.
+    Only `block` itself and the blocks inside it are checked. Dotted keys begin with `above`.
     """
     kinds = get_type_hints(model)
     missing = [key for key in kinds if key in model.__required_keys__ and key not in block]
@@ -42,14 +42,17 @@ def lacking(model: Any, block: Any, above: str = "") -> Iterator[tuple[str, list
 
 
 def not_below(block: Any, lower: str, upper: str, above: str = "") -> Iterator[str]:
-    """Yield an error if a block has both keys, but the value of `lower` isn't below the value of `upper`."""
+    """Yield an error if a block has both keys, but the value of `lower` isn't below that of `upper`.
+
+    `above` is the dotted key of the block, with which the error begins.
+    """
     low, high = block.get(lower), block.get(upper)
     if low is not None and high is not None and low >= high:
         yield f"{above}.{lower} is {low}, but must be below {upper} = {high}."
 
 
 def experiments_of(config: Config) -> dict[str, Experiment]:
-    """Return a dict from names to experiments. Keys that one of them doesn't set come from the base experiment."""
+    """Return a dict from names to experiments. Keys that an experiment doesn't set come from the base experiment."""
     return {name: resolve_experiment(config["experiments"], name) for name in config["experiments"]}
 
 

@@ -76,7 +76,10 @@ def check_block(block: object, kind: Any, name: str) -> None:
 
 
 def without_execution_keys(block: Block, rule: Block | None = None) -> Block:
-    """Return a block without keys that only steer execution. `rule` is its part of the schema (None = all of it)."""
+    """Return a block without keys that can't change results, such as `training.device`.
+
+    `rule` is the block's part of the schema. None stands for the whole schema, if `block` is the whole configuration.
+    """
     inner = {key: _below(schema() if rule is None else rule, key) for key in block}
     return {
         key: without_execution_keys(value, inner[key]) if isinstance(value, dict) else value
@@ -116,7 +119,10 @@ def keys(rule: Block | None = None, above: str = "") -> Iterator[tuple[str, Bloc
 
 
 def _options(rule: Block) -> list[Block]:
-    """Return the alternatives that a part of the schema allows for a value. Each includes the rules common to all."""
+    """Return the alternatives that a part of the schema allows for a value, such as a list or null.
+
+    Each alternative includes the rules that are common to all of them.
+    """
     common = {key: value for key, value in rule.items() if key not in ("$ref", "anyOf", "oneOf")}
     if "$ref" in rule:
         return _options(schema()["$defs"][rule["$ref"].split("/")[-1]] | common)
