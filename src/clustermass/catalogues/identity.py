@@ -14,7 +14,10 @@ _WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
 
 
 def identified(table: CheckedTable, usual: Sequence[str]) -> CheckedTable:
-    """Return the table with ID_SRC as the name of the first `usual` column that has unique values."""
+    """Return the table, in which ID_SRC now means the first of the columns `usual` whose values are unique.
+
+    The table is returned unchanged if it has no such column.
+    """
     by_lower = {name.lower(): name for name in reversed(table.table.colnames)}
     for column in (by_lower[name.lower()] for name in usual if name.lower() in by_lower):
         named = replace(table, names={**table.names, "ID_SRC": column})

@@ -90,7 +90,7 @@ class CheckedTable:
                 for cell in self.numbers(name).tolist()]  # fmt: skip
 
     def single(self, values: FloatArray, name: str) -> NDArray[np.float32]:
-        """Return `values` of the column `name` in single precision. InputError if a number is too large for it."""
+        """Return `values` of the column `name` as float32. InputError if a number is too large for this type."""
         fits_in = ~(np.isfinite(values) & (np.abs(values) > np.finfo(np.float32).max))
         self.check(fits_in, values, name, "too large to be measured. Correct the cell, or leave it empty")
         return values.astype(np.float32)

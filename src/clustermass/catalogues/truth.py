@@ -200,8 +200,8 @@ def match_by_position(detections: Table, truth: Table, radius_arcsec: float) -> 
 def _brightness(truth: Table) -> FloatArray:
     """Return a measure of each halo's brightness, (haloes,).
 
-    The measure is FLUX or L500 / z^2, whichever is the first that is known for all haloes. Otherwise it is
-    M500c^1.5 / z^2 (for L ~ M^1.5), or 0 if there are no masses.
+    The measure is FLUX or else L500 / z^2, if these are known for all haloes. Otherwise it is M500c^1.5 / z^2 (for
+    L ~ M^1.5), or 0 if there are no masses.
     """
     columns = {name: np.asarray(truth[name], dtype=float) for name in truth.colnames}
     for name in ("FLUX", "L500"):

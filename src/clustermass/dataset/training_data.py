@@ -67,7 +67,10 @@ class Control:
         return cls(name, transform, (total / (train_images.size / total.size)).tolist(), seed)
 
     def images(self, images: np.ndarray, clusters: Iterable[object]) -> np.ndarray:
-        """Return the images (cluster, y, x, band) after the removal. Noise depends on the ids of the `clusters`."""
+        """Return the images (cluster, y, x, band) after the removal of information.
+
+        The noise of ``noise_images`` depends on the ids of the `clusters`.
+        """
         draw = TRANSFORMS[self.transform]
         if self.name == "no_energy":
             mixed = np.empty_like(images)
@@ -82,12 +85,18 @@ class Control:
         return images
 
     def redshift(self, redshift: np.ndarray, where: str) -> np.ndarray:
-        """Return the redshifts (cluster, ...) after the removal. They are permuted within the subset called `where`."""
+        """Return the redshifts (cluster, ...) after the removal of information.
+
+        The control ``shuffled_redshift`` permutes them within the subset called `where`.
+        """
         shuffled = self.name == "shuffled_redshift"
         return generator(self.seed, self.name, where).permutation(redshift) if shuffled else redshift
 
     def measurements(self, measurements: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the measurements for side inputs after the removal. With noise images, only the exposure is kept."""
+        """Return the measurements for side inputs after the removal of information.
+
+        With the control ``noise_images``, only the exposure is kept, and all others become NaN.
+        """
         if self.name != "noise_images":
             return dict(measurements)
         return {name: values if name == "exposure_s" else values * np.nan for name, values in measurements.items()}

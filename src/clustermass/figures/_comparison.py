@@ -37,7 +37,7 @@ Row = Mapping[str, Any]
 
 @styled
 def comparison(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
-    """Return a figure of the scatter of each experiment on each test sample, and of its ratio to that of two baselines.
+    """Return a figure of each experiment's scatter on each test sample, also divided by the scatter of baselines.
 
     The values are drawn with 68 % intervals, and printed. `metrics` are files `metrics.json`. `rows` holds an entry for
     each of them, with the keys that `report.summary.compared` describes.

@@ -74,7 +74,8 @@ def label_page(figure: Figure, data: xr.Dataset, table: Block) -> None:
 def draw_number_counts(axes: Axes, data: xr.Dataset) -> None:
     """Draw the numbers of clusters per deg2 above a flux: all simulated ones, selected ones, and published ones.
 
-    Fluxes of selected clusters and of eFEDS candidates are those inside 500 kpc, all others those inside R500c.
+    Fluxes of selected clusters and of eFEDS candidates are those inside 500 kpc, and all other fluxes are those inside
+    R500c.
     """
     flux, area = data["flux"].values, float(data["area"].sum())
     everything = data["haloes_above"].sum("realization").values
@@ -156,7 +157,10 @@ def draw_counts(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_likelihoods(axes: Axes, data: xr.Dataset) -> None:
-    """Draw EXT_LIKE against DET_LIKE for candidates of a few fields, with medians of all and published quantiles."""
+    """Draw EXT_LIKE against DET_LIKE for candidates of a few fields.
+
+    The medians of the candidates of all fields, and published quantiles, are drawn, too.
+    """
     few, chosen = data["field"].values < FIELDS_DRAWN, statistics.chosen(data, "selected")
     detection, extent = data["det_like"].values, data["ext_like"].values
     for shown, colour in ((few & chosen, SIMULATED), (few & ~chosen, SPURIOUS)):
@@ -189,9 +193,9 @@ def draw_mass_relation(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_background(axes: Axes, data: xr.Dataset) -> None:
-    """Draw background against exposure for candidates of a few fields, with medians of all and published quantiles.
+    """Draw background (count/arcmin2/ks) against exposure (s) for candidates of a few fields.
 
-    The background is in counts per arcmin2 and ks, and the exposure in s.
+    The medians of the candidates of all fields, and published quantiles, are drawn, too.
     """
     exposure = data["ml_exp"].values
     level = 1000 * data["ml_bkg"].values / exposure

@@ -33,7 +33,7 @@ _PIXEL_BYTES, _COUNT_BYTES = 32, 100
 
 
 class BandImage(NamedTuple):
-    """One band image: counts, int64 (y, x); celestial WCS; edges of the band in eV; name of the file; if simulated."""
+    """One band image: counts, int64 (y, x); celestial WCS; edges of the band in eV; file name; whether simulated."""
 
     counts: NDArray[np.int64]
     wcs: WCS

@@ -62,7 +62,7 @@ def preprocess(images: Path, output: Path, recipe: Recipe) -> None:
 
 
 def _check_form(source: xr.Dataset, images: Path) -> None:
-    """Raise InputError if axes or types of the pixels in `images.nc` aren't those of this project."""
+    """Raise InputError if the images in `images.nc` have other axes or another type than this project writes."""
     for name, kinds in (("counts", "u"), ("image", "uf")):
         good = name not in source or (source[name].dims == _AXES and source[name].dtype.kind in kinds)
         sides = [source[axis] for axis in "xy"]
@@ -261,7 +261,7 @@ def zooms(recipe: Recipe, redshift: FloatArray) -> FloatArray:
 
 
 def half_widths_arcsec(recipe: Recipe, redshift: FloatArray, half_box: float) -> FloatArray:
-    """Return half the side of each cluster's image after the recipe, in arcsec on the sky, (cluster,).
+    """Return half the side of the image that a recipe makes of each cluster, in arcsec on the sky, (cluster,).
 
     It is at most `half_box`.
     """

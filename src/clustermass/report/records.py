@@ -312,7 +312,10 @@ class Files:
         return [one for one in (*named, beside) if one is not None and one != path and one.is_file()]
 
     def chain(self, start: Collection[Path]) -> dict[Path, Record | None]:
-        """Return a dict of the records (None = no record) of the files `start` and of all files that led to them."""
+        """Return a dict from the files `start`, and all files from which they were made, to their records.
+
+        None stands for a file without a record.
+        """
         records: dict[Path, Record | None] = {}
         first, waiting = {*start}, deque(start)
         while waiting:

@@ -88,9 +88,9 @@ class ExposureMap:
 
     @classmethod
     def from_config(cls, field: Field, parameters: Exposure, vignetted: bool = True) -> ExposureMap:
-        """Return the exposure map for the config block `exposure`.
+        """Return the exposure map for photons or, if `vignetted` is False, the one for particles.
 
-        It is a map for photons or, if `vignetted` is False, a map for particles.
+        `parameters` is the config block `exposure`. The names below are its keys.
 
         The field consists of `scans` strips side by side, each covered by a scan of constant depth. Each scan reaches
         beyond the border of its strip, and its depth falls linearly to zero there within half of `overlap_deg`. On the

@@ -124,7 +124,10 @@ class Gas(Rows):
     position_angle: FloatArray  #: of the major axis, rad
 
     def flux_over_r500(self, radius_arcmin: FloatArray) -> FloatArray:
-        """Return each halo's flux inside its `radius_arcmin`, divided by that inside its R500c; all are (halo,)."""
+        """Return the flux of each halo inside `radius_arcmin`, divided by its flux inside R500c, (halo,).
+
+        `radius_arcmin` holds a radius for each halo, (halo,).
+        """
         inside = self.profiles.enclosed(self.r500_arcmin / self.scale_arcmin)
         return self.profiles.enclosed(radius_arcmin / self.scale_arcmin) / inside
 

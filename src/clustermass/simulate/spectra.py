@@ -71,7 +71,10 @@ class CountSpectra:
         return cls(rate, detection_band_fraction(counts), quantiles.astype(np.float32))
 
     def draw_energy(self, rng: np.random.Generator, spectrum: NDArray[np.integer] | int, number: int) -> Float32Array:
-        """Return `number` random detector energies in eV. `spectrum` is one row for all energies, or a row for each."""
+        """Return `number` random detector energies in eV.
+
+        `spectrum` is the row of the spectrum from which all energies are drawn, or holds a row for each energy.
+        """
         position = rng.random(number, dtype=np.float32) * np.float32(len(_QUANTILES) - 1)
         lower = np.minimum(position.astype(np.int32), len(_QUANTILES) - 2)
         position -= lower

@@ -139,6 +139,6 @@ class KingPsf:
         return core * np.sqrt(np.maximum(outside ** np.float32(1 / (1 - self.slope)) - 1, 0))
 
     def _core(self, energy_ev: Float32Array) -> Float32Array:
-        """Return the core radius in arcsec for each photon, as if its photon energy were its detector energy."""
+        """Return the core radius in arcsec for each photon, computed from its detector energy `energy_ev`."""
         table = self.core_arcsec * (np.arange(1, 321) * 0.01) ** self.energy_slope
         return np.asarray(table.astype(np.float32)[np.clip(energy_ev * 0.1, 0, 319).astype(np.int32)])
