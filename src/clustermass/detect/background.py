@@ -88,7 +88,8 @@ class _Cells:
     def window(self, ra: FloatArray, dec: FloatArray, step: IntArray) -> tuple[IntArray, IntArray]:
         """Return the row and column indices of the cells around each position.
 
-        The shapes are (position, step, 1) for rows and (position, step, step) for columns.
+        `step` holds offsets in cells, (step,), which are used in both directions. The shapes are (position, step, 1)
+        for rows and (position, step, step) for columns.
         """
         rows = np.floor((dec - self.dec_low) / self.cell).astype(np.int64)[:, None] + step
         columns = np.floor((ra[:, None] * self.cosine[rows] - self.x_low) / self.cell).astype(np.int64)
@@ -98,8 +99,8 @@ class _Cells:
 def _truncated_rate(counts: NDArray[np.integer], exposure: NDArray[np.floating], clip: float) -> FloatArray:
     """Return the background rate per cell around each position, (position,), in counts / s.
 
-    `counts` and `exposure` (s) have the shape (position, cell). Cells whose counts exceed the expected ones by more
-    than `clip` standard deviations are left out.
+    `counts` and `exposure` (s) have the shape (position, cell). Cells whose counts exceed the expected counts by more
+    than `clip` standard deviations are left out. `estimate_background` describes the method.
     """
     longest = np.maximum(exposure.max(axis=1, initial=0.0), 1e-30)[:, None]
     weight = exposure / longest

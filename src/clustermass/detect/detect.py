@@ -188,7 +188,10 @@ def _prepare(
 
 
 def _agn_background(field: _Field, parameters: Detection) -> Float32Array:
-    """Return the counts that bright AGN are expected to add to each entry of the other candidates' stamps."""
+    """Return the counts that bright AGN are expected to add to each pixel with counts of other candidates' stamps.
+
+    The pixels with counts are the entries of `_Field.stamps`; the result has the shape (entry,).
+    """
     candidates, stamps = field.candidates, field.stamps
     bright = np.flatnonzero((candidates.src_id < 0) & (candidates.expected_counts > parameters["component_counts_min"]))
     counts = photons_of(field.index, candidates.src_id[bright]).astype(np.float64)
@@ -202,7 +205,11 @@ def _agn_background(field: _Field, parameters: Detection) -> Float32Array:
 
 
 def _fit_all(field: _Field, parameters: Detection) -> None:
-    """Fit haloes; then fit AGN, and repeat haloes near more likely extended detections, which the model includes."""
+    """Fit all candidates in two passes, and write the results to `field`.
+
+    The first pass fits haloes. The second pass fits AGN, and repeats the fits of those haloes that lie near an extended
+    detection with a larger DET_LIKE. In the second pass, the background includes such extended detections.
+    """
     stamps, det_like, floor = field.stamps, field.det_like, parameters["det_like_floor"]
     halo, in_box = field.candidates.src_id > 0, field.box_like >= parameters["box_like_min"]
     _fit(field, np.flatnonzero(in_box & halo), parameters)
@@ -232,7 +239,10 @@ def _fit(field: _Field, selected: IntArray, parameters: Detection) -> None:
 
 
 def _positions(field: _Field, rows: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Return relative right ascension and declination, in deg, that were fitted for the candidates in `rows`."""
+    """Return the fitted right ascension and declination of the candidates in `rows`, in deg.
+
+    The right ascension is relative to `EventIndex.ra_zero`.
+    """
     ra, dec = field.stamps.ra[rows], field.stamps.dec[rows]
     fitted_dec = dec + field.fit.y[rows] / 3600.0
     cosine = np.cos(np.radians(0.5 * (dec + fitted_dec)))
@@ -306,8 +316,9 @@ def _owners(field: _Field, detections: _Detections) -> tuple[IntArray, FloatArra
 def _matched_halo(
     field: _Field, src_id: NDArray[np.integer], owner: IntArray, fitted: FloatArray, parameters: Detection
 ) -> tuple[IntArray, BoolArray]:
-    """Return each detection's halo (row in `src_id`, -1 = none) and whether the detection is kept.
+    """Return each detection's halo, as a row of `src_id` (-1 = none), and whether the detection is kept.
 
+    `src_id` holds the numbers of all candidates. `owner` and `fitted` are the first and the third result of `_owners`.
     If a halo has several detections, only the most likely one is kept.
     """
     halo = np.full(len(owner), -1, dtype=np.int64)
@@ -336,7 +347,10 @@ def _catalogue(field: _Field, detections: _Detections) -> Columns:
 def _matches(
     field: _Field, candidates: Candidates, detections: _Detections, halo: IntArray, purity: FloatArray
 ) -> Columns:
-    """Return the columns of the matches. `halo` is the row of each detection's halo in `candidates` (-1 = none)."""
+    """Return the columns of the table of matches between detections and haloes, as `detect` describes it.
+
+    `halo` holds the row in `candidates` of each detection's halo (-1 = none).
+    """
     rows = np.flatnonzero(halo >= 0)
     true = candidates[halo[rows]]
     x, y = offsets(detections.ra[rows], detections.dec[rows], relative_ra(true.ra, field.index.ra_zero), true.dec)

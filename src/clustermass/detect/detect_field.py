@@ -38,7 +38,7 @@ def detect_sources(
     catalogue: Path,
     matches: Path | None = None,
 ) -> None:
-    """Detect the sources of a simulated field, and write them to `catalogue` and the detected haloes to `matches`.
+    """Detect the sources of a simulated field; write them to `catalogue`, and their matches to haloes to `matches`.
 
     `events`, `exposure`, `labels` and `sources` are files that `simulate.realization.simulate_realization` wrote. The
     seed of the sky, `name` and `realization` determine all random numbers. InputError if the numbers of labels and

@@ -43,13 +43,19 @@ class Templates:
     pixel_arcsec: float
 
     def value(self, model: NDArray[np.integer], radius: NDArray[np.floating]) -> Float32Array:
-        """Return the counts that a one-count source of `model` adds to a pixel at `radius` [arcsec], broadcast."""
+        """Return the counts that a source with one count adds to a pixel at the distance `radius` [arcsec].
+
+        `model` is the number of the source's model. The shapes of `model` and `radius` are broadcast.
+        """
         width = self.profile.shape[1]
         index = np.minimum((radius * np.float32(1.0 / TABLE_STEP) + np.float32(0.5)).astype(np.int32), width - 1)
         return self.profile.ravel().take(index + np.asarray(model, dtype=np.int32) * np.int32(width))
 
     def sum_inside(self, model: NDArray[np.integer], shift: NDArray[np.floating]) -> Float32Array:
-        """Return the counts within the cut radius of a stamp from a one-count source `shift` arcsec off its centre."""
+        """Return the counts that a source with one count has within the cut radius of a stamp.
+
+        The source has the model number `model`, and lies `shift` arcsec from the centre of the stamp.
+        """
         index = np.minimum((shift / TABLE_STEP + 0.5).astype(np.int32), self.inside.shape[1] - 1)
         return self.inside[model, index]
 
@@ -150,7 +156,10 @@ def offsets(
 
 
 def index_events(events: Mapping[str, NDArray], ra_zero: float, e_min_ev: float, e_max_ev: float) -> EventIndex:
-    """Return the index of `events` (ra, dec, pi_ev, src_id) between two energies in eV, which are included."""
+    """Return the index of the events with energies from `e_min_ev` to `e_max_ev`, in eV, both included.
+
+    `events` holds the columns ra, dec, pi_ev and src_id. `ra_zero` is the right ascension from which the index counts.
+    """
     used = np.flatnonzero((events["pi_ev"] >= e_min_ev) & (events["pi_ev"] <= e_max_ev))
     ra, dec = relative_ra(events["ra"][used], ra_zero), events["dec"][used]
     dec_zero = float(dec.min()) if len(dec) else 0.0
@@ -171,9 +180,10 @@ def ranges(first: NDArray[np.integer], last: NDArray[np.integer]) -> tuple[IntAr
 def events_in_boxes(
     index: EventIndex, ra: FloatArray, dec: FloatArray, half_arcsec: float
 ) -> tuple[IntArray, IntArray]:
-    """Return all pairs of a position [deg] and an event within `half_arcsec` of it in RA and Dec, as two arrays.
+    """Return all pairs of a position and an event near it, as two arrays with the numbers of positions and events.
 
-    Some pairs that are farther apart are also returned.
+    Near means within `half_arcsec` both in RA and in Dec. Some pairs that are farther apart are also returned. `ra`
+    (relative to the index's `ra_zero`) and `dec` are the positions in deg.
     """
     half = half_arcsec / 3600.0
     width = half / np.cos(np.radians(np.minimum(np.abs(dec) + half, 89.0)))
@@ -188,7 +198,10 @@ def events_in_boxes(
 
 
 def build_stamps(index: EventIndex, ra: FloatArray, dec: FloatArray, templates: Templates) -> Stamps:
-    """Return the count images around positions on the templates' pixels. `ra` is relative, both are in deg."""
+    """Return the count images around positions, with the same pixels as the templates.
+
+    `ra` (relative to the index's `ra_zero`) and `dec` are the positions in deg.
+    """
     pixels, size = len(templates.x), len(templates.pixel_of)
     codes, events = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for begin in range(0, len(ra), BLOCK):
