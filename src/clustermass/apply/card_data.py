@@ -39,10 +39,11 @@ def cards_beside(fits: Path) -> Path:
 
 
 def card_images(images: xr.Dataset) -> xr.Dataset:
-    """Return the inner part of the counts images in `images.nc`, summed over the bands of each of `COLOURS` groups.
+    """Return the inner part of counts images, with all energy bands joined into `COLOURS` groups, one for each colour.
 
-    A group consists of neighbouring energy bands and is shown as one colour. The variables are `colour_counts`, uint16
-    (cluster, colour, y, x), and `colour_bounds` (colour, edge) in keV.
+    `images` is the content of an `images.nc`, or a part of it. A group consists of neighbouring bands, whose counts are
+    summed. The variables of the result are `colour_counts`, uint16 (cluster, colour, y, x), and `colour_bounds`
+    (colour, edge) in keV.
     """
     inner = {name: np.flatnonzero(np.abs(images[name].values) <= HALF_WIDTH_ARCSEC) for name in ("y", "x")}
     part = images.isel(inner)
@@ -86,9 +87,10 @@ def write_cards(
 
 
 def _neighbours(catalogues: Mapping[str, Path], columns: Columns) -> dict[str, NDArray[np.float32]]:
-    """Return the other detections with most counts in each cluster's image, (cluster, neighbour). NaN = none.
+    """Return columns of the other detections in each cluster's image, (cluster, neighbour). NaN = no such detection.
 
-    `near_x` and `near_y` are offsets to the West and North in arcsec. The other columns are listed in `_NEIGHBOUR`.
+    The detections with the most counts come first. `near_x` and `near_y` are offsets from the cluster to the West and
+    North in arcsec. The other columns are listed in `_NEIGHBOUR`.
     """
     names = ("near_x", "near_y", *_NEIGHBOUR.values())
     found = {name: np.full((columns["RA"].size, MOST_NEIGHBOURS), np.nan, np.float32) for name in names}

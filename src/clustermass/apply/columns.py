@@ -43,7 +43,7 @@ def predicted_mixture(predicted: Prediction, calibration: Calibration) -> tuple[
 
 
 def mass_columns(predicted: Prediction, calibration: Calibration) -> dict[str, FloatArray]:
-    """Return LOGM500, its errors, quantiles and conformal intervals, each (cluster,), and the columns `MEMBERS`.
+    """Return LOGM500, its errors, quantiles and conformal intervals, each (cluster,), and the Gaussians in `MEMBERS`.
 
     The scale of the calibration multiplies both the aleatoric and the epistemic sigma. The floor of the calibration is
     added in quadrature to the aleatoric sigma only.

@@ -115,7 +115,7 @@ def sky_of_files(
     columns: Mapping[str, str] | None = None,
     catalogue_bands: Sequence[int] | None = None,
 ) -> Sky:
-    """Return the block of an observed sky with `source: files`. The arguments are described in `masses_of_field`."""
+    """Return the configuration of an observed sky whose files are given; `masses_of_field` describes the arguments."""
     files = {"events": [*map(str, events)], "catalogue": str(catalogue), "exposure_s": exposure_s}
     files["exposure"] = [*map(str, exposure)]
     sky = {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": columns or {}}
@@ -151,7 +151,7 @@ class CutField(NamedTuple):
 def cut_field(
     sky: Sky, images: Images, events_block: Events, edges_ev: BandsKey, folder: Path, with_redshift: bool = True
 ) -> CutField:
-    """Convert the field of a sky (see `sky_of_files`) to files in `folder`, and return its images.
+    """Convert the field of a sky (see `sky_of_files`) to files in `folder`, and return the field with its images.
 
     `images` and `events_block` are blocks of the configuration. `edges_ev` states the energy bands that a user's band
     images must have. If `with_redshift` is False, the redshifts in the catalogue aren't read. InputError if a file is
@@ -165,7 +165,10 @@ def cut_field(
 
 
 def cut_for(network: TrainedNetwork, path: Path, sky: Sky, folder: Path, with_redshift: bool = True) -> CutField:
-    """Return a field's images, cut like the training images of `network`, whose file is `path`; see `cut_field`."""
+    """Return a field with its images, which are cut like the training images of `network`; see `cut_field`.
+
+    `path` is the file of the network. InputError in the cases of `check_settings` and `cut_field`.
+    """
     check_settings(network, path)
     cutting = network.cutting
     modules = named_modules(cutting["events"].get("modules", ALL_MODULES))

@@ -177,7 +177,7 @@ class AppliedEnsemble:
         return float(self.network.preprocessing.get("circle_arcsec") or np.inf)
 
     def shown(self, field: xr.Dataset) -> FloatArray:
-        """Return half the width of the sky in the networks' image of each cluster, (cluster,), in arcsec."""
+        """Return half the width of each cluster's image as the networks see it, in arcsec on the sky, (cluster,)."""
         cut, recipe = self.network.cutting["images"], cast("Recipe", self.network.preprocessing)
         return half_widths_arcsec(recipe, field["redshift"].values, cut["box_pixels"] * cut["pixel_arcsec"] / 2)
 
@@ -187,9 +187,11 @@ class AppliedEnsemble:
         return covered_fraction(exposure, ra, dec, self.shown(field), self.circle_arcsec)
 
     def columns(self, field: xr.Dataset, name: str) -> Columns:
-        """Return the columns of the mass catalogue except NAME, the columns from `catalogue.fits` and those of `sizes`.
+        """Return the columns of the mass catalogue that follow from `field` and from the networks' predictions.
 
-        Columns of `MEMBERS` have the shape (cluster, member), all others (cluster,).
+        The clusters are sorted by realization and ID_SRC. Columns of `MEMBERS` have the shape (cluster, member), all
+        others (cluster,). `write` adds the remaining columns: NAME, the columns from `catalogue.fits`, and the columns
+        that `sizes` returns.
 
         Further columns for `write_cards` are `card_seen` (cluster,), `card_score` and `card_given` (cluster, quantity).
         `field` holds preprocessed images, the quantities of their clusters, and `n_phot`. InputError if an image isn't
@@ -217,7 +219,7 @@ class AppliedEnsemble:
         """Write the mass catalogue of a field, and its regions, and return it as a table.
 
         `parts` are results of `columns`. `catalogues` maps each realization to its `catalogue.fits`. `pictures` are the
-        `card_images` of the same parts. If no part is missing, `write_cards` writes the data of cards from them.
+        `card_images` of the same parts. If they contain all clusters, `write_cards` writes the data of the cards, too.
         """
         listed = list(parts)
         columns = {name: np.concatenate([part[name] for part in listed]) for name in listed[0]}
@@ -298,9 +300,11 @@ def _order(realization: NDArray[np.str_], id_src: NDArray[np.int64]) -> NDArray[
 
 
 def _of_catalogues(catalogues: Mapping[str, Path], columns: Columns) -> Columns:
-    """Return the columns `REFERENCE` (masses), `NEIGHBOUR` and `IDENTITY` (ids, names) from `catalogues`, (cluster,).
+    """Return columns of the mass catalogue that are taken from the catalogues of the field, each (cluster,).
 
-    A missing number is NaN, and a missing id or name is "". A column of `IDENTITY` without any value is left out.
+    They are published masses (`REFERENCE`), the brightest neighbour (`NEIGHBOUR`), and ids and names (`IDENTITY`). A
+    missing number is NaN, and a missing id or name is "". A column of `IDENTITY` without any value is left out.
+    `columns` holds REALIZATION and ID_SRC of the clusters.
     """
     number = columns["ID_SRC"]
     found: Columns = {name: np.full(number.size, np.nan) for name in (*REFERENCE, *NEIGHBOUR)}

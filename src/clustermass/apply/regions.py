@@ -13,10 +13,11 @@ GOOD, WITHOUT_MASS = "green", "white"
 
 
 def write_regions(columns: Columns, path: Path) -> None:
-    """Write a circle with the radius R500c in the colour of its flag for each cluster, or a cross if it has no mass.
+    """Write one region for each cluster: a circle with the radius R500c, or a cross if the cluster has no mass.
 
-    `columns` are the columns of `clustermass.io.products.MASSES`, each (cluster,). The text of a region is the
-    cluster's NAME. Its tags are the cluster's flags (or GOOD, or NO_MASS), so that DS9 can select groups of regions.
+    `columns` are the columns of `clustermass.io.products.MASSES`, each (cluster,). The colour of a circle shows the
+    cluster's flag (see `COLOURS`). The text of a region is the cluster's NAME. The tags of a region are the cluster's
+    flags (or GOOD, or NO_MASS), so that DS9 can select groups of regions.
     """
     meaning = ", ".join(f"{colour}: {flag}" for flag, colour in COLOURS.items())
     lines = [
