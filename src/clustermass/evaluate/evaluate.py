@@ -162,7 +162,10 @@ def calibrated_predictions(table: xr.Dataset, calibration: Calibration) -> xr.Da
 
 
 def _compare(table: xr.Dataset, residuals: Residuals, resamplings: int, seed: int, where: str) -> Comparison:
-    """Return scores of the clusters of a subset: all, those in each bin, those with and those without a neighbour."""
+    """Return the scores of a subset's clusters: of all, of each bin in `BINS`, of those with and without neighbours.
+
+    `where` is the name of the subset (see `compare`).
+    """
     comparison, sigma = compare(residuals, resamplings, seed, where), table["sigma_calibrated"].values.astype(float)
     network = comparison.network
     network |= {"n_groups": int(np.unique(residuals.group).size), **scores_with_sigma(residuals.network, sigma)}
@@ -226,11 +229,11 @@ def _ensemble(test: xr.Dataset) -> Json:
 def summarise_ood(scores: Path) -> Json:
     """Return a summary of out-of-distribution scores of test clusters. `score_ood` wrote the file `scores`.
 
-    `false_alarm_rate` is the nominal one. `n` is the number of test clusters, and `n_validation` that of validation
-    clusters. `flagged` is the share of flagged test clusters, and `flagged_ci68` its 68 % interval; both are None if
-    there are no test clusters. `why` maps the name of a quantity to the number of flagged clusters in which this
-    quantity is the most unusual one. `sample_p` is the p-value of the whole sample (see
-    `out_of_distribution.sample_p`).
+    `false_alarm_rate` is the share of ordinary clusters that should be flagged. `n` is the number of test clusters, and
+    `n_validation` the number of validation clusters. `flagged` is the share of flagged test clusters, and
+    `flagged_ci68` its 68 % interval; both are None if there are no test clusters. `why` maps the name of a quantity to
+    the number of flagged clusters in which this quantity is the most unusual one. `sample_p` is the p-value of the
+    whole sample (see `out_of_distribution.sample_p`).
     """
     table = read_netcdf(scores, ("ood_p", "ood_why", "flag_ood"))
     number = int(table.attrs["n_validation"])

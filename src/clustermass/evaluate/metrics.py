@@ -17,7 +17,7 @@ CENTRAL_68 = (15.865525393145708, 84.13447460685429)
 
 
 class Residuals(NamedTuple):
-    """Residuals in dex of the network and of each baseline, and the groups of clusters; all arrays are (cluster,)."""
+    """Residuals in dex of the ensemble (`network`) and of each baseline, and groups of clusters, all (cluster,)."""
 
     network: FloatArray
     baselines: Mapping[str, FloatArray]
@@ -30,9 +30,9 @@ class Residuals(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Scores of the network and of each baseline, and the ratios of their scatters.
+    """Scores of the ensemble (`network`) and of each baseline, and the ratios of their scatters.
 
-    The key `network_over_<baseline>` of a ratio stands for the network's scatter divided by the baseline's.
+    The key `network_over_<baseline>` of a ratio stands for the ensemble's scatter divided by the baseline's.
     """
 
     network: Json
@@ -61,10 +61,11 @@ def scores_with_sigma(residual: FloatArray, sigma: FloatArray) -> Json:
 
 
 def by_bin(values: FloatArray, edges: Sequence[float], scores: Callable[..., Json], *columns: FloatArray) -> list[Json]:
-    """Return a list with the edges of each bin [low, high) of `values` (cluster,), and the scores of its clusters.
+    """Return a list with one dict for each bin: the edges `low` and `high`, and the scores of the clusters in the bin.
 
-    For each bin, the function `scores` gets those entries of `columns` (each (cluster,)) that belong to the clusters
-    in the bin. Infinite edges become None.
+    A cluster is in a bin if its entry of `values` (cluster,) is in [low, high). For each bin, the function `scores`
+    gets those entries of `columns` (each (cluster,)) that belong to the clusters in the bin. Infinite edges become
+    None.
     """
     rows = []
     for low, high in pairwise(edges):
@@ -88,9 +89,9 @@ def sigma_ratio(member_sigma: FloatArray, ensemble_sigma: FloatArray) -> dict[st
 
 
 def compare(residuals: Residuals, resamplings: int, seed: int, where: str) -> Comparison:
-    """Return the scores of network and baselines on the same clusters, with 68 % intervals of a bootstrap of groups.
+    """Return the scores of ensemble and baselines on the same clusters, with 68 % intervals of a bootstrap of groups.
 
-    The bootstrap is paired: network and baselines are compared on the same draws. `where` is a name of these clusters,
+    The bootstrap is paired: ensemble and baselines are compared on the same draws. `where` is a name of these clusters,
     which becomes part of the random seed. The scores of each predictor include the intervals `scatter_dex_ci68` and
     `bias_dex_ci68`. Each ratio has the form {value, ci68}. Scores, ratios and intervals are None for fewer than three
     clusters.
@@ -149,10 +150,11 @@ def interval68(values: FloatArray) -> list[float] | None:
 
 
 def paired_ratios(scatter: FloatArray, names: Sequence[str]) -> dict[str, list[float] | None]:
-    """Return, for each of `names`, the 68 % interval of the scatter of predictor 0 divided by the scatter of that name.
+    """Return a dict from each of `names` to the 68 % interval of a ratio of scatters.
 
-    `scatter` has the shape (predictor, resampling). `names` are the names of predictors 1, 2, ... Each resampling gives
-    one ratio, and the interval is that of the finite ratios. It is None if a name has no finite ratio.
+    `scatter` has the shape (predictor, resampling). `names` are the names of predictors 1, 2, ... The ratio is the
+    scatter of predictor 0, divided by the scatter of the predictor with this name. Each resampling gives one ratio, and
+    the interval is that of the finite ratios. It is None if no ratio is finite.
     """
     return {
         name: interval68(np.divide(scatter[0], row, out=np.full_like(row, np.nan), where=row > 0))

@@ -66,12 +66,12 @@ def search(
 
     The output holds the number of validation clusters `n_val`, the number of their groups `n_groups`, and the names of
     the `first` and the `best` candidate. `ranking` is the list of all names by increasing negative log-likelihood.
-    `candidates` has an entry for each candidate. It holds the measures that `compare` returns, the numbers of networks
-    (`members`), of training clusters (`n_train`) and of `parameters` of one network, and the `departures` from the
-    settings of the first candidate.
+    `candidates` has an entry for each candidate. The entry holds the measures that `compare` returns, the numbers of
+    networks (`members`), of training clusters (`n_train`) and of `parameters` of one network, and the settings in which
+    the candidate differs from the first one (`departures`).
 
     InputError if a file is missing, damaged or lacks a variable, if a prediction isn't finite, if there are fewer than
-    three validation clusters, or if the candidates have different ones.
+    three validation clusters, or if the candidates have different validation clusters.
     """
     tables = {name: validation_clusters(path, split) for name, path in candidates.items()}
     _check(tables, candidates)
@@ -201,7 +201,10 @@ def write_search_page(content: Mapping[str, Any], run: str, training_s: Mapping[
 
 
 def training_seconds(benchmarks: Path) -> float | None:
-    """Return the total seconds of the training jobs whose benchmark files are in a folder; None if there are none."""
+    """Return the total seconds of the training jobs whose benchmark files are in the folder `benchmarks`.
+
+    None if the folder holds no such file.
+    """
     seconds = []
     for path in benchmarks.glob("train_member*.tsv"):
         with path.open(encoding="utf-8", newline="") as stream:
@@ -210,7 +213,10 @@ def training_seconds(benchmarks: Path) -> float | None:
 
 
 def _row(name: str, content: Mapping[str, Any], seconds: float | None) -> dict[str, str]:
-    """Return a candidate's row of the table of `write_search_page`, as a dict from column heading to cell."""
+    """Return the row of the experiment `name` in the table of `write_search_page`, as a dict from heading to cell.
+
+    `content` is the content of `search.json`, and `seconds` is the duration of the experiment's training.
+    """
     scores = content["candidates"][name]
     changes = {key.split(".", 1)[-1]: value for key, value in scores["departures"].items()}
     changed = ", ".join(f"{key} {'none' if value is None else value}" for key, value in changes.items())

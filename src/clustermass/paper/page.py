@@ -72,7 +72,7 @@ def write_page(
 
 
 def page_tables(results: Results, settings: Mapping[str, Settings], words: Path) -> dict[str, Table]:
-    """Return a dict from names to tables of the page, without the table of ensembles with fewer networks."""
+    """Return a dict from names to all tables of the page except `tables.members`."""
     published = read_published(words / "published.yaml")
     numbers, changes = tables.numbers(results, published), tables.changes(results, published)
     return {
@@ -89,9 +89,10 @@ def page_tables(results: Results, settings: Mapping[str, Settings], words: Path)
 
 
 def summary_texts(results: Results) -> dict[str, str]:
-    """Return texts of the page about training noise, the smallest significant differences, and gains in scatter.
+    """Return a dict from names in the template of the page to texts that are made from the results.
 
-    The gains are those of networks in comparison with luminosity relations.
+    The texts state the number of compared pairs of experiments, the noise of training, the smallest significant
+    differences of scatters, and by how much networks have less scatter than luminosity relations.
     """
     errors = [error for name in results.trained_on if (error := scatter_ratio(results.pair(name)).error) is not None]
     seen = [f"{100 * CLEAR * error:.1f} %" for error in np.quantile(errors or [np.nan], [0, 0.5, 1], method="higher")]
@@ -109,7 +110,7 @@ def summary_texts(results: Results) -> dict[str, str]:
 
 
 def caption(figure: Figure, captions: Mapping[str, str], results: Results, settings: Mapping[str, Settings]) -> str:
-    """Return the caption of a figure, with the sky and the numbers of clusters, members and epochs filled in."""
+    """Return the caption of a figure: its text in `captions`, with sky and numbers of clusters, ... filled in."""
     own = {name: results.metrics[name, results.trained_on[name]] for name in figure.experiments}
     who = " and ".join(
         f"experiment `{name}` ({one['ensemble']['n_members']:,} networks, {settings[name]['epochs']} epochs, "

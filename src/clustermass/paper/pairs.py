@@ -1,4 +1,4 @@
-"""Comparison of two experiments on the same test clusters: ratio of scatters, with an error that includes training."""
+"""Comparison of two experiments on the same test clusters: the ratio of their scatters, with errors of training."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -45,7 +45,8 @@ def compare_pairs(
       residuals in the two ranges `ENDS` of true mass.
     - `scatter_ratio` (own divided by other) and `bias_difference_dex`. Their intervals `<name>_ci68` are from a paired
       bootstrap of whole groups, and show the errors due to the choice of clusters.
-    - `bias_nearer_zero_by_truth`: the decrease of the absolute bias, with the standard error of paired differences
+    - `bias_nearer_zero_by_truth`: by how much the absolute bias of the experiment is smaller than that of its
+      reference, in the two ranges of true mass, with the standard error of paired differences
     - `training_noise`: the relative standard deviation of a member's scatter between trainings. It is given for `own`,
       for `other`, and as `typical` for all experiments with the same reference.
     - `scatter_ratio_error`: the error of the ratio, which combines the errors due to clusters and due to training
@@ -114,7 +115,7 @@ def _member_scatters(one: Predictions, table: xr.Dataset) -> list[float]:
 
 
 def _mean(values: FloatArray, key: str) -> dict[str, float | int | None]:
-    """Return a dict with the number `n` of `values` (cluster,), their mean as `key`, and the error of the mean.
+    """Return a dict with the number `n` of `values` (cluster,), their mean as `key`, and its error as `error_dex`.
 
     Mean and error are None for n < 3.
     """
@@ -124,10 +125,10 @@ def _mean(values: FloatArray, key: str) -> dict[str, float | int | None]:
 
 
 def _training_noise(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return `training_noise` and `scatter_ratio_error` of a row of pairs.json (see `compare_pairs`).
+    """Return a dict with `training_noise` and `scatter_ratio_error` of a row of pairs.json (see `compare_pairs`).
 
-    The noise of an ensemble is assumed to be the noise of a member, divided by the square root of the number of
-    members.
+    `rows` are all rows. The noise of an ensemble is assumed to be the noise of a member, divided by the square root of
+    the number of members.
     """
     if row["scatter_ratio"] is None:
         return {"training_noise": None, "scatter_ratio_error": None}
@@ -144,10 +145,10 @@ def _training_noise(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict
 def typical_noise(scatters: Sequence[Sequence[float]]) -> float | None:
     """Return the typical relative standard deviation between the scatters of an experiment's members.
 
-    `scatters` holds the members' scatters (dex) of several experiments. For each experiment their variance is computed,
-    and divided by the median that such a variance has for Gaussian noise of unit variance. The result is the root of
-    the median over all experiments, which a few unstable trainings hardly change. None if no experiment has two
-    members.
+    `scatters` holds the members' scatters (dex) of several experiments. For each experiment, the variance of their
+    logarithms is computed, and divided by the median that such a variance has for Gaussian noise of unit variance. The
+    result is the square root of the median of these ratios. A few unstable trainings hardly change it. None if no
+    experiment has two members.
     """
     variances = [_variance(members) for members in scatters if len(members) > 1]
     scaled = [variance * dof / chi2.median(dof) for variance, dof in variances]
@@ -157,9 +158,9 @@ def typical_noise(scatters: Sequence[Sequence[float]]) -> float | None:
 def noise_of(scatters: Sequence[float], typical: float | None) -> float:
     """Return the relative standard deviation of the scatters (dex) of an experiment's members; 0 if `typical` is None.
 
-    A few members determine the noise only roughly. Therefore their variance is averaged with the square of `typical`
-    (see `typical_noise`), with degrees of freedom as weights (moderated variance, Smyth 2004,
-    doi:10.2202/1544-6115.1027).
+    If there are only a few members, their variance is uncertain. Therefore the result is the root of an average of this
+    variance and the square of `typical` (see `typical_noise`), with degrees of freedom as weights (moderated variance,
+    Smyth 2004, doi:10.2202/1544-6115.1027).
     """
     if typical is None:
         return 0.0

@@ -53,7 +53,7 @@ class Change(NamedTuple):
 
 
 class Published(NamedTuple):
-    """Content of published.yaml. `weighting` holds the biases at the ends `low_mass` and `high_mass` (Fig. 8)."""
+    """Content of published.yaml. `weighting` holds biases at both ends of the mass range (Fig. 8 of the paper)."""
 
     test_clusters: int
     numbers: list[Number]
@@ -62,7 +62,10 @@ class Published(NamedTuple):
 
 
 def read_published(path: Path) -> Published:
-    """Return the content of published.yaml. Two published scatters become their ratio, with its sampling error."""
+    """Return the content of published.yaml. If a number is given as two scatters, it becomes their ratio.
+
+    The error of such a ratio is its sampling error.
+    """
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     numbers = []
     for row in content["numbers"]:
@@ -77,9 +80,9 @@ def read_published(path: Path) -> Published:
 
 @dataclass(frozen=True)
 class Results:
-    """Results of a run's experiments on `test_sky`.
+    """Results of a run's experiments on the clusters of the sky `test_sky`.
 
-    For an experiment that wasn't tested on `test_sky`, they are the results on the test set of its training sky.
+    An experiment that wasn't tested on `test_sky` has results on the test set of its training sky instead.
     """
 
     metrics: Mapping[tuple[str, str], Block]  # content of metrics.json by experiment and sky
@@ -96,7 +99,8 @@ class Results:
         """Return a number of an experiment. `key` is its path in metrics.json, or one of the following.
 
         - `residual_over_sigma`: standard deviation of the residuals, divided by the mean predicted sigma
-        - `member_sigma`: mean ratio of a member's sigma to the ensemble's; its error is the ratio's standard deviation
+        - `member_sigma`: mean ratio of a member's sigma to the ensemble's sigma; as its error, the standard deviation
+          of the ratio
         - `bias/<low>`: bias in the bin of true mass whose lower edge is <low>
         - `above_60_over_all`: scatter of the clusters with DET_LIKE and EXT_LIKE above 60, divided by that of all
         """
@@ -128,7 +132,7 @@ class Results:
         return Measured(ratio, ratio * hypot(above.error / above.value, whole.error / whole.value))
 
     def pair(self, experiment: str) -> Block:
-        """Return an experiment's row of pairs.json for `test_sky`, or for its own sky if there is none for `test_sky`.
+        """Return an experiment's row of pairs.json for `test_sky` or, if there is none, for its training sky.
 
         The result is empty if there is neither.
         """
@@ -138,7 +142,7 @@ class Results:
 
 
 def lookup(block: Block, path: str) -> Measured:
-    """Return the value at a path such as "test/scatter_dex" in `block`. Its error is half the 68 % interval's width."""
+    """Return the value at a path such as "test/scatter_dex" in `block`, with half its 68 % interval as its error."""
     *folders, name = path.split("/")
     for folder in folders:
         block = block.get(folder) or {}
@@ -165,17 +169,21 @@ def scatter_ratio(pair: Block) -> Measured:
 
 
 def agreement(ours: Measured, published: float, error: float) -> str:
-    """Return a text with the difference of our number from the published one in sigma ("—" = not measured).
+    """Return a text that says whether our number agrees with the published one ("—" = not measured).
 
-    The text begins with "yes" if the difference is less than 3 sigma, and with "no" otherwise. `error` is the error of
-    the published number.
+    The text begins with "yes" if the difference is less than 3 sigma, and with "no" otherwise. The difference in sigma
+    follows. `error` is the error of the published number.
     """
     sigmas = ours.sigmas(published, error)
     return "—" if sigmas is None else f"{'yes' if abs(sigmas) < CLEAR else 'no'} ({sigmas:+.1f} σ)"
 
 
 def effect_of(ratio: Measured, error: float = 0.0) -> str:
-    """Return the effect of a change on the scatter: "worse" or "better" if it is at least 3 sigma, otherwise "same"."""
+    """Return the effect of a change on the scatter: "worse" or "better" from 3 sigma on, otherwise "same".
+
+    `ratio` is the scatter with the change, divided by the scatter without it. `error` is added to its error in
+    quadrature. The text is "—" if there is no ratio.
+    """
     sigmas = ratio.sigmas(1.0, error)
     if sigmas is None:
         return "—"
@@ -186,10 +194,10 @@ def as_published(change: Change, ratio: Measured, test_clusters: int) -> str:
     """Return a text that says whether a change has the published effect: "yes", "no" or "not seen".
 
     `ratio` is our scatter with the change, divided by our scatter without it. If the paper states a ratio, the text is
-    that of `agreement`. The published effect "worse" is confirmed if our scatter is larger by 3 sigma. For the effects
-    "same" and "not_better", sigma includes the paper's error 1 / sqrt(test_clusters), because the paper's test set
-    could not show smaller changes either. The text is "" if the paper states neither a ratio nor an effect, and "—" if
-    we have no ratio.
+    the result of `agreement`. The published effect "worse" is confirmed if our scatter is larger by 3 sigma. For the
+    effects "same" and "not_better", sigma includes the paper's error 1 / sqrt(test_clusters), because the paper's test
+    set could not show smaller changes either. The text is "" if the paper states neither a ratio nor an effect, and "—"
+    if we have no ratio.
     """
     if ratio.value is None:
         return "—"

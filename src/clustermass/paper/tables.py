@@ -68,9 +68,10 @@ def count(block: Block, key: str = "n") -> str:
 
 
 def numbers(results: Results, published: Published) -> Table:
-    """Return the table of published numbers, of our numbers with both recipes, and whether they agree.
+    """Return the table of published numbers, our numbers with both recipes, and whether published and ours agree.
 
-    Our number with the paper's recipe is compared with the published one. If there is none, it is that with our recipe.
+    The published number is compared with our number for the paper's recipe. If this wasn't measured, it is compared
+    with our number for our recipe.
     """
     rows = [["quantity", "where", "published", "the paper's recipe", "our recipe", "agrees at 3 σ"]]
     for number in published.numbers:
@@ -97,7 +98,7 @@ def changes(results: Results, published: Published) -> Table:
 
 
 def differences(tables: Iterable[Table]) -> Table:
-    """Return a table of the rows of `tables` that differ from the paper, whose last cell begins with "no"."""
+    """Return a table of those rows of `tables` that differ from the paper (the last cell begins with "no")."""
     rows = [["quantity or change", "where", "published", "here", "as published"]]
     for table in tables:
         here = table[0].index("scatter ratio" if "scatter ratio" in table[0] else "the paper's recipe")
@@ -106,7 +107,10 @@ def differences(tables: Iterable[Table]) -> Table:
 
 
 def weighting(results: Results, published: Published) -> Table:
-    """Return the table of the bias at both ends of the mass range, without and with weights for uniform masses."""
+    """Return the table of the bias at both ends of the mass range, for trainings without and with weights.
+
+    The weights make the distribution of training masses uniform.
+    """
     header = "true log10 M|published: as it is → weighted|clusters|ours: as it is|weighted|nearer zero by"
     rows = [header.split("|")]
     pair = results.pair("uniform_mass")
@@ -120,9 +124,9 @@ def weighting(results: Results, published: Published) -> Table:
 
 
 def baselines(results: Results) -> Table:
-    """Return the table of all predictors on the test clusters of our recipe.
+    """Return the table of the scatter and bias of all predictors on the test clusters of the networks with our recipe.
 
-    They are also compared on the test clusters with DET_LIKE and EXT_LIKE above 60.
+    The predictors are also compared on those test clusters whose DET_LIKE and EXT_LIKE are above 60.
     """
     metrics = results.of(OURS)
     best = metrics.get("high_likelihood") or {}
@@ -151,7 +155,10 @@ def diagnostics(results: Results) -> Table:
 
 
 def _bins(metrics: Block, key: str) -> list[tuple[Block, Block]]:
-    """Return the scores and the calibration of each bin. The calibration is empty if metrics.json has none for bins."""
+    """Return the scores and the calibration of each bin in the block `key` of a metrics.json.
+
+    For the blocks `isolated` and `with_neighbour`, which are one bin each, the calibration is empty.
+    """
     blocks = metrics["test"].get(key, [])
     if isinstance(blocks, Mapping):
         return [(blocks, {})]
