@@ -68,7 +68,7 @@ def test_each_flag_is_explained(tmp_path):
     rate = field.data["given"][2, 2]
     words = [" ".join(note.text for note in notes(field, row)) for row in range(6)]
     assert "Redshift 1.31, above the range of the training clusters, 0.05 to 1.20 (FLAG_RANGE, 1)" in words[0]
-    assert "Bright neighbour 141″ to the NW: another extended source in the networks' image, of 100 counts" in words[0]
+    assert "Bright neighbour 141″ to the NW, inside R500c: another extended source with 1.2 times" in words[0]
     assert "Edge of the field: 90 %" in words[1]
     assert "FLAG_OOD): 0.4 % of validation clusters are as unusual" in words[2]
     assert f"count rate in the catalogue, {abs(rate):.1f} σ {'below' if rate < 0 else 'above'} what" in words[2]
@@ -109,6 +109,31 @@ def test_values_near_the_end_of_a_range_have_the_decimals_that_tell_them_apart(t
         f"Redshift 0.0497, below {ranges}0.0500 to 1.2000", f"Redshift 1.21, above {ranges}0.05 to 1.20",
         f"Redshift 0.01, below {ranges}0.05 to 1.20", f"Redshift 1.2004, above {ranges}0.0500 to 1.2000",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("offsets", "counts", "extent", "flagged", "begins", "warns"),
+    [
+        ((0, -47), 184, 0, 1, "47″ to the S, inside R500c: a point-like source with 2.3 times", True),
+        ((0, -47), 184, 0, 0, "47″ to the S, inside R500c: a point-like source with 2.3 times", False),
+        ((0, 47), 320, 0, 0, "47″ to the N, inside R500c: a point-like source with 4.0 times", True),
+        ((-150, 150), 44, 0, 0, "212″ to the NE, in the networks' image: a point-like source with 0.6 times", False),
+        ((-150, 150), 44, 9, 0, "212″ to the NE, in the networks' image: another extended source with 0.6 times", True),
+        ((0, 47), 36, 0, 1, "", False),  # less than half of the counts
+        ((200, 0), 800, 9, 1, "", False),  # outside the networks' image
+    ],
+)
+def test_a_bright_neighbour_is_named(tmp_path, offsets, counts, extent, flagged, begins, warns):
+    field = FieldCards.read(write_field(tmp_path, FLAG_OOD=np.full(6, flagged)))
+    for name, value in zip(("x", "y", "cts", "ext_like"), (*offsets, counts, extent), strict=True):
+        field.data[f"near_{name}"][1, 3] = value
+    found = [note for note in notes(field, 1) if "neighbour" in note.text]
+    assert [
+        note.text.startswith(f"Bright neighbour {begins} the cluster's counts ({counts} against 80)") for note in found
+    ] == [True] * bool(begins)
+    assert [note.warns for note in found] == [warns] * bool(begins)
+    assert "No flag" in notes(field, 1)[0].text if not flagged else "No flag" not in str(notes(field, 1))
+    assert f"a neighbour with {counts / 80:.1f} times its counts" in strangest(field) or not (flagged and begins)
 
 
 def test_small_masses_have_a_smaller_power_of_ten_and_a_radius_beyond_the_image_is_stated(tmp_path):

@@ -11,11 +11,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.style import context
 
 from clustermass.cards.field import FieldCards
 from clustermass.cards.image import pictures
-from clustermass.cards.words import mass_in_words, notes, own_names, unusual
+from clustermass.cards.words import bright_neighbours, mass_in_words, notes, own_names, unusual
 from clustermass.ensemble.ood_quantities import QUANTITIES
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS
 from clustermass.errors import InputError
@@ -77,11 +78,16 @@ def strangest(field: FieldCards) -> str:
 
 
 def _strangeness(field: FieldCards, row: int) -> str:
-    """Return the most unusual quantity of a cluster and its flags in words; "not flagged" if it lacks FLAG_OOD."""
+    """Return the most unusual quantity of a cluster, its brightest neighbour if that is bright, and its further flags.
+
+    The text is "not flagged" if the cluster lacks FLAG_OOD.
+    """
     if not field.columns["FLAG_OOD"][row]:
         return "not flagged"
+    times = [one.counts / float(field.columns["ML_CTS"][row]) for one in bright_neighbours(field, row)[:1]]
+    near = [f"a neighbour with {one:.1f} times its counts" for one in times]
     others = [flag for flag in ("FLAG_RANGE", "FLAG_EDGE", "FLAG_NOCAT") if field.columns[flag][row]]
-    return ", ".join([unusual(field, row), *others])
+    return ", ".join([unusual(field, row), *near, *others])
 
 
 def _redshift(value: float) -> str:
@@ -113,6 +119,8 @@ def _draw_image(axes: Axes, field: FieldCards, row: int) -> None:
     seen, r500 = np.clip([field.data["seen_arcsec"][row], 60 * field.columns["R500C_ARCMIN"][row]], -2 * half, 2 * half)
     image = pictures(field.data["colour_counts"], field.pixel_arcsec, [row])[0]
     axes.imshow(image, extent=(half, -half, -half, half), interpolation="bilinear")
+    edge = [withStroke(linewidth=3, foreground="k")]
+    axes.plot(0, 0, "w+", ms=9, mew=1, path_effects=edge, label="cluster's position")
     for kind, marker in (("point-like", "s"), ("extended", "D")):
         near = [one for one in field.neighbours(row) if one.kind == kind]
         if near:

@@ -9,7 +9,7 @@ import numpy as np
 
 from clustermass.apply.columns import COVERED_MIN
 from clustermass.apply.masses import COVERED_LEAST
-from clustermass.cards.field import FieldCards
+from clustermass.cards.field import FieldCards, Neighbour
 from clustermass.ensemble.aggregate import RANGE_BITS
 from clustermass.ensemble.ood_quantities import QUANTITIES
 
@@ -20,11 +20,11 @@ _RANGE = {
     "exposure_s": ("Exposure", "TRAINE", "EXPOSURE", 0),
     "log10_m500c": ("Log10 mass", "TRAINM", "LOGM500", 2),
 }
-#: a note names an extended neighbour in the networks' image if it has more than this share of the cluster's counts
-_BRIGHT = 0.3
+#: a note names a neighbour in the networks' image if it has more than this share of the cluster's counts
+_BRIGHT = {"extended": 0.3, "point-like": 0.5}
 #: masses scatter more if a neighbour has more than this times the cluster's counts (docs/reference/catalogue.md)
 _BRIGHTER = 3.0
-_SCATTER = "; masses of clusters with so bright a neighbour scatter more"
+_SCATTER = " Masses of clusters with so bright a neighbour scatter more."
 
 
 class Note(NamedTuple):
@@ -47,9 +47,9 @@ def notes(field: FieldCards, row: int) -> list[Note]:
     if cells["FLAG_NOCAT"]:
         text = "The input table lacks count rate, extent or background (FLAG_NOCAT): the mass comes from image and "
         found.append(text + "redshift alone, with a wider error.")
-    noted = [Note(True, text) for text in [*found, *_bright_neighbours(field, row)]]
     calm = "No flag: inside the range of the training clusters and like them."
-    return [*(noted or [Note(False, calm)]), *(Note(False, text) for text in _large(field, row))]
+    flagged = [Note(True, text) for text in found] or [Note(False, calm)]
+    return [*flagged, *_bright_notes(field, row), *(Note(False, text) for text in _large(field, row))]
 
 
 def unusual(field: FieldCards, row: int) -> str:
@@ -120,17 +120,31 @@ def _telling(value: float, ends: Sequence[float], least: int) -> int:
     return next(tells, 6)
 
 
-def _bright_neighbours(field: FieldCards, row: int) -> list[str]:
-    """Return a text for each bright (`_BRIGHT`) extended detection in the image that the networks see."""
-    own, seen, texts = float(field.columns["ML_CTS"][row]), float(field.data["seen_arcsec"][row]), []
-    for one in field.neighbours(row):
-        if one.ext_like > 0 and max(abs(one.x), abs(one.y)) <= seen and one.counts > _BRIGHT * own:
-            texts.append(
-                f"Bright neighbour {one.separation:.0f}″ to the {one.direction}: another extended source in the "
-                f"networks' image, of {one.counts:.0f} counts (this one: {own:.0f}). Its photons can make the mass too "
-                f"high or too low{_SCATTER if one.counts > _BRIGHTER * own else ''}."
-            )
-    return texts
+def bright_neighbours(field: FieldCards, row: int) -> list[Neighbour]:
+    """Return the detections in the networks' image that are bright (`_BRIGHT`), brightest first."""
+    own, seen = float(field.columns["ML_CTS"][row]), float(field.data["seen_arcsec"][row])
+    inside = (one for one in field.neighbours(row) if max(abs(one.x), abs(one.y)) <= seen)
+    return sorted((one for one in inside if one.counts > _BRIGHT[one.kind] * own > 0), key=lambda one: -one.counts)
+
+
+def _bright_notes(field: FieldCards, row: int) -> list[Note]:
+    """Return a note for each bright neighbour. Point-like ones warn if they are very bright, or with FLAG_OOD.
+
+    Masses of simulated clusters with a fainter point-like neighbour have no larger bias and scatter than others.
+    """
+    own, radius = float(field.columns["ML_CTS"][row]), 60 * float(field.columns["R500C_ARCMIN"][row])
+    found = []
+    for one in bright_neighbours(field, row):
+        place = "inside R500c" if one.separation <= radius else "in the networks' image"
+        source = "another extended source" if one.ext_like > 0 else "a point-like source"
+        text = f"Bright neighbour {one.separation:.0f}″ to the {one.direction}, {place}: {source} with "
+        text += f"{one.counts / own:.1f} times the cluster's counts ({one.counts:.0f} against {own:.0f})."
+        very = one.counts > _BRIGHTER * own
+        warns = one.ext_like > 0 or very or bool(field.columns["FLAG_OOD"][row])
+        if warns:
+            text += f" Its photons can make the mass too high or too low.{_SCATTER if very else ''}"
+        found.append(Note(warns, text))
+    return found
 
 
 class MassWords(NamedTuple):

@@ -16,6 +16,7 @@ function imageOf(cluster) {
     const d = kind === "extended" ? `M${x} ${-y - size}L${x + size} ${-y}L${x} ${-y + size}L${x - size} ${-y}Z` : `M${x - size} ${-y - size}h${2 * size}v${2 * size}h${-2 * size}Z`;
     marks.append(draw("path", { class: "near", d }, draw("title", {}, `${separation}″ ${direction}, ${kind}, ${number(counts, 0)} counts`)));
   }
+  marks.append(...["dark", ""].map((edge) => draw("path", { class: `centre ${edge}`, d: "M-14 0h28M0 -14v28" })));
   const bar = half - 20;
   marks.append(draw("path", { class: "bar", d: `M${bar - 60} ${bar}h60` }), draw("text", { x: bar - 30, y: bar - 8, "text-anchor": "middle" }, "1′"));
   marks.append(draw("text", { x: 0, y: -half + 24, "text-anchor": "middle" }, "N"), draw("text", { x: -half + 14, y: 7, "text-anchor": "middle" }, "E"));
@@ -23,7 +24,7 @@ function imageOf(cluster) {
   const colours = ["orange", "white", "blue"].slice(0, DATA.bands.length);
   const bands = DATA.bands.map(([from, to], k) => `${colours[k] ?? "blue"} ${from}–${to} keV`).join(", ");
   return make("figure", { class: "picture" }, make("div", { class: "frame" }, image, marks),
-    make("figcaption", {}, `Colours: ${bands}. Dotted: what the networks see. Dashed circle: R500c. Squares: point-like detections, diamonds: extended ones.`));
+    make("figcaption", {}, `Colours: ${bands}. Cross: the cluster's position. Dotted: what the networks see. Dashed circle: R500c. Squares: point-like detections, diamonds: extended ones.`));
 }
 
 function posteriorOf(cluster) {
