@@ -11,6 +11,7 @@ DATA = {
     "fits of a file": '<FITS extnum="1"><STREAM href="file://{secret}"/></FITS>',
     "parquet of a file": '<PARQUET type="VOTable-remote-file"><STREAM href="file://{secret}"/></PARQUET>',
     "gzip of a file": '<BINARY2><STREAM encoding="gzip" href="file://{secret}"/></BINARY2>',
+    "no stream": "<BINARY></BINARY>",
     "nothing": "<BINARY><STREAM encoding='base64'></STREAM></BINARY>",
     "cut row": f"<BINARY><STREAM encoding='base64'>{'QUFB' * 14}QQ==</STREAM></BINARY>",
     "cut row with flags": f"<BINARY2><STREAM encoding='base64'>{'QUFB' * 15}QQ==</STREAM></BINARY2>",
@@ -34,29 +35,44 @@ EMPTY = dict.fromkeys(("doctype", "before", "info", "table", "field", "after"), 
 }
 
 
-#: size of a column of texts -> binary data of tables with this column
-ROWS_OF_TEXTS = {
-    "cut in a text": ("*", (b"\0" * 27 + b"\3abc") * 4 + b"\0" * 27 + b"\3a"),
-    "cut before a text": ("*", (b"\0" * 27 + b"\3abc") * 4 + b"\0" * 26),
-    "long text": ("*", (b"\0" * 27 + b"\3abc") * 4 + b"\0" * 24 + b"\x7fabc"),
-    "many rows": ("*", b"\0" * 28 * 10**6),
+NUMBERS = b"\0" * 24
+#: type and size of a column, and binary data of tables with it
+ROWS_OF_ARRAYS = {
+    "cut in a text": ("char", "*", (NUMBERS + b"\0\0\0\3abc") * 4 + NUMBERS + b"\0\0\0\3a"),
+    "cut before a text": ("char", "*", (NUMBERS + b"\0\0\0\3abc") * 4 + NUMBERS + b"\0\0"),
+    "long text": ("char", "*", (NUMBERS + b"\0\0\0\3abc") * 4 + NUMBERS + b"\x7fabc"),
+    "many rows": ("char", "*", b"\0" * 28 * 10**6),
+    "cut in bits": ("bit", "*", NUMBERS + b"\0\0\0\2\1\0" + NUMBERS + b"\0\0\0\2\1"),
+    "many bits": ("bit", "*", NUMBERS + b"\xff\xff\xff\xff\1"),
+    "few numbers": ("float", "9*", NUMBERS + b"\0\0\0\2" + b"\0" * 7),
+    "many numbers": ("unsignedByte", "*", NUMBERS + b"\1\0\0\0" + b"\0" * (1 << 24)),
 }
 
 
-@hostile("table", variants=ROWS_OF_TEXTS)
+@hostile("table", variants=ROWS_OF_ARRAYS)
 def votable_rows(place, variant):
-    """Write rows with texts of any length, which end within a row or are very many."""
-    size, data = variant
-    column = f'<FIELD name="NAME" datatype="char" arraysize="{size}"/><DATA>'
+    """Write rows with texts or arrays of any length, which end within a row or are very many."""
+    kind, size, data = variant
+    column = f'<FIELD name="NAME" datatype="{kind}" arraysize="{size}"/><DATA>'
     stream = f"<BINARY><STREAM>{base64.b64encode(data).decode()}</STREAM></BINARY>"
     return place.write("t.vot", VOTABLE.replace("<DATA>", column).format(**EMPTY | {"data": stream}))
 
 
-@hostile("table")
-def votable_of_nothing(place, _):
-    """Write rows of no bytes, of which any data hold endlessly many."""
-    nothing = '<FIELD name="NAME" datatype="char" arraysize="0"/>'
-    table = f"<TABLE>{nothing}<DATA><BINARY><STREAM>QUFB</STREAM></BINARY></DATA></TABLE>"
+@hostile(
+    "table",
+    variants={
+        "text": ("BINARY", "char", "0"),
+        "old text": ("BINARY", "string", "0"),
+        "bits": ("BINARY", "bit", "0"),
+        "flags": ("BINARY2", "char", "0"),
+    },
+)
+def votable_of_nothing(place, variant):
+    """Write rows of no bytes, of which any data hold endlessly many, or very many rows of one byte of flags."""
+    coding, kind, size = variant
+    nothing = f'<FIELD name="NAME" datatype="{kind}" arraysize="{size}"/>'
+    data = f"<{coding}><STREAM>{'QUFB' * 2_000_000}</STREAM></{coding}>"
+    table = f"<TABLE>{nothing}<DATA>{data}</DATA></TABLE>"
     return place.write(
         "t.vot",
         f'<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE>{table}</RESOURCE></VOTABLE>',

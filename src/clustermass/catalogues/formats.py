@@ -34,6 +34,7 @@ _UNREADABLE = (
     votable.exceptions.VOTableSpecError,
     ExpatError,
     RuntimeError,  # of the reader of XML: too many elements in a row
+    NameError,  # of astropy: binary data without STREAM
 )
 #: first bytes of files that can't be read here -> what these files are
 _OTHERS = {

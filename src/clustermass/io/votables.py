@@ -29,6 +29,12 @@ _BYTES = {
     **dict.fromkeys(("int", "float"), 4),
     **dict.fromkeys(("long", "double", "floatComplex"), 8),
     "doubleComplex": 16,
+    "bit": 1 / 8,
+}
+#: names of datatypes in old tables -> those of the standard, as astropy translates them
+_OLD = {
+    **{"string": "char", "unicodeString": "unicodeChar", "int16": "short", "int32": "int", "int64": "long"},
+    **{"float32": "float", "float64": "double", "unsignedInt": "long", "unsignedShort": "int"},
 }
 
 
@@ -46,17 +52,15 @@ def check_votable(content: bytes, path: Path) -> None:
 
 
 class _Column(NamedTuple):
-    """A column in binary data, whose number of values in a cell may vary (`varies`).
+    """A column in binary data, whose number of items in a cell may vary (`varies`).
 
-    If the number doesn't vary, each cell holds so many `values`, which take `width` bytes. If it varies, a cell holds a
-    stated number of pieces of this size. astropy reads the values of a cell `at_once` or one by one, which depends on
-    their type.
+    If the number doesn't vary, each cell is one item of `width` bytes. If it varies, a cell holds a stated number of
+    items of this size. astropy makes a number of `readings` for each item, because it reads some types one by one.
     """
 
     varies: bool
-    values: int
     width: float
-    at_once: bool
+    readings: int
 
 
 class _Sizes:
@@ -122,6 +126,7 @@ class _Sizes:
             return
         if flags + sum(column.varies or column.width for column in self._columns) == 0:
             raise InputError(f"{self._path}: the rows of its binary data hold nothing. Copy or download it again.")
+        alike = not any(column.varies for column in self._columns)
         while place < len(data):
             place, elements = place + flags, elements + 1
             for column in self._columns:
@@ -130,7 +135,10 @@ class _Sizes:
                     number = int.from_bytes(data[place : place + _LENGTH])
                     place += _LENGTH
                 place += number * int(column.width)
-                elements += 1 if column.at_once else number * column.values
+                elements += 1 + number * column.readings
+            if alike:  # the first row stands for all
+                rows = math.ceil(len(data) / place)
+                place, elements = rows * place, rows * elements
             limits.ELEMENTS.check(elements, self._path)
         if place > len(data):
             raise InputError(f"{self._path}: its binary data end within a row. Copy or download it again.")
@@ -142,17 +150,20 @@ class _Sizes:
         self._fields += 1
         limits.COLUMNS.check(self._fields, self._path)
         stated, kind = attributes.get("arraysize", "").strip(), attributes.get("datatype", "")
+        kind = _OLD.get(kind, kind)
         limits.ARRAY.check(len(stated), self._path)
         if re.search(r"(^|x)\s*0+\s*x", stated):  # astropy would read nothing, as often as the file asks for
             raise InputError(f"{self._path}: a column has arraysize {stated[:40]}, arrays of nothing.")
+        text, varies = "char" in kind.lower(), stated.endswith("*")
         size = math.prod(map(int, re.findall(r"\d{1,18}", stated)))
-        self._row += size * (CHARACTER if "char" in kind.lower() else _NUMBER)
+        self._row += size * (CHARACTER if text else _NUMBER)
         self._add(self._row)
         if stored:
-            varies, text = "*" in stated, "char" in kind.lower()
-            values = 1 if varies and text else size
-            width = values * _BYTES.get(kind, math.nan) if kind != "bit" or varies else math.ceil(size / 8)
-            self._columns.append(_Column(varies, values, width, kind not in ("boolean", "bit")))
+            # the last number of 2x3* is only a limit of the number of items
+            items = math.prod(map(int, re.findall(r"\d{1,18}", stated.rpartition("x")[0]))) if varies else size
+            width = math.ceil(items * _BYTES[kind]) if kind in _BYTES else math.nan
+            one_by_one = items if kind in ("boolean", "bit") else int(varies and not text)
+            self._columns.append(_Column(varies, width, one_by_one))
 
     def _add(self, number: int) -> None:
         self._needed += number
