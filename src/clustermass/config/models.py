@@ -85,7 +85,7 @@ class Images(ImageSet):
 class Smoothing(TypedDict):
     """Gaussian smoothing of Krippendorf et al. 2023, Eq. A.1-A.2; without this block images are not smoothed."""
 
-    half_width: Annotated[HalfWidths, key("half-widths of the kernel along x, y [pixels] and energy [bands]")]
+    half_width: Annotated[HalfWidths, key("half-widths of the kernel: along x and y [pixels], along energy [bands]")]
     sigma: Annotated[float, key("standard deviation of the Gaussian in units of the half-width", gt=0)]
 
 
@@ -94,7 +94,7 @@ class Preprocessing(TypedDict):
 
     half_width_arcsec: Annotated[float, key("half the side of the network's input image [arcsec]", gt=0, le=36_000)]
     pixel_arcsec: Annotated[
-        float, key("side of a pixel, a multiple of that of a stored pixel [arcsec]", gt=0, le=36_000)
+        float, key("side of a pixel, a multiple of a stored pixel's side [arcsec]", gt=0, le=36_000)
     ]
     scale_to_redshift: NotRequired[
         Annotated[Redshift, key("images are scaled to this redshift: pixels have one size in kpc; absent = unscaled")]
@@ -176,9 +176,9 @@ class CountRateRelation(TypedDict):
     """
 
     log10_mass: Annotated[float, key("log10(M500c / Msun) at the pivots")]
-    slope_rate: Annotated[float, key("slope with the count rate")]
-    linear_z: Annotated[float, key("linear coefficient of q")]
-    quadratic_z: Annotated[float, key("quadratic coefficient of q")]
+    slope_rate: Annotated[float, key("coefficient of log10(rate/pivot_rate)")]
+    linear_z: Annotated[float, key("coefficient of q")]
+    quadratic_z: Annotated[float, key("coefficient of q^2")]
     pivot_rate: Annotated[float, key("pivot count rate, 0.2-2.3 keV [count/s]", gt=0)]
     pivot_z: Annotated[float, key("pivot redshift", ge=0)]
 
@@ -190,7 +190,7 @@ class LuminosityRelation(TypedDict):
     mass_pivot_msun: Annotated[
         Positive, key("pivot M500c [Msun]; 2.0e+14 = published 1.4e14 in Msun/h (1.4e+14 lowers masses by 0.155 dex)")
     ]
-    slope: Annotated[float, key("slope with ln mass at the pivot redshift", gt=0)]
+    slope: Annotated[float, key("slope of ln luminosity with ln mass at the pivot redshift", gt=0)]
     delta: Annotated[float, key("change of the slope with ln((1+z)/(1+pivot_z))")]
     evolution: Annotated[float, key("exponent of E(z)/E(pivot_z)")]
     gamma: Annotated[float, key("exponent of (1+z)/(1+pivot_z)")]
@@ -217,7 +217,7 @@ class PublishedMasses(TypedDict):
 
     file: Annotated[Path, key("path of the table (.fits, .fits.gz, .csv, .tsv or .ecsv; chiu2022: also tablec1.dat)")]
     kind: Annotated[
-        MassTable, key("paper, or table = your own with NAME_CAT or ID_SRC, LOGM500_REF, perhaps LOGM500_REF_ERR")
+        MassTable, key("paper of the table; table = your own, with NAME_CAT or ID_SRC, LOGM500_REF, LOGM500_REF_ERR")
     ]
     columns: NotRequired[Annotated[dict[MassColumn, str], key("for kind table: our name of a column -> yours")]]
     log10_m500c_min: NotRequired[Annotated[MassBound | None, key("compare only log10(M500c / Msun) above this")]]
@@ -263,7 +263,9 @@ class Downloads(TypedDict):
 
     tries: NotRequired[Annotated[int, key("number of tries of an address; absent = 6", ge=1, le=100)]]
     stall_s: NotRequired[Annotated[Positive, key("a try ends after this time without data [s]; absent = 60", le=3600)]]
-    pause_s: NotRequired[Annotated[float, key("first pause between tries, then doubled [s]; absent = 2", ge=0, le=60)]]
+    pause_s: NotRequired[
+        Annotated[float, key("pause before the second try; doubles with each try [s]; absent = 2", ge=0, le=60)]
+    ]
     files: Annotated[dict[str, Download], key("files by name")]
 
 

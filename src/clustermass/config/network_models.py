@@ -59,7 +59,9 @@ class Recipe(TypedDict):
     ]
     optimizer: Annotated[Literal["adam", "adamw"], key("optimiser")]
     learning_rate: Annotated[float, key("highest learning rate", gt=0, le=1)]
-    schedule: Annotated[Schedule, key("rate: cosine = rises, then falls to 1 %; plateau = falls when the loss stalls")]
+    schedule: Annotated[
+        Schedule, key("learning rate: cosine = rises, then falls to 1 %; plateau = falls if the loss stalls")
+    ]
     warmup_fraction: NotRequired[Annotated[float, key("for cosine: share of the steps with a rising rate", ge=0, lt=1)]]
     plateau: NotRequired[Plateau]
     weight_decay: Annotated[float, key("weight decay of kernels; decoupled (adamw), or in the gradient (adam)", ge=0)]

@@ -96,7 +96,7 @@ class Exposure(TypedDict):
     taper_deg: Annotated[float, key("width inside each edge over which the exposure falls to zero [deg]", ge=0, le=5)]
     scans: Annotated[int, key("number of scanned parts, side by side along right ascension", ge=1, le=20)]
     overlap_deg: Annotated[float, key("overlap of two parts, in whose middle the depth doubles [deg]", gt=0, le=5)]
-    particle_slope: Annotated[float, key("exposure to particles = depth_s x (relative depth)^this", ge=0, le=2)]
+    particle_slope: Annotated[float, key("exposure to particles = depth_s x (exposure / depth_s)^this", ge=0, le=2)]
     pixel_arcsec: Annotated[float, key("side of a pixel of the exposure map [arcsec]", ge=4, le=600)]
 
 
@@ -131,7 +131,9 @@ class Clusters(TypedDict):
     low_mass_slope: Annotated[float, key("slope d ln L / d ln M below low_mass_log10_m500c", ge=0, le=4)]
     low_mass_log10_m500c: Annotated[float, key("log10(hydrostatic mass / Msun) where the slope changes", ge=12, le=16)]
     temperature_scatter_dex: Annotated[float, key("scatter of log10 kT at fixed mass and redshift [dex]", ge=0, le=0.5)]
-    extra_luminosity_scatter_dex: Annotated[Share, key("scatter of log10 L in addition to the profiles' 0.2 dex [dex]")]
+    extra_luminosity_scatter_dex: Annotated[
+        Share, key("extra scatter of log10 L, besides that of the gas profiles (0.2 dex) [dex]")
+    ]
     luminosity_temperature_correlation: Annotated[
         Correlation | None,
         key("correlation of ln kT and ln L at fixed mass; null = as measured by Comparat et al. 2020"),
@@ -187,13 +189,15 @@ class Detection(TypedDict):
     extents_arcsec: Annotated[Extents, key("core radii of beta models (beta = 2/3), increasing [arcsec]", min_length=3)]
     shift_arcsec: Annotated[float, key("step of the coarse 3 x 3 grid of positions [arcsec]", ge=1, le=20)]
     refine_arcsec: Annotated[Steps, key("steps of the finer grids around the best position so far [arcsec]")]
-    start_scatter_arcsec: Annotated[float, key("error of the fits' first positions, per axis [arcsec]", ge=0, le=20)]
+    start_scatter_arcsec: Annotated[
+        float, key("error of the positions at which fits begin, per axis [arcsec]", ge=0, le=20)
+    ]
     ext_dof: Annotated[
         float, key("degrees of freedom of the chi-square distribution by which EXT_LIKE is computed", ge=0.5, le=8)
     ]
     box_like_min: Annotated[float, key("sources with a lower likelihood in the box search aren't fitted", ge=0, le=100)]
     extent_point_like_min: Annotated[
-        float, key("extended sources: least DET_LIKE of their fit as a point", ge=0, le=1000)
+        float, key("lowest DET_LIKE that an extended source must have if fitted as a point source", ge=0, le=1000)
     ]
     det_like_floor: Annotated[float, key("detections below this DET_LIKE do not enter the catalogue", ge=1)]
     ext_like_floor: Annotated[float, key("detections below this EXT_LIKE are point sources (EXT = EXT_LIKE = 0)", ge=0)]
@@ -201,15 +205,23 @@ class Detection(TypedDict):
         float, key("AGN above these expected counts are part of the model of every fit near them [counts]", ge=0)
     ]
     background_cell_arcsec: Annotated[float, key("side of a cell of the background estimate [arcsec]", ge=20, le=300)]
-    background_radius_arcsec: Annotated[float, key("largest distance of used cells per axis [arcsec]", ge=120, le=1800)]
-    background_exclusion_arcsec: Annotated[float, key("smallest distance of used cells [arcsec]", ge=0, le=600)]
-    background_clip_sigma: Annotated[float, key("largest excess of a used cell, in units of sigma", ge=0.5, le=10)]
+    background_radius_arcsec: Annotated[
+        float, key("largest distance of used cells from a source along each axis [arcsec]", ge=120, le=1800)
+    ]
+    background_exclusion_arcsec: Annotated[
+        float, key("smallest distance of used cells from a source [arcsec]", ge=0, le=600)
+    ]
+    background_clip_sigma: Annotated[
+        float, key("largest excess of a used cell above the background [sigma]", ge=0.5, le=10)
+    ]
     merge_extended_arcsec: Annotated[float, key("of two extended sources nearer than this, one is kept [arcsec]", ge=0)]
     merge_point_arcsec: Annotated[float, key("of two sources of any kind nearer than this, one is kept [arcsec]", ge=0)]
     match_counts_factor: Annotated[
         float, key("a match needs fitted counts <= this x photons of the halo + match_counts_offset", ge=1)
     ]
-    match_counts_offset: Annotated[float, key("constant in the limit of match_counts_factor [counts]", ge=0)]
+    match_counts_offset: Annotated[
+        float, key("constant in the limit that match_counts_factor describes [counts]", ge=0)
+    ]
 
 
 Maps: TypeAlias = Annotated[
@@ -259,7 +271,9 @@ class Sky(TypedDict):
     source: Annotated[Source, key("embedded = simulated here; files = your own; published = Krippendorf et al. 2023")]
     seed: Annotated[Seed, key("root of the random numbers, which also depend on the names of sky and realization")]
     observed: NotRequired[Annotated[bool, key("true = a field without known masses")]]
-    realizations: NotRequired[Annotated[Realizations, key("their number; for source files: their names and files")]]
+    realizations: NotRequired[
+        Annotated[Realizations, key("number of realizations; for source files: their names and files")]
+    ]
     images: NotRequired[Annotated[Path, key("for source published: the pickle of smoothed images")]]
     catalogue: NotRequired[Annotated[Path, key("for source published: the catalogue of the images' clusters")]]
     mass_unit: NotRequired[Annotated[Literal["Msun", "Msun/h"], key("for source published: unit of M500c")]]
@@ -280,4 +294,6 @@ class Sky(TypedDict):
     ]
     catalogue_selection: NotRequired[CatalogueSelection]
     truth_columns: NotRequired[Annotated[dict[TruthName, str], key("our column name -> yours, in the truth table")]]
-    match_arcsec: NotRequired[Annotated[Positive, key("largest distance of detection and halo [arcsec]", le=600)]]
+    match_arcsec: NotRequired[
+        Annotated[Positive, key("largest distance between a detection and its halo [arcsec]", le=600)]
+    ]
