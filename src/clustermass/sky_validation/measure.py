@@ -1,4 +1,4 @@
-"""Measure all realizations of a sky. The table and the figure are made from the small file with the measurements."""
+"""Measure all realizations of a sky, and write the measurements to a small file, as input of the table and figure."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -182,8 +182,8 @@ def _halo_rows(
 ) -> NDArray[np.int64]:
     """Return, for each detection, the row of its halo in the truth table (-1 = no halo), int64 (detection,).
 
-    Takes the `id_src` of all detections, the `src_id` of all haloes, and the columns of the table `matches`. InputError
-    if a match names an unknown detection or halo.
+    `id_src` are the numbers of all detections, and `src_id` the numbers of all haloes. `matches` holds the columns of
+    the table that matches detections with haloes. InputError if a match names an unknown detection or halo.
     """
     detection, halo = find_rows(matches["ID_SRC"], id_src), find_rows(matches["SRC_ID"], src_id)
     if (lost := (detection < 0) | (halo < 0)).any():

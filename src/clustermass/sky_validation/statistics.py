@@ -82,15 +82,15 @@ def published_histogram(name: str) -> Histogram:
 
 
 def published_running(name: str) -> Running:
-    """Return the published quantiles of one quantity in bins of another that `published.yaml` lists under `name`."""
+    """Return the published quantiles `name`: quantiles of one quantity in bins of another one."""
     entry = published()["running"][name]
     return Running(np.array(entry["edges"], dtype=float), *np.array(entry["rows"], dtype=float).T)
 
 
 def published_medians(name: str) -> dict[str, tuple[tuple[float, float], PublishedNumber]]:
-    """Return a dict from each bin of the published quantiles `name` to its edges and the median in it.
+    """Return a dict from the names of bins to their edges and the published medians in them.
 
-    A bin is named after its edges, such as "0–60" or "above 400".
+    The bins are those of the published quantiles `name`. A bin is named after its edges, such as "0–60" or "above 400".
     """
     bins, source = published_running(name), published()["running"][name]["source"]
     return {
@@ -113,12 +113,12 @@ def mass_relation() -> dict[str, float]:
 def with_error(
     statistic: Callable[..., float], data: xr.Dataset, others: list[xr.Dataset], *arguments: Any
 ) -> tuple[float, float | None]:
-    """Return `statistic`, computed from the `data` of all n realizations, and its jackknife standard error.
+    """Return the value of the function `statistic` for the `data` of all n realizations, and its jackknife error.
 
-    `others` is the result of `leave_one_out`: n data sets, each without one realization. The error is sqrt((n - 1) v),
-    where v is the variance of the statistic over these data sets (with the divisor n). If the statistic is a mean over
-    realizations, this is the sample standard deviation of their values, divided by sqrt(n). The error is None if n = 1,
-    or if the statistic of one of `others` is NaN.
+    `arguments` are further arguments of the function. `others` is the result of `leave_one_out`: n data sets, each
+    without one realization. The error is sqrt((n - 1) v), where v is the variance of the statistic over these data sets
+    (with the divisor n). If the statistic is a mean over realizations, this is the sample standard deviation of their
+    values, divided by sqrt(n). The error is None if n = 1, or if the statistic of one of `others` is NaN.
     """
     without = [statistic(other, *arguments) for other in others]
     error = float(np.sqrt((len(others) - 1) * np.var(without))) if others else np.nan
@@ -152,12 +152,15 @@ def per_field(data: xr.Dataset, name: str) -> float:
 
 
 def ratio(data: xr.Dataset, name: str, over: str) -> float:
-    """Return the sum of the variable `name` over all realizations, divided by the sum of the variable `over`."""
+    """Return the sum of one variable over all realizations, divided by the sum of another one.
+
+    `name` is the name of the variable in the numerator, and `over` of the one in the denominator.
+    """
     return float(data[name].sum() / data[over].sum())
 
 
 def density_above_flux(data: xr.Dataset, flux: float) -> float:
-    """Return the number of haloes per deg2 above `flux`, which is one of the tabulated fluxes."""
+    """Return the number per deg2 of haloes whose flux is above `flux`, one of the fluxes tabulated in `data`."""
     return float(data["haloes_above"].sel(flux=flux).sum() / data["area"].sum())
 
 
@@ -180,11 +183,12 @@ def pairs_per_field(data: xr.Dataset, separation: float) -> float:
 
 
 def points_around(data: xr.Dataset, separation: float) -> float:
-    """Return the number of point sources near selected clusters, divided by the number that the whole field suggests.
+    """Return the number of point sources near selected clusters, divided by the number expected by chance.
 
     Point sources have DET_LIKE >= 6. They are near if their distance is below `separation`, one of the tabulated
-    separations in arcsec. The field suggests their mean number per solid angle times the area of the discs. The result
-    is NaN if there are no clusters or no point sources.
+    separations in arcsec. The expected number is the mean density of point sources in the field, times the area of
+    circles with this radius around all selected clusters. The result is NaN if there are no clusters or no point
+    sources.
     """
     discs = chosen(data, "selected").sum() * np.pi * (separation / _ARCSEC_PER_DEG) ** 2
     expected = float(discs * data["points_6"].sum() / data["area"].sum())
@@ -220,8 +224,8 @@ def quantile(
 
     The quantity is a variable of `data`, or one of three others. `background` is ML_BKG / ML_EXP in counts/arcmin2/ks.
     `flux_over_rate` is the true flux inside 500 kpc divided by ML_RATE, in 1e-13 erg/cm2 per count. `mass_offset` is
-    the result of `offsets_from_relation`. If the variable `by` is given, only candidates count whose value of it is in
-    [low, high). The result is NaN if there are no such candidates.
+    the result of `offsets_from_relation`. If `by` is given, only candidates with low <= (variable `by`) < high count.
+    The result is NaN if there are no candidates.
     """
     if name == "background":
         values = 1000 * data["ml_bkg"].values / data["ml_exp"].values
@@ -263,7 +267,7 @@ def offsets_from_relation(data: xr.Dataset) -> FloatArray:
 
 
 def scatter_by_rate(data: xr.Dataset) -> float:
-    """Return the scatter in dex of log10 M500c of selected clusters about a quadratic in log10 ML_RATE and q."""
+    """Return the scatter in dex of log10 M500c of selected clusters about a quadratic fit in log10 ML_RATE and q."""
     rate, q, mass = _rate_and_mass(data)
     return _scatter(design_matrix(rate, q, q**2, rate**2, rate * q), mass)
 

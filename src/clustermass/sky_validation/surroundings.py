@@ -43,9 +43,10 @@ def _near(
 def _brightest(
     catalogue: Mapping[str, FloatArray], candidate: BoolArray, point: BoolArray, radius_arcsec: float
 ) -> FloatArray:
-    """Return, for each `candidate`, the largest ML_CTS of a `point` source within a radius, divided by its own ML_CTS.
+    """Return the largest ML_CTS of the point sources near each candidate, divided by the candidate's ML_CTS.
 
-    The shape is (candidate,); the value is 0 if there is no point source.
+    `candidate` and `point` are as in `surroundings`. Near is within `radius_arcsec`. The shape is (candidate,); the
+    value is 0 if there is no point source.
     """
     row, other = _near(catalogue, candidate, point, radius_arcsec)
     largest = np.zeros(candidate.size)

@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
     @property
     def sigmas(self) -> float | None:
-        """Return value minus published number, divided by the two errors added in quadrature; None without errors."""
+        """Return value minus published number, divided by their errors added in quadrature; None if one is unknown."""
         if self.reference is None or self.reference.error is None or self.error is None:
             return None
         both = math.hypot(self.reference.error, self.error)
@@ -140,7 +140,7 @@ def validate(realizations: Sequence[RealizationFiles], table: Path, markdown: Pa
     """Measure the realizations of a sky, compare them with published numbers, and write the results.
 
     The file `table` gets the table as JSON, and `markdown` gets it as a page for readers. The file `measured` (netCDF)
-    gets the measurements, from which the figure is drawn. Returns the content of `table`. InputError in the cases of
+    gets the measurements, from which the figure is drawn. Return the content of `table`. InputError in the cases of
     `measure`.
     """
     write_measured(measure(realizations), realizations, measured)
