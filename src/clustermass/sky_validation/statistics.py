@@ -154,7 +154,7 @@ def per_field(data: xr.Dataset, name: str) -> float:
 def ratio(data: xr.Dataset, name: str, over: str) -> float:
     """Return the sum of one variable over all realizations, divided by the sum of another one.
 
-    `name` is the name of the variable in the numerator, and `over` of the one in the denominator.
+    `name` is the variable in the numerator, and `over` is the variable in the denominator.
     """
     return float(data[name].sum() / data[over].sum())
 
