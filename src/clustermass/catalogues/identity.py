@@ -39,11 +39,11 @@ def repeated(ids: Sequence[str]) -> str:
 
 
 def numbering(table: CheckedTable) -> tuple[NDArray[np.int32], list[str]]:
-    """Return a number for each row, int32 (rows,), and the user's ids that these numbers replace.
+    """Return a number for each row, and the user's ids that these numbers replace.
 
-    The numbers are the user's ids if these are different whole numbers below 2^31. Otherwise they are 1, 2, 3, ... in
-    the order of the file, and the log says why. The list of replaced ids is empty if the table has no ids, or if its
-    ids are used.
+    The numbers, int32 (rows,), are the user's ids if these are different whole numbers below 2^31. Otherwise they are
+    1, 2, 3, ... in the order of the file, and the log says why. The list of replaced ids is empty if the table has no
+    ids, or if its ids are used.
     """
     if "ID_SRC" not in table:
         LOGGER.info("%s: no column of ids; rows are numbered from 1", table.path)

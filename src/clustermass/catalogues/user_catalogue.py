@@ -49,7 +49,7 @@ def read_catalogue(
     tables. Case doesn't matter. RA_CORR and DEC_CORR are preferred to RA and DEC. The `further` tables contain the same
     detections. They are joined by the detections' ids, and supply columns that the first table doesn't have. Redshift,
     its error and its kind all come from one table. A luminosity becomes NaN if the table that it comes from gives a
-    redshift that differs by more than `MAX_REDSHIFT_DIFFERENCE`.
+    redshift that differs from Z by more than `MAX_REDSHIFT_DIFFERENCE`.
 
     ID_SRC is the user's number of a cluster. If the user's ids are texts, too large for 32 bits, repeated or missing,
     ID_SRC is the number of the row, and ID_CAT holds the user's ids. `edges_ev` are the edges of the energy bands if a
@@ -218,7 +218,10 @@ def _no_redshifts(rows: int) -> tuple[FloatArray, FloatArray, NDArray[np.str_], 
 
 
 def _missing(table: CheckedTable, values: FloatArray, error: FloatArray, kind: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Return whether each row lacks a usable redshift, bool (rows,). InputError if several rows all lack one."""
+    """Return whether each row lacks a usable redshift, bool (rows,).
+
+    InputError if there are several rows and all lack a usable redshift.
+    """
     blank = ~((values > np.finfo(np.float32).tiny) & (values <= MAX_REDSHIFT))
     vague = ~blank & (kind == "photo") & (error > MAX_ERROR * (1 + np.where(blank, 0, values)))
     # a single cluster is kept, without a mass, because one of many fields must not stop the run

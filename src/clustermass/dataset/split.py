@@ -248,7 +248,7 @@ def _digest(text: str) -> bytes:
 
 
 def first_training_clusters(sample: xr.Dataset, number: int, seed: int) -> NDArray[np.str_]:
-    """Return the subset of each cluster, (cluster,), after the training set was reduced to `number` clusters.
+    """Return the subset of each cluster after the training set was reduced to `number` clusters, (cluster,).
 
     The other training clusters get "unused". Training clusters are kept in the order of a hash of `seed` and their
     group. Therefore a smaller training set is part of every larger one. All groups that are kept are complete, except

@@ -42,10 +42,10 @@ class Control:
     """Removal of information from an experiment's data, to find out whether networks use this information.
 
     It is applied both in training and in evaluation. The control ``shuffled_redshift`` permutes the redshifts.
-    ``no_energy`` replaces each band by the mean counts of all bands. ``noise_images`` replaces each pixel by Poisson
-    noise. The mean of the noise is the mean count of a pixel in this band; `level` holds it for each band. ``none``
-    changes nothing. Images are changed before `transform`, the last step of the preprocessing: the transform is undone
-    first, and applied again afterwards.
+    ``no_energy`` replaces each band by the mean counts of all bands. ``noise_images`` replaces the counts in each band
+    by Poisson noise. Its mean is `level` (band,), the mean counts of a pixel of the training images. ``none`` changes
+    nothing. Images are changed before `transform`, the last step of the preprocessing: the transform is undone first,
+    and applied again afterwards.
     """
 
     name: str
@@ -199,7 +199,7 @@ def load_training_sample(
 
 
 def measurements_of(sample: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return a dict of the `MEASUREMENTS` that the sample has, float64 (cluster,); NaN = unknown."""
+    """Return a dict from each of the `MEASUREMENTS` in the sample to its values, float64 (cluster,); NaN = unknown."""
     return {name: sample[name].values.astype(np.float64) for name in MEASUREMENTS if name in sample}
 
 
@@ -239,9 +239,9 @@ def training_weights(weighting: str, log10_m500c: np.ndarray) -> np.ndarray | No
 
     `weighting` is ``none`` or ``uniform_mass``. With ``uniform_mass``, the weighted masses are spread evenly over log10
     M500c (Krippendorf et al. 2023, Fig. 8). The weight of a cluster is the mean number of clusters in an occupied bin
-    of `BIN_DEX`, divided by the number of clusters in its own bin. It is limited to `LARGEST`, so that no single
-    cluster counts as much as hundreds of others. All weights are then divided by their mean. InputError if `weighting`
-    is unknown.
+    of `BIN_DEX`, divided by the number of clusters in the cluster's own bin. The weight is limited to `LARGEST`, so
+    that no single cluster counts as much as hundreds of others. All weights are then divided by their mean. InputError
+    if `weighting` is unknown.
     """
     if weighting not in WEIGHTINGS:
         raise InputError(f"weighting is {weighting!r}, but must be one of: {', '.join(WEIGHTINGS)}.")

@@ -112,8 +112,8 @@ def draw_panel(axes: Axes, key: str, digits: int, places: np.ndarray, lines: Seq
 def limits(lines: Sequence[Row], key: str) -> tuple[float, float]:
     """Return the limits of a panel. They contain all intervals and, for ratios, also 1.
 
-    A control whose value is outside the limits of the other experiments doesn't widen them, unless all experiments are
-    controls.
+    Values of controls don't widen the limits beyond those that the other experiments need. If all experiments are
+    controls, the limits contain all of them.
     """
     shown = [row for row in lines if row["control"] == "none"] or lines
     ends = [] if key == "scatter_dex" else [1.0]

@@ -61,7 +61,7 @@ def predictions(predictions: Data) -> Figure:
 def draw_masses(axes: Axes, subset: xr.Dataset, limits: tuple[float, float], **look: Any) -> None:
     """Draw predicted against true mass, with lines of equal masses and of the mean sigma; print scatter and bias.
 
-    `limits` are those of both axes, and `look` are options of the markers.
+    `limits` are the limits of both axes, and `look` are options of the markers.
     """
     true, mu = subset["log10_m500c"].values, subset["mu"].values
     sigma = float(subset["sigma_calibrated"].mean())
@@ -216,7 +216,7 @@ def draw_coverage(
 def draw_pit(axes: Axes, values: np.ndarray) -> None:
     """Draw a histogram of the predicted cumulative probabilities at the true masses.
 
-    It is flat if the uncertainties are right.
+    The histogram is flat if the uncertainties are right.
     """
     n = values.size
     band = PIT_BINS * binomial_band(n, 1 / PIT_BINS)

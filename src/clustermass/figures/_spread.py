@@ -262,7 +262,7 @@ def draw_neighbours(axes: Axes, table: xr.Dataset, ratio: np.ndarray, bootstrap:
 def median_error(values: np.ndarray, group: np.ndarray, resamplings: int, rng: np.random.Generator) -> float:
     """Return the error of the median of `values` (cluster,), from a bootstrap of whole groups.
 
-    It is NaN if there is a single group.
+    The error is NaN if there is a single group.
     """
     names, row = np.unique(group, return_inverse=True)
     if names.size == 1:

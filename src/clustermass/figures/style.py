@@ -106,7 +106,7 @@ def note(axes: Axes, text: str, corner: str = "upper left", **options: Any) -> N
 
 
 def nice_ticks(low: float, high: float, number: int) -> list[float]:
-    """Return at most about `number` round values between `low` and `high`."""
+    """Return round values between `low` and `high` for ticks: about `number` of them, or fewer."""
     return [
         float(tick) for tick in MaxNLocator(number, steps=[1, 2, 5, 10]).tick_values(low, high) if low <= tick <= high
     ]

@@ -226,7 +226,7 @@ def _read_detections(path: Path, images: Images, exp_from: str) -> Detections:
 
 
 def _read_labels(truth: Path | None, matches: Path | None, id_src: NDArray[np.int64]) -> Labels | None:
-    """Return each detection's halo, or None if there are no files.
+    """Return true mass, id and position of each detection's halo, or None if there are no files.
 
     InputError if only one of the files is given, or if they contradict each other.
     """

@@ -93,11 +93,11 @@ def unlike(header: fits.Header, task: str) -> str:
 
 
 def read_exposure(path: Path) -> tuple[NDArray[np.float32], WCS]:
-    """Return a user's exposure map in s, float32 (y, x), and its celestial WCS, from the first image of a FITS file.
+    """Return a user's exposure map and its celestial WCS, from the first image of a FITS file.
 
-    Blank and negative pixels become 0. Times in another unit (BUNIT) are converted. InputError if the file is missing
-    or damaged, if it has no image, no celestial WCS or no positive exposure, or if CREATOR, BUNIT or the values show
-    that it isn't an exposure map.
+    The map is in s, float32 (y, x). Blank and negative pixels become 0. Times in another unit (BUNIT) are converted.
+    InputError if the file is missing or damaged, if it has no image, no celestial WCS or no positive exposure, or if
+    CREATOR, BUNIT or the values show that it isn't an exposure map.
     """
     with opened_fits(path) as hdus:
         images = planes(hdus)
@@ -172,9 +172,9 @@ def box_exposure(
 ) -> tuple[FloatArray, FloatArray]:
     """Return mean exposure in s and covered fraction of boxes around positions in deg, each float64 (clusters,).
 
-    The map is looked up at the centre of every pixel of `images.nc`. The mean includes only the exposed part of a box.
-    It is 0 if nothing is exposed. The covered fraction is the share of the box with more than 5 % of the field's median
-    exposure.
+    The map is looked up at the centre of every pixel of `images.nc`. The mean includes only the exposed part of a box,
+    and is 0 if nothing is exposed. The covered fraction is the share of the box with more than 5 % of the field's
+    median exposure.
     """
     offsets = geometry.base_offsets_arcsec() / SKY_PIXEL_ARCSEC
     x, y = (grid.ravel() for grid in np.meshgrid(offsets, offsets))
@@ -194,10 +194,10 @@ def covered_fraction(
     half_width_arcsec: FloatArray,
     circle_arcsec: float = np.inf,
 ) -> FloatArray:
-    """Return the covered fraction of squares around positions in deg, (clusters,), as defined in `box_exposure`.
+    """Return the covered fraction of a square around each position in deg, (clusters,).
 
-    `half_width_arcsec` is half the side of each square, (clusters,). Only the part of a square inside a circle with the
-    radius `circle_arcsec` counts.
+    `box_exposure` says what the covered fraction is. `half_width_arcsec` is half the side of each square, (clusters,).
+    Only the part of a square inside a circle with the radius `circle_arcsec` counts.
     """
     steps = (np.arange(_STEPS) - _STEPS / 2 + 0.5) * 2 / _STEPS / SKY_PIXEL_ARCSEC
     x, y = (grid.ravel() for grid in np.meshgrid(steps, steps))

@@ -279,10 +279,10 @@ def _whole(ratio: float) -> int:
 class ScaledGrid(Grid):
     """The recipe's grid scaled to each cluster's redshift: pixels have the same size in kpc for all clusters.
 
-    Angles and offsets apply at the recipe's redshift. The counts of a base pixel are shared among the pixels that it
-    overlaps, in proportion to the overlap's area, so that the sum of the counts stays the same. If a cluster is so near
-    that its image would reach beyond the base box, the image is as large as the box. The image of a cluster without a
-    positive redshift is NaN. The recipe needs a `cosmology`.
+    The angles in the recipe, and the offsets of pixels, apply at the recipe's redshift. The counts of a base pixel are
+    shared among the pixels that it overlaps, in proportion to the overlap's area, so that the sum of the counts stays
+    the same. If a cluster is so near that its image would reach beyond the base box, the image is as large as the box.
+    The image of a cluster without a positive redshift is NaN. The recipe needs a `cosmology`.
     """
 
     def __init__(self, offsets: FloatArray, recipe: Recipe, redshift: FloatArray) -> None:

@@ -127,7 +127,8 @@ def _from_votable(path: Path) -> Record | None:
 def _elements(path: Path) -> list[tuple[str, dict[str, str], list[str]]]:
     """Return name, attributes and pieces of text of those elements in an XML file that are listed in `_XML`.
 
-    A name consists of the namespace, a blank, and the name in it. InputError if elements are nested too deeply.
+    An element's full name consists of its namespace, a blank, and its name in this namespace. InputError if elements
+    are nested too deeply.
     """
     found: list[tuple[str, dict[str, str], list[str]]] = []
     levels: list[list[str] | None] = []

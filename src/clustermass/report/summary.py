@@ -183,7 +183,7 @@ class StepCosts(TypedDict):
 def costs_by_step(folders: Iterable[Path], config: Config) -> list[StepCosts]:
     """Return the costs of each step, from the benchmark files of its jobs below `folders`. The longest step is first.
 
-    The step `report` is left out. It is still running, so that its file is from an earlier run.
+    The step `report` is left out, because it is still running: its benchmark file is from an earlier run.
     """
     step_of, jobs = step_namer(config), dict[str, list[dict[str, str]]]()
     for path in benchmark_files(folders):

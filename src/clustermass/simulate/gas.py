@@ -71,7 +71,10 @@ class RadialProfiles:
 
     @classmethod
     def from_nodes(cls, nodes: FloatArray, log_brightness: FloatArray) -> RadialProfiles:
-        """Return profiles with the given ln(brightness), (profile, node), at the radii `nodes`."""
+        """Return profiles with the given ln(brightness) at the radii `nodes`.
+
+        `log_brightness` has the shape (profile, node).
+        """
         slope = 2 + np.diff(log_brightness, axis=1) / np.diff(np.log(nodes))
         # A slope of exactly 0 would need a logarithm; a slope of 1e-6 gives the same within rounding.
         slope = np.where(np.abs(slope) < 1e-6, 1e-6, slope)
@@ -201,7 +204,10 @@ def _luminosity_per_integral(
 
 
 def _mean_relations(redshift: FloatArray, log10_mass: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the means of ln S(r), (halo, node), and of ln kT, (halo,), at given redshift and hydrostatic mass."""
+    """Return the means of ln S(r) and of ln kT at given redshift and hydrostatic mass.
+
+    The mean of ln S(r) has the shape (halo, node), and the mean of ln kT the shape (halo,).
+    """
     log_z, log_m = np.log(redshift / PIVOT_REDSHIFT), np.log(10) * log10_mass - np.log(PIVOT_MASS)
     _, mean, slope_z, slope_m = PROFILE[:, :4].T
     log_profile = mean + log_z[:, None] * slope_z + log_m[:, None] * slope_m

@@ -10,10 +10,10 @@ instrument. SIXTE adds them (`Background=yes`) if the instrument's XML describes
 Images are not convolved with the PSF. libsimput reads at most 1000 images from a file, so not every cluster has an
 image of its own. A cluster has its own image if the image of another cluster would misplace many of its photons,
 compared with their Poisson noise. Every other cluster uses the most similar one of these images, scaled by IMGSCAL and
-turned by IMGROTA. The following numbers are those of the clusters with more than 30 expected counts in a realization of
-the default sky. Two thirds of them have an image of their own. The share of a cluster's flux inside any circle is off
-by at most 2 % for 95 % of the clusters, and by at most 4.5 % for all. The axis ratio is off by at most 0.03 for 95 %,
-and by at most 0.05 for all.
+turned by IMGROTA. The following numbers apply to the clusters with more than 30 expected counts in a realization of the
+default sky. Two thirds of them have an image of their own. The share of a cluster's flux inside any circle is off by at
+most 2 % for 95 % of the clusters, and by at most 4.5 % for all. The axis ratio is off by at most 0.03 for 95 %, and by
+at most 0.05 for all.
 """
 
 from __future__ import annotations
@@ -183,8 +183,8 @@ def share_images(gas: Gas, counts: FloatArray, images_max: int = IMAGES_MAX) -> 
 
     The cluster with the most counts gets the first image. Each further image goes to the cluster that is fitted worst
     by the images chosen so far. The misfit of a cluster is the squared distance between its shape and the shape of its
-    image, times its expected `counts`, (cluster,), which may have any unit. There are at most `images_max` images, and
-    at most one for each cluster.
+    image (`_shapes`), times its expected counts. `counts` (cluster,) may have any unit. There are at most `images_max`
+    images, and at most one for each cluster.
     """
     if not len(counts):
         return SharedImages(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), np.empty(0))
@@ -203,7 +203,9 @@ def share_images(gas: Gas, counts: FloatArray, images_max: int = IMAGES_MAX) -> 
 
 
 def _shapes(gas: Gas) -> tuple[FloatArray, FloatArray]:
-    """Return the shape of each cluster's image, (cluster, feature), and ln of its size in arcmin, (cluster,).
+    """Return numbers that describe the shape of each cluster's image, and ln of the image's size in arcmin.
+
+    The first array is (cluster, feature), and the second is (cluster,).
 
     The growth curve of a cluster is the share of its flux inside each radius. The last feature is ln(axis ratio) times
     a constant. Each of the other features belongs to a fixed share of the flux. The feature is ln(r / size) times the

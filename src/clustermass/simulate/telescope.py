@@ -89,7 +89,10 @@ def redistribution_below(detector_ev: ArrayLike, photon_kev: ArrayLike) -> Float
 
 
 def fold(photon_spectrum: FloatArray) -> FloatArray:
-    """Return the count / s in each PI bin, (..., PI bin), of photon spectra in photon / (s cm2 keV) at `PHOTON_KEV`."""
+    """Fold photon spectra with the response; return their count/s in each PI bin, shape (..., PI bin).
+
+    `photon_spectrum` is in photon / (s cm2 keV) at the energies `PHOTON_KEV`, shape (..., photon energy).
+    """
     return (photon_spectrum * effective_area_cm2(PHOTON_KEV) * PHOTON_STEP_KEV) @ redistribution()
 
 
