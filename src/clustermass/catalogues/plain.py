@@ -64,7 +64,7 @@ def _icrs(cells: SkyCoord, what: str) -> Any:
 
 
 def _with_ra_dec(table: Table, path: Path) -> Table:
-    """Return the table. If it has only Galactic longitude and latitude, RA and DEC (ICRS, deg) are added."""
+    """Return the table, with RA and DEC (ICRS, deg) added if it has only Galactic longitude and latitude."""
     names = {name.lower(): name for name in table.colnames}
     here = next((axes for axes in _GALACTIC if names.keys() >= {*axes}), None)
     if here is None or any(map(_RIGHT_ASCENSION.fullmatch, names)):

@@ -55,7 +55,10 @@ class Control:
 
     @classmethod
     def from_training_images(cls, name: str, transform: str, train_images: np.ndarray, seed: int) -> Control:
-        """Return the control for training images (cluster, y, x, band); InputError if name or transform is unknown."""
+        """Return the control called `name`. Its `level` is computed from training images (cluster, y, x, band).
+
+        InputError if the name or the transform is unknown.
+        """
         for key, word, choices in (("control", name, CONTROLS), ("transform", transform, INVERSES)):
             if word not in choices:
                 raise InputError(f"{key} is {word!r}, but must be one of: {', '.join(choices)}.")
