@@ -1,8 +1,8 @@
 """The state of an ensemble's member in training, its checkpoint file, and a check of its losses.
 
 A member is one network of an ensemble. Its checkpoint is the file `{member}.{hash}.safetensors`. The hash depends on
-everything that determines the result. A file with another hash is never read, and is removed once the member is
-finished. If a checkpoint can't be read, the member starts from the beginning. If it can't be written, the training
+everything that determines the trained network. A file with another hash is never read, and is removed once the member
+is finished. If a checkpoint can't be read, the member starts from the beginning. If it can't be written, the training
 continues without it. The file holds arrays and JSON (no pickled objects), and a checksum of them. It is written
 atomically.
 """
@@ -119,7 +119,7 @@ class Checkpoints:
         return self.folder / f"{member:02d}.{config_hash({'member': member, **self.shaping})}.safetensors"
 
     def resume(self, member: Member) -> Member:
-        """Return the untrained `member` in the state of its checkpoint, or unchanged if no checkpoint can be used."""
+        """Return a member in the state of its checkpoint, or the untrained `member` if no checkpoint can be used."""
         path = self.path(member.number)
         try:
             resumed = decode(path.read_bytes(), member)

@@ -84,9 +84,10 @@ class Program(NamedTuple):
 def parts(batch: int, map_size: int) -> tuple[int, int]:
     """Return how many samples a CPU processes at once for a gradient (micro-batch) and for a convolution (chunk).
 
-    The micro-batch is the largest divisor of `batch` up to `MICRO_BATCH`. The chunk is the largest power of two that
-    divides the micro-batch, is at most 32, and whose maps fit into `CACHE_BYTES`. The map of one sample has `map_size`
-    float32 numbers. If a part would have less than 4 samples, the batch or the micro-batch isn't divided.
+    The micro-batch is the largest divisor of `batch` up to `MICRO_BATCH`. The chunk is the largest power of two up to
+    32 that divides the micro-batch and whose maps fit into `CACHE_BYTES`. The maps of one sample have `map_size`
+    float32 numbers. If micro-batches would have fewer than 4 samples, the batch isn't divided. If chunks would have
+    fewer than 4 samples, the micro-batch isn't divided.
     """
     micro = max(size for size in range(1, min(MICRO_BATCH, batch) + 1) if batch % size == 0)
     micro = micro if micro >= 4 else batch
@@ -163,7 +164,10 @@ def run_epochs(
 
 
 def batch_loss(program: Program, weights: nnx.State, data: TrainingData, key: jax.Array) -> jax.Array:
-    """Return the weighted mean loss of the batch `data`, with augmentation, dropout and random hiding of inputs."""
+    """Return the weighted mean loss of the batch `data`.
+
+    Augmentation and dropout are applied, and measured side inputs are hidden at random (`Program.hidden`).
+    """
     augment_key, dropout_key = jax.random.split(key)
     network = nnx.merge(program.structure, weights)
     inputs = {**data.inputs, "image": program.augment(data.inputs["image"], augment_key)}

@@ -156,7 +156,7 @@ class Dropout(nnx.Module):
         self.share = float(dropout)
 
     def __call__(self, features: jax.Array, inputs: Inputs, key: Key) -> jax.Array:
-        """Return features of the same shape."""
+        """Return the features after dropout. Their shape is unchanged."""
         return nnx.Dropout(self.share)(features, deterministic=key is None, rngs=key)
 
 

@@ -92,7 +92,7 @@ def arithmetic() -> list[str]:
 
 
 def initialise(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequence[int]) -> dict[str, np.ndarray]:
-    """Return a dict from dotted names to the initial weights of a network, float32.
+    """Return the initial weights of a network, float32, by names such as ``dense.layers.0.kernel``.
 
     `network` is a network's block of the configuration, `shape` is the shape (y, x, band) of its images, and `outputs`
     is the number of its outputs. Biases are 0. Kernels are drawn from a normal distribution with the variance
@@ -126,7 +126,7 @@ def _template(network: NetworkBlock, shape: Shape, outputs: int) -> Parts:
 
 @cache
 def _template_of(network: str, shape: Shape, outputs: int) -> Parts:
-    """Return the `_template` of a network given as JSON. It is cached, because it takes a tenth of a second."""
+    """Return the `_template` of a network given as JSON. Results are cached, because each takes a tenth of a second."""
     block = json.loads(network)
     shapes = {"image": shape, "side": (sum(widths(block["side_inputs"])),)}
     return nnx.split(nnx.eval_shape(lambda: Network(block["layers"], shapes, outputs)), nnx.Param)
@@ -137,7 +137,7 @@ def _named(state: nnx.State) -> dict[str, Any]:
 
 
 def flatten(state: nnx.State) -> dict[str, np.ndarray]:
-    """Return a dict from dotted names to the arrays of a network's weights, sorted by name."""
+    """Return the arrays of a network's weights by names such as ``dense.layers.0.kernel``, sorted by name."""
     return {name: np.asarray(variable[...]) for name, variable in sorted(_named(state).items())}
 
 
@@ -173,7 +173,10 @@ def over_members(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def stacked(members: Sequence[Any]) -> Any:
-    """Return one tree of arrays for several members. Each array stacks the members' arrays along a new first axis."""
+    """Return the arrays of several members as stacks: each array gets a new first axis, which is the member.
+
+    `members` are nested containers of arrays with the same structure, such as weights. So is the result.
+    """
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
 
 
