@@ -43,7 +43,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def is_temporary(name: str) -> bool:
-    """Return whether a name has the form that `atomic` gives to unfinished files: .images.nc.xp3_a0qz.part.nc."""
+    """Return whether a name has the form of unfinished files of `atomic`, such as .images.nc.xp3_a0qz.part.nc."""
     match = _TEMPORARY.fullmatch(name)
     return match is not None and Path(match[1]).suffix == (match[2] or "")
 

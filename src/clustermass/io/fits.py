@@ -87,8 +87,8 @@ def opened_fits(path: Path, advice: str = "Was another file meant?", whole: bool
     it at a time is in memory. If `whole` is False, no sums are compared, and only the parts that the caller asks for
     are read, such as headers.
 
-    InputError if there is no such file, or if it is no FITS file; in this case the message ends with `advice`.
-    InputError also if the file is truncated or damaged. Some damage is noticed only while the `with` block reads data.
+    InputError if there is no such file, or if the file is truncated or damaged. Some damage is noticed only while the
+    `with` block reads data. InputError also if `path` is a folder or no FITS file; the message then ends with `advice`.
     """
     path = Path(path)
     check_file(path, advice)
@@ -172,7 +172,10 @@ def check_file(path: Path, advice: str = "Check its path.") -> None:
 
 
 def unpacked(stream: BinaryIO) -> BinaryIO:
-    """Return a stream of the content of an open file, from its start. It unpacks files packed by gzip, bzip2 or xz."""
+    """Return a stream of the content of an open file, from its start.
+
+    If the file is packed by gzip, bzip2 or xz, its content is unpacked while it is read.
+    """
     begin = stream.read(6)
     stream.seek(0)
     for first, unpack in _PACKED.items():

@@ -134,7 +134,10 @@ def _data_bytes(cards: Mapping[str, str], path: Path) -> int:
 
 
 def _check_compressed(cards: Mapping[str, str], path: Path) -> None:
-    """Check the size of an image that fpack stored in a table, and the size of its tiles."""
+    """Check the size of an image that fpack stored in a table, and the size of its tiles.
+
+    OSError if a size is impossible, and InputError if the image has too many pixels.
+    """
     axes = range(1, _whole(cards, "ZNAXIS", most=999) + 1)
     pixels = math.prod(_whole(cards, f"ZNAXIS{axis}") for axis in axes)
     limits.PIXELS.check(pixels, path)

@@ -169,7 +169,10 @@ def abridged(names: Iterable[object]) -> str:
 
 
 def track(items: Iterable[T], what: str, every_s: float = 5.0, total: int | None = None) -> Iterator[T]:
-    """Yield from `items`, and log at most every `every_s` seconds how many are done and how much time is left."""
+    """Yield each of `items`, and log at most every `every_s` seconds how many are done and how much time is left.
+
+    `what` names the items in the log. `total` is their number, if `items` has no length.
+    """
     total = len(items) if total is None and isinstance(items, Sized) else total
     start = last = time.monotonic()
     for done, item in enumerate(items, start=1):

@@ -49,7 +49,10 @@ def _hashes(paths: Iterable[Path]) -> dict[str, str]:
 
 
 def history(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return provenance as pairs of a name and a text in printable ASCII, for FITS. Each input file has a pair."""
+    """Return provenance as pairs of a name and a text in printable ASCII, for the HISTORY of a FITS header.
+
+    Each input file has a pair of its own.
+    """
     inputs = provenance.get("input_sha256", {})
     pairs = [(name, text) for name, text in texts(provenance).items() if name != "input_sha256"]
     pairs += [("input", f"{name} sha256 {digest}") for name, digest in inputs.items()]
@@ -68,7 +71,10 @@ def config_hash(parameters: Mapping[str, Any]) -> str:
 
 
 def simulation_hash(sky: Mapping[str, Any], cosmology: Mapping[str, float]) -> str:
-    """Return the `config_hash` of all settings that influence the photons of a simulated sky (card CFGHASH)."""
+    """Return the `config_hash` of all settings that influence the photons of a simulated sky.
+
+    The card CFGHASH of event lists holds this hash.
+    """
     return config_hash({**blocks(sky, PHOTON_BLOCKS), "cosmology": cosmology})
 
 
