@@ -247,7 +247,10 @@ def left_out_loss(fit: Fit, residual: FloatArray, sigma: FloatArray, fold: NDArr
 
 
 def paired_gain(gain: FloatArray, group: NDArray[np.str_]) -> tuple[float, float]:
-    """Return the mean of `gain` (cluster,) and its standard error, for which groups, not clusters, are independent."""
+    """Return the mean of `gain` (cluster,) and its standard error.
+
+    The error assumes that groups are independent of each other, but not that the clusters of a group are.
+    """
     _, row = np.unique(group, return_inverse=True)
     mean = float(gain.mean())
     sums = np.bincount(row, weights=gain - mean)
@@ -257,10 +260,11 @@ def paired_gain(gain: FloatArray, group: NDArray[np.str_]) -> tuple[float, float
 def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
     """Return the half-widths of the conformal intervals in units of sigma, with the finite-sample correction.
 
-    `residual` and `sigma` (cluster,) are those of n validation clusters, whose scores are |residual| / sigma. The
-    half-width is the k-th smallest score, where k = ceil((n + 1) * level). The score of a new cluster has each of the
-    n + 1 ranks with equal probability. Therefore the interval holds the cluster's true mass with probability k / (n +
-    1) (Vovk et al. 2005; Lei et al. 2018, JASA 113, 1094, Theorem 2.2).
+    `residual` and `sigma` (cluster,) are those of n validation clusters, whose scores are |residual| / sigma. For an
+    interval whose nominal coverage is `level`, the half-width is the k-th smallest score, where k = ceil((n + 1) *
+    level). The score of a new cluster has each of the n + 1 ranks with equal probability. Therefore the interval holds
+    the true mass of a new cluster with probability k / (n + 1) (Vovk et al. 2005; Lei et al. 2018, JASA 113, 1094,
+    Theorem 2.2).
 
     The result maps each level in percent (as text) to the `rank` k, the `half_width`, and `coverage_std`, which is the
     result of `coverage_error`. The last two are None if k > n, because then no finite interval has this coverage.
@@ -277,8 +281,9 @@ def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
 def coverage_error(level: int, n: int) -> float | None:
     """Return by how much the true coverage of conformal intervals varies between validation sets of `n` clusters.
 
-    The coverage at the nominal `level` (percent) follows a beta distribution with the parameters rank and n + 1 - rank.
-    The result is the standard deviation of this distribution, or None if there is no finite interval.
+    The coverage at the nominal `level` (percent) follows a beta distribution with the parameters k and n + 1 - k, where
+    k is the rank in `half_widths`. The result is the standard deviation of this distribution, or None if there is no
+    finite interval.
     """
     rank = ceil((n + 1) * level / 100)
     return sqrt(rank * (n + 1 - rank) / ((n + 1) ** 2 * (n + 2))) if rank <= n else None

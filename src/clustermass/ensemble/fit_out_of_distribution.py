@@ -100,8 +100,8 @@ def _expected(basis: FloatArray, values: FloatArray, name: str) -> tuple[FloatAr
     coefficients of the mean, those of the log scatter, both (term,), and the quantity's `OodModel.knot_value`, (knot,).
 
     The coefficients of both fits are found by least squares, in two passes. In the second pass, the fit of the mean is
-    weighted with the inverse of the scatter from the first pass. The knot values are quantiles of the deviations from
-    the mean divided by the scatter.
+    weighted with the inverse of the scatter from the first pass. Each deviation from the mean is then divided by the
+    scatter; the quantiles of these ratios are the knot values.
     """
     finite = np.isfinite(values)
     basis, values = basis[finite], values[finite]

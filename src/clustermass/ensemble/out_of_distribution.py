@@ -60,7 +60,7 @@ DIMENSIONS = {
 
 
 class OodScore(NamedTuple):
-    """Out-of-distribution scores of clusters, all (cluster,)."""
+    """Out-of-distribution scores of clusters. `p` and `why` have the shape (cluster,)."""
 
     #: OOD_P: the share of validation clusters (with the cluster itself) that are at least as rare; NaN = unknown
     p: FloatArray
@@ -133,7 +133,10 @@ class OodModel:
         return OodScore(p, why, given)
 
     def _rarity(self, scores: FloatArray, used: NDArray[np.intp]) -> FloatArray:
-        """Return -ln p of normal scores (cluster, quantity), shape (cluster,). Columns outside `used` are ignored."""
+        """Return how rare clusters are, -ln p, (cluster,), given their normal scores (cluster, quantity).
+
+        Only the columns `used` of the scores count.
+        """
         parts = [
             np.log(weight) + multivariate_normal.logpdf(scores[:, used], mean[used], covariance[np.ix_(used, used)])
             for weight, mean, covariance in zip(self.weight, self.mean, self.covariance, strict=True)

@@ -95,9 +95,7 @@ def uniformity(values: FloatArray) -> Json:
 def fraction(name: str, inside: NDArray[np.bool_]) -> Json:
     """Return a dict with the fraction of True in `inside`, and its 68.27 % confidence interval.
 
-    The interval is that of Wilson (1927, JASA 22, 209).
-
-    The keys are `name` and `<name>_ci68`.
+    The keys are `name` and `<name>_ci68`. The interval is that of Wilson (1927, JASA 22, 209).
     """
     interval = binomtest(int(inside.sum()), inside.size).proportion_ci(ONE_SIGMA, method="wilson")
     return {name: float(inside.mean()), f"{name}_ci68": [float(interval.low), float(interval.high)]}
