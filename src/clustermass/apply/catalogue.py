@@ -127,7 +127,7 @@ def _conformal_cards(calibration: Calibration) -> Cards:
 def _range_cards(key: str, ends: tuple[float, float], what: str) -> Cards:
     """Return two header cards with the lowest and highest value of a quantity in training.
 
-    A value of NaN gets no card, because FITS headers can't hold it.
+    There are no cards if the values are NaN (unknown), because FITS headers can't hold NaN.
     """
     low, high = ends
     return {f"{key}LO": (low, f"smallest {what}"), f"{key}HI": (high, f"largest {what}")} if low <= high else {}

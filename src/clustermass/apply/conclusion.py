@@ -72,7 +72,10 @@ def conclude(columns: Mapping[str, NDArray[Any]], covered_least: float) -> None:
 
 
 def _warn_of_unlike(columns: Mapping[str, NDArray[Any]], massive: NDArray[np.bool_], exposure: str) -> None:
-    """Log a warning with likely causes if more clusters have FLAG_OOD than chance explains (p-value <= `UNUSUAL_P`)."""
+    """Log a warning with likely causes if more clusters have FLAG_OOD than chance explains (p-value <= `UNUSUAL_P`).
+
+    `massive` says which clusters have a mass; the others don't count. `exposure` is a text about the exposures' origin.
+    """
     unlike = massive & (columns["FLAG_OOD"] != 0)
     number, total = int(unlike.sum()), int(massive.sum())
     if not number or (chance := binomtest(number, total, FALSE_ALARMS, "greater").pvalue) > UNUSUAL_P:

@@ -253,9 +253,10 @@ class AppliedEnsemble:
         return table
 
     def _masses(self, field: xr.Dataset) -> Columns:
-        """Return masses, errors, quantiles, conformal intervals and out-of-distribution columns, each (cluster,).
+        """Return the columns that the networks predict: masses, errors, intervals, and out-of-distribution columns.
 
-        A cluster has no mass (NaN) if it has no redshift, no exposure, or an exposed share below `COVERED_LEAST`.
+        The shapes are those in `columns`. A cluster has no mass (NaN) if it has no redshift, no exposure, or an exposed
+        share below `COVERED_LEAST`.
         """
         redshift = field["redshift"].values.astype(float)
         stated = np.nan_to_num(field["redshift_err"].values.astype(float))
