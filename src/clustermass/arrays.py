@@ -44,7 +44,7 @@ def generator(seed: int, *names: str) -> np.random.Generator:
 
 
 def random_streams(seed: int, name: str, realization: str) -> Streams:
-    """Return a dict from each of `STREAMS` to its random generator, for one realization of the sky `name`.
+    """Return a dict from each name in `STREAMS` to a random generator, for one realization of the sky `name`.
 
     InputError if `realization` is not made of digits, such as "01".
     """

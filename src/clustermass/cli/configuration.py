@@ -15,7 +15,10 @@ PLAN_SCRIPT = Path(clustermass.__file__).resolve().parents[2] / "workflow" / "pl
 
 
 def check_config(config: Sequence[Path], base: Path) -> None:
-    """Report whether a configuration is valid."""
+    """Print that a configuration is valid; InputError, with all errors, if it isn't.
+
+    The configuration consists of the file `base`, and of the files `config`, which override it in this order.
+    """
     from clustermass.config.resolve import load_config
     from clustermass.config.validate import check_config
 
