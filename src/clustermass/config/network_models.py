@@ -70,7 +70,9 @@ class Recipe(TypedDict):
     epochs: Annotated[int, key("number of passes through the training set", ge=1, le=10**6)]
     augmentation: Annotated[Augmentation, key("random flips and quarter turns (symmetries), or any angle (rotations)")]
     average_decay: Annotated[float, key("decay per step of the weights' running average; 0 = no average", ge=0, lt=1)]
-    keep: Annotated[Literal["last", "best"], key("weights: of the last epoch, or of the lowest validation loss")]
+    keep: Annotated[
+        Literal["last", "best"], key("weights that are kept: of the last epoch, or of the lowest validation loss")
+    ]
     l2: NotRequired[Annotated[float, key("this times the sum of squared kernel weights is added to the loss", ge=0)]]
     patience: NotRequired[
         Annotated[Count | None, key("epochs without a lower validation loss, after which training ends; null = never")]

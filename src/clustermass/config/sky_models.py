@@ -166,7 +166,9 @@ class Shares(TypedDict):
 class Background(TypedDict):
     """Smooth background of the sky and of particles."""
 
-    rate_per_arcmin2_ks: Annotated[float, key("counts (0.2-2.3 keV) per arcmin2 and vignetted ks", ge=0, le=1000)]
+    rate_per_arcmin2_ks: Annotated[
+        float, key("counts (0.2-2.3 keV) per arcmin2 and ks of vignetting-corrected exposure", ge=0, le=1000)
+    ]
     shares: Shares
 
 
@@ -238,7 +240,9 @@ class RealizationFiles(TypedDict):
     events: Annotated[Distinct[Path], key("event lists (SIXTE, eSASS), or images in bands on one grid", min_length=1)]
     catalogue: Annotated[Path, key("table of clusters with at least position (ICRS) and redshift")]
     joined_catalogues: NotRequired[Annotated[Distinct[Path] | None, key("tables with further columns, joined by id")]]
-    exposure: NotRequired[Annotated[Maps, key("vignetted exposure map [s], or a list of maps; null = see exposure_s")]]
+    exposure: NotRequired[
+        Annotated[Maps, key("vignetting-corrected exposure map [s], or a list of maps; null = see exposure_s")]
+    ]
     exposure_s: NotRequired[
         Annotated[Seconds, key("exposure without a map [s]; null = ML_EXP of each cluster, or mean good time")]
     ]
@@ -268,7 +272,9 @@ class Sky(TypedDict):
     """A simulated or observed field, in one or more realizations."""
 
     like: NotRequired[Annotated[str, key("name of a sky, from which all keys that are not set here are taken")]]
-    source: Annotated[Source, key("embedded = simulated here; files = your own; published = Krippendorf et al. 2023")]
+    source: Annotated[
+        Source, key("embedded = simulated here; files = your own; published = set of Krippendorf et al. 2023")
+    ]
     seed: Annotated[Seed, key("root of the random numbers, which also depend on the names of sky and realization")]
     observed: NotRequired[Annotated[bool, key("true = a field without known masses")]]
     realizations: NotRequired[
