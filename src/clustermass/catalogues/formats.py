@@ -84,7 +84,10 @@ def read_table(path: Path) -> Table:
 
 
 def _unpacked(path: Path, size: int | None = None) -> bytes:
-    """Return the first `size` bytes of a file after unpacking (None = all). InputError if damaged or too large."""
+    """Return the first `size` bytes of a file after unpacking (None = all).
+
+    InputError if the file is damaged or too large.
+    """
     try:
         with path.open("rb") as stream:
             source = unpacked(stream)
@@ -201,7 +204,10 @@ def _read_text(path: Path, begin: bytes) -> Table:
 
 
 def _read_cells(path: Path, lines: list[str]) -> Table:
-    """Return the table in lines of text: column names, VizieR's lines of units and dashes (if any), and rows."""
+    """Return the table that lines of text hold.
+
+    The lines are the column names, then VizieR's lines of units and dashes (if any), then the rows.
+    """
     filled = [line for line in lines if line.strip()]
     rows = [line for line in filled if not line.startswith("#")]
     if not rows:

@@ -131,7 +131,7 @@ def _strip(dec: ArrayLike, height_deg: float = _STRIP_DEG) -> FloatArray:
 class PhotonsByCell:
     """The photons near boxes around positions in deg, stored by cells of the sky in a temporary file.
 
-    Photons near some of the boxes can be read without the others. Each photon takes 20 bytes.
+    Photons near some of the boxes can be read without reading all others. Each photon takes 20 bytes.
     """
 
     def __init__(self, folder: Path, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
