@@ -98,7 +98,7 @@ def detect(
     than the candidate. Differences from eSASS:
 
     - Fits start at the true positions, displaced at random by start_scatter_arcsec. Sources are not searched elsewhere.
-      Every detection therefore belongs to a candidate, and there are no detections of pure background.
+      Every detection therefore lies near a candidate. Fluctuations of the background elsewhere are not detected.
     - AGN with more than component_counts_min expected counts are in the model of every candidate near them, at their
       true positions and with the true numbers of their photons. In the second pass, extended detections are also in the
       model. This replaces the simultaneous fit of neighbours in ermldet, and is more accurate.
@@ -121,8 +121,8 @@ def detect(
 
     The columns of the matches have the shape (match,). They are ID_SRC and SRC_ID (int32), SEPARATION (arcsec) and
     PURITY (float32). There is at most one row for each halo. A detection has no row if an AGN contributes more to it
-    than any halo, if it is only background, or if its fitted counts inside the cut radius exceed match_counts_factor
-    times the photons of the halo, plus match_counts_offset.
+    than any halo, if only background photons contribute to it, or if its fitted counts inside the cut radius exceed
+    match_counts_factor times the photons of the halo, plus match_counts_offset.
     """
     templates = build_templates(psf, parameters)
     field = _prepare(events, _worth_fitting(candidates, exposure_s), exposure_s, templates, parameters, seed)

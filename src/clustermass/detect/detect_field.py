@@ -89,7 +89,7 @@ def _photons(events: Path, labels: Path) -> dict[str, NDArray[Any]]:
 def redshift_columns(redshift: FloatArray, parameters: Redshifts, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
     """Return the columns Z, Z_ERR and Z_TYPE of detections as a follow-up survey would measure them.
 
-    Spectroscopic redshifts are exact. Photometric redshifts have normal errors, truncated so that Z exceeds
+    Spectroscopic redshifts are exact. Photometric redshifts have Gaussian errors, truncated so that Z exceeds
     `redshift_min`. Their Z_ERR is (1 + Z) times `photometric_error`. `redshift` is the true redshift of each
     detection's halo, (detection,); it is NaN if the detection has no halo.
     """

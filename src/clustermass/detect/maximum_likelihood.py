@@ -92,7 +92,10 @@ def fit_stamps(
 def _batches(
     stamps: Stamps, background: Float32Array, selected: IntArray, models: int
 ) -> Iterator[tuple[IntArray, _Batch]]:
-    """Yield batches of stamps, and their rows in `selected`. Stamps with few filled pixels come first."""
+    """Yield batches of stamps, and their rows in `selected`. Stamps with few filled pixels come first.
+
+    The size of a batch is limited, because `models` templates are fitted to each stamp at once.
+    """
     # the last row is the padding
     counts, level = np.append(stamps.counts, np.float32(0.0)), np.append(background, np.float32(1.0))
     entries = _Batch(counts, level, np.append(stamps.pixel, np.int32(0)))
@@ -134,7 +137,10 @@ class _CoarseGrid:
 
 
 def _refined(batch: _Batch, fit: Fit, templates: Templates, steps: Sequence[float]) -> Fit:
-    """Return better fits, found on finer and finer grids of position and extent and then at the maxima of parabolas."""
+    """Return better fits, found on finer and finer grids of position and extent and then at the maxima of parabolas.
+
+    `steps` holds the distance between the positions of each grid, in arcsec.
+    """
     none, stay = np.zeros(3), np.zeros(9, np.int64)
     for step in steps:
         fit = _evaluate(batch, fit, templates, STEP_X * step, STEP_Y * step, stay).best()
@@ -144,9 +150,10 @@ def _refined(batch: _Batch, fit: Fit, templates: Templates, steps: Sequence[floa
 
 
 def _evaluate(batch: _Batch, fit: Fit, templates: Templates, dx: FloatArray, dy: FloatArray, dmodel: IntArray) -> Fit:
-    """Return fits of the amplitude for trial sources that differ from `fit`, shape (stamp, trial).
+    """Fit the amplitudes of trial sources, and return these fits, shape (stamp, trial).
 
-    The trials are displaced by `dx` and `dy` (arcsec), and the number of their model is larger by `dmodel`.
+    A trial differs from the source in `fit`: it is displaced by `dx` and `dy` (arcsec), and the number of its model is
+    larger by `dmodel`. These three have the shape (trial,) or (stamp, trial).
     """
     x, y = fit.x[:, None] + dx, fit.y[:, None] + dy
     most = len(templates.core_radius) - 1
@@ -161,7 +168,10 @@ def _evaluate(batch: _Batch, fit: Fit, templates: Templates, dx: FloatArray, dy:
 
 
 def _interpolated(batch: _Batch, fit: Fit, templates: Templates, step: float) -> Fit:
-    """Return fits at the maxima of parabolas in position and extent, with the likelihood in double precision."""
+    """Return fits at the maxima of parabolas in position and extent, with the likelihood in double precision.
+
+    The parabolas in position go through points that are `step` arcsec apart.
+    """
     dx, dy, dmodel = np.array([[0, -1, 1, 0, 0, 0, 0], [0, 0, 0, -1, 1, 0, 0], [0, 0, 0, 0, 0, -1, 1]])
     cross = _evaluate(batch, fit, templates, step * dx, step * dy, dmodel)
     shift_x, shift_y, shift_model = (_vertex(cross.delta_c[:, [k, 0, k + 1]]) for k in (1, 3, 5))

@@ -32,7 +32,7 @@ STRIP_KEY = 720.0  # separates the strips in the sort key; above the 360 degrees
 
 @dataclass(frozen=True)
 class Templates:
-    """Radial profiles of the source models and the pixels of a stamp."""
+    """Radial profiles of the source models, and the positions of the pixels of a stamp."""
 
     core_radius: FloatArray  #: arcsec, (model,); 0 for the first model, the point source
     profile: Float32Array  #: counts in a pixel at the radius i * TABLE_STEP from a one-count source, (model, radius)
@@ -242,8 +242,9 @@ def source_counts(
 ) -> Float32Array:
     """Return the expected counts that sources add to each entry (pixel with counts) of `stamps`, shape (entry,).
 
-    All other arrays have the shape (pair,). A pair is a stamp and a source near it. `stamp` is the number of the stamp.
-    `ra` (relative, deg), `dec` (deg), `model` and `counts` belong to the source.
+    The arguments from `stamp` on have the shape (pair,), where a pair is a stamp and a source near it. `stamp` is the
+    number of the stamp. `ra` (relative to the index's `ra_zero`, deg), `dec` (deg), `model` and `counts` belong to the
+    source.
     """
     x, y = offsets(ra, dec, stamps.ra[stamp], stamps.dec[stamp])
     pair, entry = ranges(stamps.first[stamp], stamps.first[stamp + 1])
