@@ -1,4 +1,7 @@
-"""Conversions of mass, radius and distance in flat LCDM. Masses are log10(M500c / Msun), without factors of h."""
+"""Conversions of mass, radius and distance in flat LCDM. Masses are log10(M500c / Msun), without factors of h.
+
+In all functions, `parameters` is a block of the configuration as in `flat_lcdm`.
+"""
 
 from collections.abc import Mapping
 
@@ -20,7 +23,7 @@ def flat_lcdm(parameters: Mapping[str, float]) -> FlatLambdaCDM:
 
 
 def r500c_mpc(log10_m500c: ArrayLike, redshift: ArrayLike, parameters: Mapping[str, float]) -> FloatArray:
-    """Return R500c in proper Mpc of haloes, which follows from M500c = 4/3 * pi * 500 * rho_crit(z) * R500c^3."""
+    """Return the radius R500c of haloes in proper Mpc, from M500c = 4/3 * pi * 500 * rho_crit(z) * R500c^3."""
     density = flat_lcdm(parameters).critical_density(np.asarray(redshift)).to_value(u.Msun / u.Mpc**3)
     return np.asarray((3 * 10 ** np.asarray(log10_m500c) / (4 * np.pi * 500 * density)) ** (1 / 3), dtype=float)
 
