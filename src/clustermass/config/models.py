@@ -112,7 +112,8 @@ class Folds(TypedDict):
     number: Annotated[int, key("number of folds", ge=3, le=1000)]
     test: Annotated[int, key("number of the fold that is the test set, counted from 0", ge=0, le=999)]
     by: Annotated[
-        Literal["group", "mass"], key("group = folds from a hash of the group; mass = dealt to folds in order of mass")
+        Literal["group", "mass"],
+        key("group = by a hash of the group; mass = clusters are dealt to folds in order of mass"),
     ]
 
 
@@ -157,11 +158,11 @@ class Experiment(TypedDict):
     train_clusters: Annotated[int | None, key("number of training clusters, taken in a fixed order; null = all", ge=1)]
     weighting: Annotated[
         Literal["none", "uniform_mass"],
-        key("weights of training clusters: none = equal; uniform_mass = uniform in log10 M500c"),
+        key("weights of training clusters: none = equal; uniform_mass = log10 M500c becomes uniform"),
     ]
     redshift_noise: Annotated[float, key("standard deviation of the noise on redshifts that the networks see", ge=0)]
     control: Annotated[
-        Control, key("information that is removed, to test if networks use it; they give no masses of observed fields")
+        Control, key("information that networks lack, to test its use; such networks give no masses of observed fields")
     ]
     members: Annotated[int | None, key("number of networks; null = that of ensemble.members", ge=1, le=1000)]
     test_skies: Annotated[Distinct[str], key("names of further simulated skies to test on")]
@@ -234,7 +235,8 @@ class Observed(TypedDict):
 
     acronym: Annotated[str, key("survey's name, the beginning of NAME in the catalogue (SIM for simulated fields)")]
     mass_prior: Annotated[
-        MassPrior, key("prior in the masses: training = the training sample's; flat = further columns without it")
+        MassPrior,
+        key("prior in the masses: training = the training sample's; flat = also columns LOGM500_FLAT* without it"),
     ]
     fields: Annotated[list[str], key("names of observed skies")]
     published: Annotated[dict[Name, PublishedMasses], key("published masses, by name of the observed sky")]
