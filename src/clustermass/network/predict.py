@@ -92,7 +92,7 @@ def arithmetic() -> list[str]:
 
 
 def initialise(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequence[int]) -> dict[str, np.ndarray]:
-    """Return the initial weights of a network, float32, by names such as ``dense.layers.0.kernel``.
+    """Return a dict from names such as ``dense.layers.0.kernel`` to the initial weights of a network, float32.
 
     `network` is a network's block of the configuration, `shape` is the shape (y, x, band) of its images, and `outputs`
     is the number of its outputs. Biases are 0. Kernels are drawn from a normal distribution with the variance
@@ -137,7 +137,7 @@ def _named(state: nnx.State) -> dict[str, Any]:
 
 
 def flatten(state: nnx.State) -> dict[str, np.ndarray]:
-    """Return the arrays of a network's weights by names such as ``dense.layers.0.kernel``, sorted by name."""
+    """Return a dict from names such as ``dense.layers.0.kernel`` to the weights of a network, sorted by name."""
     return {name: np.asarray(variable[...]) for name, variable in sorted(_named(state).items())}
 
 
