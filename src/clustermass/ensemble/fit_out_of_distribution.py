@@ -96,7 +96,8 @@ def fit_ood_model(train: FloatArray, validation: FloatArray, transform: str, see
 def _expected(basis: FloatArray, values: FloatArray, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Fit the mean and the log scatter of a quantity as functions of redshift, exposure and core brightness.
 
-    `basis` (cluster, term) holds the polynomial terms of these three, and `values` the quantity. Returns the
+    `basis` (cluster, term) holds the polynomial terms of these three, and `values` the quantity called `name`. For
+    redshift and exposure themselves, only constants are fitted; core brightness depends only on these two. Returns the
     coefficients of the mean, those of the log scatter, both (term,), and the quantity's `OodModel.knot_value`, (knot,).
 
     The coefficients of both fits are found by least squares, in two passes. In the second pass, the fit of the mean is

@@ -62,10 +62,11 @@ def _copy(source: BinaryIO, copy: BinaryIO, size: int) -> int:
 
 
 def _decisive_cards(source: BinaryIO, path: Path, copy: BinaryIO | None) -> dict[str, str]:
-    """Return the cards of the next header that decide how many bytes of data follow it, as a dict by keyword.
+    """Return those cards of the next header that decide how many bytes of data follow it.
 
-    `_DECISIVE` lists these keywords. The dict is empty if no complete header follows. OSError if the header states a
-    size in a way that astropy could understand differently, and for bytes that aren't a header.
+    The result is a dict from keyword to value, for the keywords in `_DECISIVE`. It is empty if no complete header
+    follows. OSError if the header states a size in a way that astropy could understand differently, and for bytes that
+    aren't a header.
     """
     cards: dict[str, str] = {}
     for number in range(limits.CARDS.most):
