@@ -209,9 +209,9 @@ class LearningRate:
 
     ``cosine`` is a linear warm-up over `warmup_fraction` of all steps, then half a cosine down to a hundredth of the
     peak. ``plateau`` multiplies the rate by `factor` whenever the validation loss hasn't fallen for `patience` epochs,
-    as in Keras and optax; the rate never falls below `minimum`. ``constant`` is the same rate for all steps. All of
-    these are keys of the recipe. The argument `steps` is the number of steps in an epoch, and `losses` are the
-    validation losses of the epochs already done.
+    as in Keras and optax; the rate never falls below `minimum`. ``constant`` is the same rate for all steps. The recipe
+    sets `warmup_fraction`, and in its block `plateau` the other three numbers. The argument `steps` is the number of
+    steps in an epoch, and `losses` are the validation losses of the epochs already done.
     """
 
     def __init__(self, recipe: Recipe, steps: int, losses: Iterable[float] = ()) -> None:
