@@ -163,9 +163,9 @@ def receive(url: str, part: Path, downloads: Downloads, size: int | None = None)
     """Download a file of `size` bytes (None = unknown) into `part`, and continue where an earlier try of `url` stopped.
 
     The block `downloads` sets the number of tries, the number of seconds without data after which a try ends, and the
-    first pause between tries in s. The pause doubles after each try. Bytes of an earlier try are kept if the server
-    confirms by ETag or Last-Modified (header If-Range) that the file is the same. TransferError if the address does not
-    give the file; then `part` and `<part>.json` stay. InputError if the disk is full.
+    length of the first pause between tries in s. The pause doubles after each try. Bytes of an earlier try are kept if
+    the server confirms by ETag or Last-Modified (header If-Range) that the file is the same. TransferError if the
+    address does not give the file; then `part` and `<part>.json` stay. InputError if the disk is full.
     """
     tries, pause_s = downloads.get("tries", 6), downloads.get("pause_s", 2.0)
     for number in range(1, tries + 1):
