@@ -1,4 +1,4 @@
-"""Fit all baselines to the clusters that networks are trained on, and predict masses of clusters of any sky."""
+"""Fit all baselines to the clusters that networks are trained on, and predict masses for this or another sky."""
 
 from __future__ import annotations
 
@@ -120,7 +120,8 @@ def fit_baselines(
 def _joined(own: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
     """Return the clusters of two skies in one table.
 
-    Measurements that all clusters of one sky lack are NaN. Features that only one of the skies has are left out.
+    A measurement that all clusters of one sky lack is NaN for the clusters of both skies. Features that only one of the
+    skies has are left out.
     """
     own = own.drop_vars(["selected", "for_training", "fit_val"], errors="ignore")  # marks of its own selection
     both = xr.concat([own, new], dim="cluster", join="inner")
@@ -136,7 +137,7 @@ def predict_all(
     """Return a dict from the name of each baseline to the predicted log10(M500c / Msun), (cluster,).
 
     `table` is a result of `measure_sky` to which the subsets of the clusters were added (`split`). `log_odds` is the
-    result of `fit_selection`. Baselines that `left_out` returns aren't in the dict.
+    result of `fit_selection`. Baselines that can't be fitted (`left_out`) aren't in the dict.
     """
     without = left_out(table, log_odds)
     for name, reason in without.items():
@@ -174,7 +175,7 @@ def predict_all(
 
 
 def left_out(table: xr.Dataset, log_odds: LogOdds | None) -> dict[str, str]:
-    """Return a dict from the name of each baseline that can't be fitted to the clusters in `table` to the reason."""
+    """Return a dict from names of baselines to the reasons why these can't be fitted to the clusters in `table`."""
     reasons: dict[str, str] = {}
     if np.isnan(table["ml_rate"].values.astype(float)).all():
         reasons |= dict.fromkeys(BY_COUNT_RATE, "the catalogue has no count rates (ML_RATE)")

@@ -128,7 +128,7 @@ def resolve_sky(skies: Mapping[str, Sky], name: str) -> Sky:
 
 
 def resolvable_skies(skies: Mapping[str, Sky]) -> dict[str, Sky]:
-    """Return a dict from names to skies, completed by `resolve_sky`. Skies for which it raises errors are left out."""
+    """Return a dict from names to skies, completed by `resolve_sky`. Skies for which this fails are left out."""
     resolved = {}
     for name in skies:
         with suppress(InputError):

@@ -65,7 +65,7 @@ class EventList:
         return self.with_columns({name: column[rows] for name, column in self.columns().items()})
 
     def with_columns(self, columns: Mapping[str, NDArray[Any] | None]) -> "EventList":
-        """Return this list with the columns of the dict `columns` (name to values) instead. None removes a column."""
+        """Return a copy of this list in which the columns in the dict `columns` are replaced. None removes a column."""
         return replace(self, **dict[str, Any](columns))
 
     def columns(self) -> dict[str, NDArray[Any]]:

@@ -47,7 +47,7 @@ class Rows:
 
 
 def pieces_of(table: Any, path: Path, rows: int) -> Iterator[tuple[int, Rows]]:
-    """Yield the number of the first row (from 0) and the rows, for each piece of `rows` rows of `table`."""
+    """Yield, for each piece of `rows` rows of `table`, the number of its first row (from 0) and its rows."""
     header, offset = table.header, table.fileinfo()["datLoc"]
     with ExitStack() as stack:
         stream = stack.enter_context(unpacked(stack.enter_context(path.open("rb"))))

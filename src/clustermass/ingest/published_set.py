@@ -305,7 +305,7 @@ def _is_plain(part: Any) -> bool:
 
 
 def _candidates(catalogue: _Columns) -> Iterator[tuple[str, list[_Key]]]:
-    """Yield each possible meaning of the ids: a name for messages, and the ids of all rows if they mean this."""
+    """Yield each possible meaning of the ids: a name for messages, and the ids that the rows would have then."""
     realization = catalogue["Nreal"].tolist()
     for name in _ID_COLUMNS:
         if name in catalogue and np.isfinite(catalogue[name].astype(float)).all():

@@ -34,7 +34,7 @@ _LONGEST = 68
 
 
 class FieldOptions(TypedDict, total=False):
-    """Arguments of `Ensemble.masses` that concern the field. `Ensemble.masses` describes them."""
+    """Those arguments of `Ensemble.masses` that concern the field. They are described there."""
 
     exposure_s: float | None
     columns: Mapping[str, str] | None
@@ -43,7 +43,7 @@ class FieldOptions(TypedDict, total=False):
 
 
 class CatalogueOptions(FieldOptions, total=False):
-    """Arguments of `Ensemble.masses` that concern the field or the mass catalogue. It describes them."""
+    """Those arguments of `Ensemble.masses` that concern the field or the mass catalogue. They are described there."""
 
     mass_prior: str
     output: PathLike | None
@@ -81,7 +81,7 @@ def as_files(
 def path_of(source: object, what: str) -> Path:
     """Return the path `source` of a mass catalogue as a Path.
 
-    If `source` isn't a path, this is an InputError, which calls it `what`.
+    InputError if `source` isn't a path. The message calls `source` by the name `what`.
     """
     if isinstance(source, str | os.PathLike):
         return Path(source)

@@ -64,7 +64,10 @@ def read_members(masses: Path) -> xr.Dataset:
 
 
 def names_in(masses: xr.Dataset) -> dict[str, list[str]]:
-    """Return a dict from the columns with names or ids to their values, for the netCDF file of a mass catalogue."""
+    """Return a dict from those columns that hold names or ids of clusters, such as NAME, to their values as texts.
+
+    `masses` is the content of a mass catalogue's netCDF file.
+    """
     return {name: masses[name].values.astype(str).tolist() for name in IDENTIFIERS if name in masses.variables}
 
 

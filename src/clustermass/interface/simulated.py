@@ -34,7 +34,7 @@ _FILES = ("events", "exposure", "labels", "sources", "truth", "catalogue", "matc
 
 @dataclass(frozen=True, repr=False)
 class SimulatedField:
-    """A simulated field: the files that an observer would have, and the truth. They are temporary until `save`."""
+    """A simulated field: the files that an observer would have, and the truth. `save` makes the files permanent."""
 
     sky: Sky  #: block of the configuration that it was simulated with
     _folder: Path

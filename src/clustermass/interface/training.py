@@ -73,7 +73,7 @@ def train_ensemble(
 def _run(fields: Sequence[SimulatedField], names: Sequence[str], config: Mapping[str, Any], place: Path) -> None:
     """Run steps of the workflow, from the images to the test, and write their results to `ensemble` in `place`.
 
-    `names` are the fields' names of realizations. `config` is the whole configuration.
+    `names` are the names that the fields get as realizations. `config` is the whole configuration.
     """
     chosen, seed = resolve_experiment(config["experiments"], BASE_EXPERIMENT), config["seed"]
     images, smoothed = ([place / f"{kind}_{name}.nc" for name in names] for kind in ("images", "smoothed"))

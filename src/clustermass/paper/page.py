@@ -110,7 +110,7 @@ def summary_texts(results: Results) -> dict[str, str]:
 
 
 def caption(figure: Figure, captions: Mapping[str, str], results: Results, settings: Mapping[str, Settings]) -> str:
-    """Return the caption of a figure: its text in `captions`, with sky and numbers of clusters, ... filled in."""
+    """Return the caption of a figure: its template in `captions`, filled with the sky and numbers of clusters etc."""
     own = {name: results.metrics[name, results.trained_on[name]] for name in figure.experiments}
     who = " and ".join(
         f"experiment `{name}` ({one['ensemble']['n_members']:,} networks, {settings[name]['epochs']} epochs, "

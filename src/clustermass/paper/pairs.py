@@ -1,4 +1,4 @@
-"""Comparison of two experiments on the same test clusters: the ratio of their scatters, with errors of training."""
+"""Comparison of two experiments on the same test clusters. The error of the scatter ratio includes training noise."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

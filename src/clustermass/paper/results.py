@@ -91,7 +91,7 @@ class Results:
     test_sky: str
 
     def of(self, experiment: str) -> Block:
-        """Return the metrics of an experiment; empty if it isn't part of the run."""
+        """Return the metrics of an experiment; an empty dict if it isn't part of the run."""
         own = self.trained_on.get(experiment, "")
         return self.metrics.get((experiment, self.test_sky)) or self.metrics.get((experiment, own)) or {}
 
@@ -181,8 +181,8 @@ def agreement(ours: Measured, published: float, error: float) -> str:
 def effect_of(ratio: Measured, error: float = 0.0) -> str:
     """Return the effect of a change on the scatter: "worse" or "better" from 3 sigma on, otherwise "same".
 
-    `ratio` is the scatter with the change, divided by the scatter without it. `error` is added to its error in
-    quadrature. The text is "—" if there is no ratio.
+    `ratio` is the scatter with the change, divided by the scatter without it. `error` is added in quadrature to the
+    error of `ratio`. The text is "—" if there is no ratio.
     """
     sigmas = ratio.sigmas(1.0, error)
     if sigmas is None:
