@@ -132,7 +132,7 @@ def polynomial_forms(*terms: FloatArray) -> dict[str, FloatArray]:
 
 
 def gas_forms(redshift: FloatArray, kt_kev: FloatArray, l500: FloatArray | None = None) -> dict[str, FloatArray]:
-    """Return a dict from names to design matrices of polynomials of several degrees, for masses from gas properties.
+    """Return a dict from names to design matrices of full polynomials of degree 1, 2 and 3.
 
     The variables of the polynomials are log10 of the temperature (keV), of 1 + z and, if given, of the luminosity
     (erg/s).
