@@ -204,7 +204,7 @@ def _luminosities(
 
 
 def _interactions(named: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """Return a dict from names to squares and products of features. Ridge regression needs them because it is linear."""
+    """Return a dict from names to squares and products of features. Ridge regression needs them, as it is linear."""
     bright = {name: named[name] for name in ("log_ml_rate", "robust_500kpc", "robust_96arcsec", "hardness1_500kpc")}
     squares = {f"{name}_squared": value**2 for name, value in bright.items()}
     with_z = {f"{name}_ln_z": value * named["ln_z"] for name, value in bright.items()}

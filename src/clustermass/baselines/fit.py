@@ -254,7 +254,8 @@ def predict_boosted_trees(
 def fit_sky_selection(sky: Sky, table: xr.Dataset) -> LogOdds | None:
     """Return the result of `fit_selection` for the haloes of a sky.
 
-    A halo is selected if its cluster is in `table` and, where `table` has the variable `selected`, if this is True.
+    A halo counts as selected if its cluster is in `table`. If `table` has the variable `selected`, this variable must
+    also be True for the cluster.
     """
     haloes = sky.haloes()
     if "selected" in table:  # the other clusters are only for training

@@ -216,7 +216,7 @@ def _check_positive(path: Path, values: FloatArray, name: str) -> None:
 
 
 def _count_events(path: Path) -> tuple[float, float]:
-    """Return the number of all events in a list, and the number of events within `BAND_EV`."""
+    """Return the number of all events in an event list, and the number of events within `BAND_EV`."""
     with reading(path, "event list"), fits.open(path, memmap=True) as hdus:
         energy = np.asarray(hdus["EVENTS"].data["PI"])
         inside = (energy >= BAND_EV[0]) & (energy <= BAND_EV[1])
