@@ -25,7 +25,7 @@ class Command(NamedTuple):
 
 
 def path(meaning: str, **options: Any) -> Options:
-    """Return the options of an argument that is a path."""
+    """Return the options of an argument that is a path. `meaning` is its help text."""
     return {"type": Path, "help": meaning, **options}
 
 
