@@ -101,7 +101,10 @@ class RadialProfiles:
         return np.asarray(np.minimum(value, self.total))
 
     def draw_radius(self, rng: np.random.Generator, profile: NDArray[np.integer]) -> FloatArray:
-        """Return a random radius for each row number in `profile`, distributed as radius times brightness."""
+        """Return a random radius for each photon, distributed as radius times brightness, (photon,).
+
+        `profile` holds the row of each photon's profile.
+        """
         wanted = rng.random(len(profile)) * self.total[profile]
         ring = (self.enclosed_at_nodes[profile] <= wanted[:, None]).sum(axis=1) - 1
         core = ring < 0
@@ -189,7 +192,10 @@ def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float
 
 
 def mean_luminosity(redshift: FloatArray, log10_hydrostatic: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
-    """Return the luminosity inside R500c (erg/s, 0.5-2 keV rest frame) from the mean relations without corrections."""
+    """Return the luminosity inside R500c (erg/s, 0.5-2 keV rest frame) of haloes with the mean S(r) and kT, (halo,).
+
+    The mean S(r) and kT are those of `_mean_relations`, without corrections.
+    """
     log_profile, log_kt = _mean_relations(redshift, log10_hydrostatic)
     profiles, kt = RadialProfiles.from_nodes(PROFILE[:, 0], log_profile), np.clip(np.exp(log_kt), *KT_RANGE)
     radius = r500c_mpc(log10_hydrostatic, redshift, cosmology)

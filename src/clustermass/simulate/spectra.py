@@ -53,9 +53,9 @@ class CountSpectra:
 
     @classmethod
     def from_photons(cls, photon_spectra: FloatArray) -> "CountSpectra":
-        """Return count spectra of photon spectra at `PHOTON_KEV`, folded with the response.
+        """Return the count spectra that result if photon spectra are folded with the response.
 
-        `photon_spectra` are in photon / (s cm2 keV) and have the shape (spectrum, photon energy).
+        `photon_spectra` are in photon / (s cm2 keV) at the energies `PHOTON_KEV`, (spectrum, photon energy).
         """
         return cls.from_counts(fold(np.atleast_2d(photon_spectra)))
 
