@@ -58,7 +58,11 @@ def write_field(folder, number=6, names=None, **changed):
             name: (("cluster", "quantity"), np.where(np.isfinite(mass)[:, None], rng.normal(size=(number, 3)), np.nan))
             for name in ("score", "given")
         },
-        "seen_arcsec": ("cluster", np.full(number, 192.0)),
+        "exposed": (("cluster", "y", "x"), np.ones((number, 50, 50), np.uint8)),
+        **{
+            name: ("cluster", np.full(number, value))
+            for name, value in {"seen_arcsec": 192.0, "rate_mass": np.nan, "rate_mass_err": np.nan}.items()
+        },
         **{f"near_{name}": (("cluster", "neighbour"), near) for name in ("x", "y", "cts", "ext_like")},
     }
     axes = {"cluster": ids, "x": offsets, "y": offsets, "quantity": list(QUANTITIES)}

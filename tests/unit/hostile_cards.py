@@ -116,15 +116,16 @@ def spaced(step):
 
 CHANGES = {
     **{f"{name} {value}": filled(name, value)
-       for name in ("score", "given", "seen_arcsec", "near_x", "near_y", "near_cts")
+       for name in ("score", "given", "seen_arcsec", "near_x", "near_y", "near_cts", "rate_mass", "rate_mass_err")
        for value in (np.nan, np.inf, -1e30)},
     **{f"step {step}": spaced(step) for step in (1e-9, 1e-3, 0, -1, 1e9, np.nan)},
     **{f"without {name}": lambda file, name=name: file.renameVariable(name, "gone")
-       for name in ("x", "near_y", "near_ext_like", "quantity", "given", "seen_arcsec")},
+       for name in ("x", "near_y", "near_ext_like", "quantity", "given", "seen_arcsec", "exposed", "rate_mass")},
     **{f"dimension {name}": lambda file, name=name: file.renameDimension(name, "gone")
        for name in ("x", "colour", "neighbour", "cluster")},
     "quantity": filled("quantity", "$\\frac$"),
     "counts": filled("colour_counts", 0),
+    "exposed": filled("exposed", 0),
     "bounds": filled("colour_bounds", np.nan),
 }  # fmt: skip
 

@@ -10,7 +10,8 @@ from matplotlib.image import imread
 from clustermass.cards.field import FieldCards, Neighbour
 from clustermass.cards.find import find_masses
 from clustermass.cards.image import pictures, png
-from clustermass.cards.show import save_card, strangest, text_card
+from clustermass.cards.page import content
+from clustermass.cards.show import draw_card, save_card, strangest, text_card
 from clustermass.cards.words import mass_in_words, notes
 from clustermass.cli import main
 from clustermass.errors import InputError
@@ -145,6 +146,19 @@ def test_small_masses_have_a_smaller_power_of_ten_and_a_radius_beyond_the_image_
     assert ["larger than the image" in str(notes(field, row)) for row in range(6)] == [False, True, True, *[False] * 3]
 
 
+def test_masses_from_elsewhere_are_shown_beside_that_of_the_networks(tmp_path):
+    published = {"LOGM500_REF": np.array([14.1, *[np.nan] * 5]), "LOGM500_REF_ERR": np.full(6, 0.2)}
+    field = FieldCards.read(write_field(tmp_path, **published))
+    assert field.other_masses(1) == []
+    field.data["rate_mass"][:2], field.data["rate_mass_err"][:2] = 13.98, 0.17
+    assert [one.source for one in field.other_masses(0)] == ["published", "by count rate"]
+    assert "log10(M500c/Msun) = 14.10 ± 0.20, published" in text_card(field, 0)
+    assert "log10(M500c/Msun) = 13.98 ± 0.17, by count rate" in text_card(field, 1)
+    assert content(field)["clusters"][1]["others"] == [["by count rate", 13.98, 0.17]]
+    labels = [axes.get_legend_handles_labels()[1] for axes in draw_card(field, 1).axes]
+    assert sum("by count rate" in one for one in labels) == 1
+
+
 @pytest.mark.parametrize(
     ("x", "y", "direction"), [(0, 9, "N"), (-9, 0, "E"), (9, 0, "W"), (-7, -7, "SE"), (0.1, -9, "S"), (7, 7.1, "NW")]
 )
@@ -156,13 +170,17 @@ def test_energies_are_shown_as_colours_and_north_is_up():
     counts = np.zeros((3, 3, 50, 50), np.uint16)
     counts[0, 0, 40, 25] = counts[1, 2, 40, 25] = 200
     counts[2, :, 40, 25] = 200
-    soft, hard, neutral = pictures(counts, 12.0, [0, 1, 2])
+    exposed = np.ones((3, 50, 50), np.uint8)
+    exposed[2, :3, 47:] = 0  # the corner in the South and West
+    soft, hard, neutral = pictures(counts, exposed, 12.0, [0, 1, 2])
     assert soft.shape == (50, 50, 3)
     place = np.unravel_index(soft.sum(axis=2).argmax(), (50, 50))
     assert place == (9, 25)  # the upper part
     assert soft[place][0] > 2 * soft[place][2]
     assert hard[place][2] > 2 * hard[place][0]
     assert np.ptp(neutral[place].astype(int)) < 40
+    assert set(neutral[47:, 47:].ravel().tolist()) == {60, 110}  # stripes in the lower right corner
+    assert neutral[:47].max() == neutral[place].max()
 
 
 def test_a_png_holds_the_picture():

@@ -14,9 +14,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from clustermass.apply.rate_mass import rate_masses
 from clustermass.arrays import FloatArray, neighbours
 from clustermass.catalogues.tables import find_rows, read_product
-from clustermass.images.geometry import SKY_PIXEL_ARCSEC, project
+from clustermass.images.exposure import ExposureMap
+from clustermass.images.geometry import SKY_PIXEL_ARCSEC, deproject, project
 from clustermass.io.netcdf import write_netcdf
 
 if TYPE_CHECKING:
@@ -38,12 +40,13 @@ def cards_beside(fits: Path) -> Path:
     return fits.with_suffix(".cards.nc")
 
 
-def card_images(images: xr.Dataset) -> xr.Dataset:
+def card_images(images: xr.Dataset, exposure: ExposureMap | None) -> xr.Dataset:
     """Return the inner part of counts images, with all energy bands joined into `COLOURS` groups, one for each colour.
 
     `images` is the content of an `images.nc`, or a part of it. A group consists of neighbouring bands, whose counts are
-    summed. The variables of the result are `colour_counts`, uint16 (cluster, colour, y, x), and `colour_bounds`
-    (colour, edge) in keV.
+    summed. The variables of the result are `colour_counts`, uint16 (cluster, colour, y, x), `colour_bounds` (colour,
+    edge) in keV, and `exposed`, uint8 (cluster, y, x): 1 where the map `exposure` counts the centre of a pixel as
+    covered, or everywhere without a map.
     """
     inner = {name: np.flatnonzero(np.abs(images[name].values) <= HALF_WIDTH_ARCSEC) for name in ("y", "x")}
     part = images.isel(inner)
@@ -54,14 +57,26 @@ def card_images(images: xr.Dataset) -> xr.Dataset:
     variables = {
         "colour_counts": (("cluster", "colour", "y", "x"), counts),
         "colour_bounds": (("colour", "edge"), bounds),
+        "exposed": (("cluster", "y", "x"), _exposed(part, exposure)),
     }
     return xr.Dataset(variables, {name: part[name].values for name in ("cluster", "y", "x")})
+
+
+def _exposed(images: xr.Dataset, exposure: ExposureMap | None) -> NDArray[np.uint8]:
+    """Return whether each pixel of images is covered by an exposure map, 0 or 1, (cluster, y, x)."""
+    x, y = np.meshgrid(*(images[name].values / SKY_PIXEL_ARCSEC for name in ("x", "y")))
+    exposed = np.ones((images.sizes["cluster"], *x.shape), np.uint8)
+    if exposure is not None:
+        for number, place in enumerate(zip(images["ra"].values, images["dec"].values, strict=True)):
+            exposed[number] = exposure.at(*deproject(x, y, *map(float, place))) > exposure.covered_above_s
+    return exposed
 
 
 def write_cards(
     columns: Columns,
     images: Sequence[xr.Dataset],
     catalogues: Mapping[str, Path],
+    ensemble: Path,
     quantities: Sequence[str],
     circle: bool,
     path: Path,
@@ -70,8 +85,9 @@ def write_cards(
     """Write the file with the data of a field's cards.
 
     `columns` are the columns of the mass catalogue and the columns whose names begin with `card_`. `images` are results
-    of `card_images`. `catalogues` maps each realization to its catalogue. `quantities` are the names of the quantities
-    in `card_score`. `circle` says whether the networks see a circle instead of a square.
+    of `card_images`. `catalogues` maps each realization to its catalogue. `ensemble` is the `ensemble.nc` for
+    `rate_masses`. `quantities` are the names of the quantities in `card_score`. `circle` says whether the networks see
+    a circle instead of a square.
     """
     cluster = columns["CLUSTER"]
     whole = xr.concat(images, "cluster", data_vars="minimal", coords="minimal", compat="override", join="override")
@@ -80,7 +96,9 @@ def write_cards(
     for name in ("score", "given"):
         found[name] = ("cluster", "quantity"), columns[f"card_{name}"].astype(np.float32)
     dataset = whole.assign(found).assign_coords(cluster=cluster, quantity=list(quantities))
-    dataset["seen_arcsec"] = "cluster", columns["card_seen"].astype(np.float32)
+    of_cluster = dict(zip(("rate_mass", "rate_mass_err"), rate_masses(ensemble, columns), strict=True))
+    for name, values in {"seen_arcsec": columns["card_seen"], **of_cluster}.items():
+        dataset[name] = "cluster", values.astype(np.float32)
     # a separate step, because these data aren't a mass catalogue
     own = {"step": "write_cards", "seen": "circle" if circle else "square"}
     write_netcdf(dataset, path, _TITLE, {**made_by, **own})

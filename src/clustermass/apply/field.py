@@ -187,7 +187,7 @@ def _masses(
         for part in field.parts:
             number += part.sizes["cluster"]
             if number <= MOST_CLUSTERS:
-                pictures.append(card_images(part))
+                pictures.append(card_images(part, field.exposure))
             smoothed, _ = preprocessed(part, cast("Recipe", applied.network.preprocessing), "images of the field")
             smoothed["n_phot"] = "cluster", photons_of(part["counts"].values)
             smoothed["covered_fraction"] = "cluster", applied.covered(smoothed, field.exposure)

@@ -107,7 +107,7 @@ def infer_observed(
         Provenance to write; if None, the provenance of this step.
     """
     applied = AppliedEnsemble.read(Ensemble(ensemble, calibration, domain, tuple(weights)), device, mass_prior)
-    field, pictures = _with_photons(load_sample(smoothed), images)
+    field, pictures = _with_photons(load_sample(smoothed), images, exposures)
     if exposures:
         realization, covered = field["realization"].values.astype(str), np.zeros(field.sizes["cluster"])
         for path, exposure in zip(images, exposures, strict=True):
@@ -126,18 +126,20 @@ def infer_observed(
         write_moc(map(ExposureMap.read, exposures), CataloguePaths.beside(output).moc, made_by)
 
 
-def _with_photons(field: xr.Dataset, images: Sequence[Path]) -> tuple[xr.Dataset, list[xr.Dataset]]:
+def _with_photons(
+    field: xr.Dataset, images: Sequence[Path], exposures: Sequence[Path]
+) -> tuple[xr.Dataset, list[xr.Dataset]]:
     """Return `field` with `n_phot`, the number of photons in each image, and the `card_images` of each file.
 
     Only one file of images is in memory at a time. The attribute `simulated` is True if any of these files says so.
     """
     simulated, ids, photons, pictures = False, [], [], []
-    for path in images:
+    for number, path in enumerate(images):
         part = read_netcdf(path, ("counts", "band_bounds", "x", "y"))
         simulated |= part.attrs.get("simulated") == "true"
         ids += part["cluster"].values.astype(str).tolist()
         photons.append(photons_of(part["counts"].values))
-        pictures.append(card_images(part))
+        pictures.append(card_images(part, ExposureMap.read(exposures[number]) if exposures else None))
     rows = find_rows(field["cluster"].values.tolist(), ids)
     if (lost := field["cluster"].values[rows < 0]).size:
         text = f"lacks {lost.size} clusters of the smoothed images ({lost[0]} is one). Delete both and run again."
@@ -246,8 +248,8 @@ class AppliedEnsemble:
         write_regions(columns, paths.regions)
         conclude(columns, COVERED_LEAST)
         if sum(part.sizes["cluster"] for part in pictures) >= len(table):
-            seen = np.isfinite(self.circle_arcsec)
-            write_cards(columns, pictures, catalogues, self.ood_model.names, seen, cards_beside(output), made_by)
+            known = self.trained.ensemble, self.ood_model.names, np.isfinite(self.circle_arcsec)
+            write_cards(columns, pictures, catalogues, *known, cards_beside(output), made_by)
         else:
             LOGGER.info("more than %d clusters: no cards are made of them", MOST_CLUSTERS)
         return table

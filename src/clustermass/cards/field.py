@@ -36,7 +36,8 @@ _DATA = {
     "colour_counts": ("cluster", "colour", "y", "x"),
     "colour_bounds": ("colour", "edge"),
     **dict.fromkeys(("score", "given"), ("cluster", "quantity")),
-    "seen_arcsec": ("cluster",),
+    "exposed": ("cluster", "y", "x"),
+    **dict.fromkeys(("seen_arcsec", "rate_mass", "rate_mass_err"), ("cluster",)),
     **dict.fromkeys(("near_x", "near_y", "near_cts", "near_ext_like"), ("cluster", "neighbour")),
 }
 #: kinds of NumPy's types that the columns of `MASSES` have, by the letter of their format
@@ -84,6 +85,14 @@ class Distance(NamedTuple):
     quantity: str
     given: float
     alone: float
+
+
+class OtherMass(NamedTuple):
+    """Another log10(M500c / Msun) of a cluster, its standard error (NaN = unknown), and in words what it is from."""
+
+    source: str
+    value: float
+    error: float
 
 
 @dataclass(frozen=True)
@@ -172,6 +181,13 @@ class FieldCards:
         mu, sigma = (self.data[name][row] for name in MEMBERS)
         return Posterior(mu, sigma) if np.isfinite(mu).all() else None
 
+    def other_masses(self, row: int) -> list[OtherMass]:
+        """Return the known masses of a cluster that aren't from the networks: published, and from its count rate."""
+        values = (self.columns["LOGM500_REF"], self.columns["LOGM500_REF_ERR"])
+        found = [OtherMass("published", *(float(one[row]) for one in values))]
+        found += [OtherMass("by count rate", *(float(self.data[name][row]) for name in ("rate_mass", "rate_mass_err")))]
+        return [one for one in found if np.isfinite(one.value)]
+
     def curve(self, row: int, points: int) -> tuple[FloatArray, FloatArray] | None:
         """Return log10 masses across a cluster's posterior, and the posterior's density at these masses.
 
@@ -195,6 +211,8 @@ def _read_cards(path: Path) -> xr.Dataset:
             and all(read[name].dtype.kind in "iuf" for name in _DATA if name != "quantity")
             and read["colour_counts"].dtype.kind == "u"
             and {*read["quantity"].values.astype(str).tolist()} <= {*QUANTITIES}
+            and not (np.abs(read["rate_mass"]) > _LARGEST_LOG).any()
+            and not (read["rate_mass_err"] < 0).any()
             and step.size
             and ((step >= least) & (step <= most)).all()
             and read.sizes["colour"]

@@ -20,22 +20,29 @@ _CONTRAST = 1.7
 _PRIOR = 0.1
 #: peaks of less than this times the median aren't stretched to full brightness, since they are mostly noise
 _FAINTEST = 6.0
+#: brightness of the stripes that mark pixels without exposure
+_STRIPES = np.array([60, 60, 110, 110], np.uint8)
 
 
 def pictures(
-    counts: NDArray[np.uint16], pixel_arcsec: float, rows: NDArray[np.intp] | Sequence[int]
+    counts: NDArray[np.uint16],
+    exposed: NDArray[np.integer],
+    pixel_arcsec: float,
+    rows: NDArray[np.intp] | Sequence[int],
 ) -> NDArray[np.uint8]:
     """Return colour pictures (row, y, x, 3) of the clusters in `rows`, from counts (cluster, colour, y, x).
 
     North is up, West is right. Brightness is asinh(smoothed counts / their median), scaled to the brightest pixel of
     each picture. The colour of a pixel shows the share of each group of energies in its counts, compared with the share
-    in all clusters.
+    in all clusters. Grey stripes mark pixels that were not exposed, where `exposed` (cluster, y, x) is 0.
     """
     groups = counts.shape[1]
     palette = PALETTE[np.linspace(0, len(PALETTE) - 1, groups).round().astype(int)]
     sums = counts.sum(axis=(0, 2, 3), dtype=float)
     balance = sums.mean() / np.maximum(sums, 1.0)
-    return np.stack([_picture(one.astype(float), balance, palette, pixel_arcsec) for one in counts[rows]])
+    shown = np.stack([_picture(one.astype(float), balance, palette, pixel_arcsec) for one in counts[rows]])
+    stripes = _STRIPES[np.add.outer(*map(np.arange, shown.shape[1:3])) % _STRIPES.size]
+    return np.where(exposed[rows, ::-1, :, None] != 0, shown, stripes[..., None])
 
 
 def _picture(counts: FloatArray, balance: FloatArray, palette: FloatArray, pixel_arcsec: float) -> NDArray[np.uint8]:

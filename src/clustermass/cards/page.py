@@ -66,7 +66,7 @@ def content(field: FieldCards) -> dict[str, Any]:
     If a field has more than `MOST_CLUSTERS` clusters, only the clusters with the largest DET_LIKE are shown.
     """
     shown = np.sort(np.argsort(-np.nan_to_num(field.columns["DET_LIKE"]), kind="stable")[:MOST_CLUSTERS])
-    images = pictures(field.data["colour_counts"], field.pixel_arcsec, shown)
+    images = pictures(field.data["colour_counts"], field.data["exposed"], field.pixel_arcsec, shown)
     return {
         "simulated": field.simulated,
         "half": field.half_arcsec,
@@ -94,6 +94,8 @@ def _cluster(field: FieldCards, row: int, image: Any) -> dict[str, Any]:
             for one in field.neighbours(row)
         ],
         "curve": _curve(field, row),
+        "others": [[one.source, round(one.value, 3), _plain("", one.error)] for one in field.other_masses(row)],
+        "hidden": bool((field.data["exposed"][row] == 0).any()),
         "image": base64.b64encode(png(image)).decode(),
     }
 

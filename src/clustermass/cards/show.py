@@ -44,8 +44,8 @@ def text_card(field: FieldCards, row: int) -> str:
             f"{cells['LOGM500_ERR_ALEATORIC']:.3f}, between networks {cells['LOGM500_ERR_EPISTEMIC']:.3f}, "
             f"redshift {cells['LOGM500_ERR_Z']:.3f})",
         ]
-    if np.isfinite(cells["LOGM500_REF"]):
-        lines += [f"  published log10(M500c/Msun) = {cells['LOGM500_REF']:.3f} ± {cells['LOGM500_REF_ERR']:.3f}"]
+    for one in field.other_masses(row):
+        lines += [f"            log10(M500c/Msun) = {one.value:.2f} ± {one.error:.2f}, {one.source}"]
     lines += [
         f"  source    DET_LIKE {cells['DET_LIKE']:.0f}, EXT_LIKE {cells['EXT_LIKE']:.0f}, "
         f"{cells['ML_CTS']:.0f} counts, exposure {cells['EXPOSURE']:.0f} s, "
@@ -117,7 +117,7 @@ def _draw_image(axes: Axes, field: FieldCards, row: int) -> None:
     half = field.half_arcsec
     # Matplotlib would draw each dash of a huge circle, outside the picture, too
     seen, r500 = np.clip([field.data["seen_arcsec"][row], 60 * field.columns["R500C_ARCMIN"][row]], -2 * half, 2 * half)
-    image = pictures(field.data["colour_counts"], field.pixel_arcsec, [row])[0]
+    image = pictures(field.data["colour_counts"], field.data["exposed"], field.pixel_arcsec, [row])[0]
     axes.imshow(image, extent=(half, -half, -half, half), interpolation="bilinear")
     edge = [withStroke(linewidth=3, foreground="k")]
     axes.plot(0, 0, "w+", ms=9, mew=1, path_effects=edge, label="cluster's position")
@@ -137,11 +137,12 @@ def _draw_image(axes: Axes, field: FieldCards, row: int) -> None:
     axes.minorticks_off()
     axes.tick_params(color="w")
     bands = field.data["colour_bounds"]
+    hidden = "; stripes: not exposed" if (field.data["exposed"][row] == 0).any() else ""
     names = ", ".join(
         f"{colour} {low:.4g}–{high:.4g}"
         for colour, (low, high) in zip(("orange", "white", "blue"), bands, strict=False)
     )
-    axes.set_title(f"{names} keV", fontsize=7.5)
+    axes.set_title(f"{names} keV{hidden}", fontsize=6.5 if hidden else 7.5)
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 2, "columnspacing": 1.0}
     axes.legend(frameon=True, facecolor="k", edgecolor="k", framealpha=1, labelcolor="w", **place)
 
@@ -159,11 +160,9 @@ def _draw_posterior(axes: Axes, field: FieldCards, row: int) -> None:
     inside = (mass >= cells["LOGM500_Q16"]) & (mass <= cells["LOGM500_Q84"])
     axes.fill_between(mass, density, where=inside, color=style.BLUE, alpha=0.25, lw=0, label="68 %")
     axes.vlines(cells["LOGM500_Q50"], 0, density.max(), color=style.BLUE, lw=0.8, ls=":", label="median")
-    if np.isfinite(cells["LOGM500_REF"]):
-        error = np.nan_to_num(cells["LOGM500_REF_ERR"])
-        axes.errorbar(
-            cells["LOGM500_REF"], 0.1 * density.max(), xerr=error, fmt="o", color=style.VERMILION, label="published"
-        )
+    for one, colour, height in zip(field.other_masses(row), (style.VERMILION, style.BLACK), (0.1, 0.2), strict=False):
+        place, error = height * density.max(), np.nan_to_num(one.error)
+        axes.errorbar(one.value, place, xerr=error, fmt="o", ms=4, color=colour, label=one.source)
     axes.set_ylim(0, 1.25 * density.max())
     axes.legend(loc="upper left")
 

@@ -24,15 +24,15 @@ function imageOf(cluster) {
   const colours = ["orange", "white", "blue"].slice(0, DATA.bands.length);
   const bands = DATA.bands.map(([from, to], k) => `${colours[k] ?? "blue"} ${from}–${to} keV`).join(", ");
   return make("figure", { class: "picture" }, make("div", { class: "frame" }, image, marks),
-    make("figcaption", {}, `Colours: ${bands}. Cross: the cluster's position. Dotted: what the networks see. Dashed circle: R500c. Squares: point-like detections, diamonds: extended ones.`));
+    make("figcaption", {}, `Colours: ${bands}. Cross: the cluster's position. Dotted: what the networks see. Dashed circle: R500c. Squares: point-like detections, diamonds: extended ones.${cluster.hidden ? " Grey stripes: not exposed." : ""}`));
 }
 
 function posteriorOf(cluster) {
   const c = cluster.columns;
   if (cluster.curve === null) return null;
   const { low, high, density } = cluster.curve;
-  const reference = c.LOGM500_REF, error = c.LOGM500_REF_ERR ?? 0;
-  const [from, to] = reference === null ? [low, high] : [Math.min(low, reference - error), Math.max(high, reference + error)];
+  const others = cluster.others.map(([source, value, error]) => ({ source, value, error: error ?? 0 }));
+  const from = Math.min(low, ...others.map((o) => o.value - o.error)), to = Math.max(high, ...others.map((o) => o.value + o.error));
   const x = (value) => 20 + (460 * (value - from)) / (to - from), y = (value) => 150 - 0.13 * value;
   const at = (k) => x(low + ((high - low) * k) / (density.length - 1));
   const line = density.map((value, k) => `${at(k).toFixed(1)} ${y(value).toFixed(1)}`).join("L");
@@ -47,9 +47,11 @@ function posteriorOf(cluster) {
     picture.append(draw("line", { class: "tick", x1: x(value), x2: x(value), y1: 150, y2: 156 }), draw("text", { x: x(value), y: 172, "text-anchor": "middle" }, number(value)));
   }
   picture.append(draw("line", { class: "tick", x1: 20, x2: 480, y1: 150, y2: 150 }), draw("text", { x: 250, y: 198, "text-anchor": "middle" }, "log₁₀(M500c / M☉)"));
-  if (reference !== null) {
-    picture.append(draw("line", { class: "reference", x1: x(reference - error), x2: x(reference + error), y1: 12, y2: 12 }), draw("circle", { class: "reference", cx: x(reference), cy: 12, r: 5 }));
+  const named = { "published": "Orange point: published mass", "by count rate": "Grey point: mass by a relation between count rate and mass, fitted to the training clusters" };
+  for (const { source, value, error } of others) {
+    const kind = source === "published" ? "reference" : "reference rate", height = source === "published" ? 12 : 134;
+    picture.append(draw("line", { class: kind, x1: x(value - error), x2: x(value + error), y1: height, y2: height }), draw("circle", { class: kind, cx: x(value), cy: height, r: 5 }));
   }
-  const told = reference === null ? "" : ` Point: published mass, ${number(reference, 2)} ± ${number(error, 2)}.`;
-  return make("figure", {}, picture, make("figcaption", {}, `Predicted probability of the mass. Vertical lines: 16, 50 and 84 %.${told}`));
+  const points = others.map(({ source, value, error }) => ` ${named[source]}, ${number(value, 2)} ± ${number(error, 2)}.`).join("");
+  return make("figure", {}, picture, make("figcaption", {}, `Predicted probability of the mass. Vertical lines: 16, 50 and 84 %.${points}`));
 }
