@@ -11,7 +11,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
-from matplotlib.patheffects import withStroke
 from matplotlib.style import context
 
 from clustermass.cards.field import FieldCards
@@ -119,8 +118,8 @@ def _draw_image(axes: Axes, field: FieldCards, row: int) -> None:
     seen, r500 = np.clip([field.data["seen_arcsec"][row], 60 * field.columns["R500C_ARCMIN"][row]], -2 * half, 2 * half)
     image = pictures(field.data["colour_counts"], field.data["exposed"], field.pixel_arcsec, [row])[0]
     axes.imshow(image, extent=(half, -half, -half, half), interpolation="bilinear")
-    edge = [withStroke(linewidth=3, foreground="k")]
-    axes.plot(0, 0, "w+", ms=9, mew=1, path_effects=edge, label="cluster's position")
+    axes.plot(0, 0, "k+", ms=11, mew=3)
+    axes.plot(0, 0, "w+", ms=9, mew=1, label="cluster's position")
     for kind, marker in (("point-like", "s"), ("extended", "D")):
         near = [one for one in field.neighbours(row) if one.kind == kind]
         if near:
@@ -133,16 +132,17 @@ def _draw_image(axes: Axes, field: FieldCards, row: int) -> None:
     )
     if r500 < np.sqrt(2) * half:
         axes.add_patch(Circle((0, 0), r500, ec=style.SKY_BLUE, ls="--", label=r"$R_{500c}$", **look))
+    if (field.data["exposed"][row] == 0).any():
+        axes.add_patch(Rectangle((0, 0), 0, 0, fc="0.25", ec="0.5", hatch="////", lw=0, label="not exposed"))
     axes.set(xlim=(half, -half), ylim=(-half, half), xlabel="to the East [arcsec]", ylabel="to the North [arcsec]")
     axes.minorticks_off()
     axes.tick_params(color="w")
     bands = field.data["colour_bounds"]
-    hidden = "; stripes: not exposed" if (field.data["exposed"][row] == 0).any() else ""
     names = ", ".join(
         f"{colour} {low:.4g}–{high:.4g}"
         for colour, (low, high) in zip(("orange", "white", "blue"), bands, strict=False)
     )
-    axes.set_title(f"{names} keV{hidden}", fontsize=6.5 if hidden else 7.5)
+    axes.set_title(f"{names} keV", fontsize=7.5)
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 2, "columnspacing": 1.0}
     axes.legend(frameon=True, facecolor="k", edgecolor="k", framealpha=1, labelcolor="w", **place)
 
