@@ -17,7 +17,10 @@ IdArray: TypeAlias = NDArray[np.int32]
 BoolArray: TypeAlias = NDArray[np.bool_]
 #: components of a realization. Each has its own random generator, so that a change of one component does not change the
 #: random numbers of the others.
-STREAMS = ("haloes", "gas", "agn", "cluster_photons", "agn_photons", "background", "events", "detection", "redshifts")
+STREAMS = (
+    "haloes", "gas", "agn", "cluster_photons", "agn_photons", "background", "events", "detection", "redshifts",
+    "richness", "followup",
+)  # fmt: skip
 #: bytes of memory that a pair of near positions takes while pairs are searched
 _PAIR_BYTES = 80
 #: random generator of each component, by the component's name

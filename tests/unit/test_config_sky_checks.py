@@ -40,7 +40,7 @@ def test_an_empty_embedded_sky_names_all_that_it_lacks_and_a_block_without_a_sou
     lines = config_errors(config)
     assert len(lines) == 2
     assert (
-        "skies.bare lacks seed, field, exposure, absorption, psf, clusters, background, redshifts, detection;"
+        "skies.bare lacks seed, field, exposure, absorption, psf, clusters, richness, background, redshifts, detection, matching;"
         in lines[0]
     )
     lacking = "flux_min_cgs, flux_max_cgs, photon_index, normalisation_per_deg2, clustered_fraction, clustered_r500"

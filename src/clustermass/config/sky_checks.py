@@ -118,6 +118,8 @@ def _embedded_sky(sky: Sky) -> Iterator[str]:
     for key in ("background_exclusion_arcsec", "background_cell_arcsec"):
         yield from not_below(detection, key, "background_radius_arcsec", ".detection")
     yield from _stamps(detection)
+    if sky.get("matching", {}).get("rule") == "confirmed" and not sky.get("richness", {}).get("truth_min"):
+        yield ".matching.rule is confirmed, but richness.truth_min is null; set it, for instance to 2."
     shares = sky.get("background", {}).get("shares")
     if shares and not any(shares.values()):
         yield ".background.shares are all 0, but at least one must be positive."

@@ -143,6 +143,22 @@ class Clusters(TypedDict):
     axis_ratio_std: Annotated[float, key("standard deviation of the axis ratio", ge=0, le=0.3)]
 
 
+class Richness(TypedDict):
+    """Richness of haloes, the number of red galaxies by which an optical survey confirms clusters."""
+
+    amplitude: Annotated[float, key("mean richness at mass 10^log10_pivot Msun and redshift 0.35", gt=0, le=1000)]
+    log10_pivot: Annotated[float, key("log10(M500c / Msun) at which the mean is `amplitude`", ge=12, le=16)]
+    slope: Annotated[float, key("slope d ln richness / d ln M", ge=0, le=4)]
+    evolution: Annotated[float, key("exponent of (1 + z) in the mean richness", ge=-5, le=5)]
+    scatter: Annotated[float, key("scatter of ln richness at fixed mass and redshift", ge=0, le=2)]
+    luminosity_correlation: Annotated[Correlation, key("correlation of ln richness and ln L at fixed mass and redshift")]
+    error: Annotated[float, key("error of a measured richness / sqrt(richness + background)", ge=0, le=10)]
+    truth_min: Annotated[
+        Positive | None,
+        key("haloes of this measured richness are in truth.fits even without photons; null = no halo has a richness"),
+    ]
+
+
 class Agn(TypedDict):
     """Active galactic nuclei, with the soft-band number counts of Moretti et al. 2003."""
 
@@ -178,6 +194,21 @@ class Redshifts(TypedDict):
     spectroscopic_fraction: Annotated[float, key("share of clusters with an exact, spectroscopic redshift", ge=0, le=1)]
     photometric_error: Annotated[float, key("standard error of photometric redshifts, divided by 1 + z", ge=0, le=0.5)]
     redshift_min: Annotated[float, key("lowest photometric redshift", gt=0, le=0.1)]
+
+
+class Matching(TypedDict):
+    """How detections in a simulated field get the halo, and so the mass and the redshift, that they count as."""
+
+    rule: Annotated[
+        Literal["photons", "confirmed"],
+        key("photons = the halo that sent most photons; confirmed = the halo that an optical follow-up finds"),
+    ]
+    det_like_min: Annotated[float, key("for confirmed: detections above this are followed up", ge=0)]
+    ext_like_min: Annotated[float, key("for confirmed: detections above this are followed up", ge=0)]
+    radius_r500: Annotated[float, key("for confirmed: largest distance of a halo [its R500c]", gt=0, le=5)]
+    damping_r500: Annotated[float, key("for confirmed: distance over which the richness found falls [R500c]", gt=0, le=10)]
+    random_positions: Annotated[Count, key("for confirmed: positions at which F_CONT counts chance haloes")]
+    f_cont_max: Annotated[Probability, key("for confirmed: counterparts with a lower F_CONT are accepted")]
 
 
 class Detection(TypedDict):
@@ -290,10 +321,12 @@ class Sky(TypedDict):
     absorption: Absorption
     psf: Psf
     clusters: Clusters
+    richness: Richness
     agn: Agn
     background: Background
     redshifts: Redshifts
     detection: Detection
+    matching: Matching
     catalogue_columns: NotRequired[Annotated[dict[Column, str], key("our column name -> yours, if yours is unusual")]]
     catalogue_bands: NotRequired[
         Annotated[Edges | None, key("edges of your catalogue's energy bands [eV]; null = from its header, or one band")]

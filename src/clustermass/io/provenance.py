@@ -12,8 +12,8 @@ import clustermass
 from clustermass.errors import InputError
 
 #: blocks of a simulated sky's configuration that shape its photons, and those that shape its catalogue
-PHOTON_BLOCKS = ("field", "exposure", "absorption", "psf", "clusters", "agn", "background")
-CATALOGUE_BLOCKS = ("field", "psf", "redshifts", "detection")
+PHOTON_BLOCKS = ("field", "exposure", "absorption", "psf", "clusters", "richness", "agn", "background")
+CATALOGUE_BLOCKS = ("field", "psf", "redshifts", "detection", "matching")
 #: smaller files are read even if they have holes; the unit of a file's size on the disk
 _LARGE_BYTES, _BLOCK_BYTES = 10**9, 512
 PACKAGE = Path(clustermass.__file__).parent
