@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from clustermass.catalogues.photon_match import match_by_shares
 from clustermass.detect.detect import Candidates, detect
 
 PARAMETERS = {
@@ -47,6 +48,16 @@ def heavy_tailed_radius(rng, scale, size):
     return scale * np.sqrt((1.0 - rng.random(size)) ** -2 - 1.0)
 
 
+def detect_and_match(events, candidates, exposure_s, profile, parameters, seed):
+    """Return the catalogue and the matches by photons."""
+    found, shares = detect(events, candidates, exposure_s, profile, parameters, seed)
+    sources = {"SRC_ID": candidates.src_id, "RA": candidates.ra, "DEC": candidates.dec}
+    band = (events["pi_ev"] >= parameters["e_min_ev"]) & (events["pi_ev"] <= parameters["e_max_ev"])
+    kept, matches = match_by_shares(found, shares, events["src_id"], band, sources, parameters)
+    catalogue = {name: values[kept] for name, values in found.items()}
+    return catalogue | {"ID_SRC": np.arange(1, kept.sum() + 1, dtype=np.int32)}, matches
+
+
 class Scene:
     """Photons around (ra, dec) [deg] given as offsets to the East and North [arcsec]."""
 
@@ -86,7 +97,7 @@ class Scene:
         return Candidates(ra, dec, src_id, counts.astype(float))
 
     def detect(self, seed=1, **changes):
-        return detect(self.events(), self.candidates(), exposure, psf, PARAMETERS | changes, seed)
+        return detect_and_match(self.events(), self.candidates(), exposure, psf, PARAMETERS | changes, seed)
 
 
 def offset_arcsec(catalogue, row, scene, east, north):

@@ -54,7 +54,9 @@ def test_richness_counts_against_that_of_chance_haloes_at_the_same_redshift():
 def test_a_candidate_far_from_all_haloes_is_not_confirmed():
     found, _ = _confirm([(0, 121, 0.3, 90.0)])
     haloes, _ = _field([])
-    near = confirm(Positions(np.array([RA]), np.array([DEC])), haloes, _positions(np.random.default_rng(3), 10), PARAMETERS)
+    near = confirm(
+        Positions(np.array([RA]), np.array([DEC])), haloes, _positions(np.random.default_rng(3), 10), PARAMETERS
+    )
     assert near.halo[0] == found.halo
     assert found.f_cont > 0.3
     empty = confirm(Positions(np.array([0.0]), np.array([-80.0])), haloes, Positions(haloes.ra, haloes.dec), PARAMETERS)
@@ -74,7 +76,9 @@ def test_f_cont_falls_with_richness_and_the_radius_limits_the_search():
 
 def test_a_field_without_haloes_confirms_nothing():
     haloes, _ = _field([])
-    none = confirm(_positions(np.random.default_rng(1), 5), haloes[:0], _positions(np.random.default_rng(2), 9), PARAMETERS)
+    none = confirm(
+        _positions(np.random.default_rng(1), 5), haloes[:0], _positions(np.random.default_rng(2), 9), PARAMETERS
+    )
     assert none.halo.tolist() == [-1] * 5
     assert none.f_cont.tolist() == [1.0] * 5
 
@@ -83,7 +87,9 @@ def _mock(seed, clusters=400, spurious=100):
     """Return F_CONT and whether a candidate is spurious, for a mock sky in which every third position has a halo."""
     rng = np.random.default_rng(seed)
     z, richness = np.expm1(rng.uniform(0.05, 0.8, 12_000)), 5 * (1 - rng.random(12_000)) ** (-1 / 1.6)
-    haloes = OpticalHaloes(*_positions(rng, 12_000, 2.5), z, 0.6 * (richness / 20) ** (1 / 3) / (z / 0.3) ** 0.6, richness)
+    haloes = OpticalHaloes(
+        *_positions(rng, 12_000, 2.5), z, 0.6 * (richness / 20) ** (1 / 3) / (z / 0.3) ** 0.6, richness
+    )
     weight = richness**2 * np.exp(-z / 0.3)
     true = rng.choice(12_000, clusters, replace=False, p=weight / weight.sum())
     north, bad = rng.normal(0, 15 / 3600, clusters), _positions(rng, spurious, 2.5)

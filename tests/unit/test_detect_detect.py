@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from detect_inputs import EXPOSURE, PARAMETERS, Scene, exposure, grid_scene, offset_arcsec, psf
+from detect_inputs import EXPOSURE, PARAMETERS, Scene, detect_and_match, exposure, grid_scene, offset_arcsec, psf
 from scipy.optimize import minimize
 
 from clustermass.arrays import neighbours
-from clustermass.detect.detect import detect
 from clustermass.detect.maximum_likelihood import negative_log_q
 
 
@@ -121,11 +120,13 @@ def test_identifiers_follow_the_likelihood():
 def test_energy_band_and_order_of_the_events():
     scene = Scene(76).add(1, 0.0, 0.0, 300, 20.0).add(-1, 200.0, 100.0, 50)
     events, candidates = scene.events(), scene.candidates()
-    expected, _ = detect(events, candidates, exposure, psf, PARAMETERS, 1)
+    expected, _ = detect_and_match(events, candidates, exposure, psf, PARAMETERS, 1)
     soft = {name: np.concatenate([values, values]) for name, values in events.items()}
     soft["pi_ev"][: len(events["ra"])] = 2301.0
     shuffle = np.random.default_rng(2).permutation(len(soft["ra"]))
-    catalogue, _ = detect({name: v[shuffle] for name, v in soft.items()}, candidates, exposure, psf, PARAMETERS, 1)
+    catalogue, _ = detect_and_match(
+        {name: v[shuffle] for name, v in soft.items()}, candidates, exposure, psf, PARAMETERS, 1
+    )
     for name, values in expected.items():
         np.testing.assert_allclose(catalogue[name], values, rtol=1e-6)
 
@@ -146,11 +147,11 @@ def test_candidates_without_exposure_or_photons_are_left_out(caplog):
         return np.zeros(len(ra))
 
     with caplog.at_level("INFO", logger="clustermass"):
-        catalogue, matches = detect(scene.events(), candidates, unexposed, psf, PARAMETERS, 1)
+        catalogue, matches = detect_and_match(scene.events(), candidates, unexposed, psf, PARAMETERS, 1)
     assert len(catalogue["ID_SRC"]) == len(matches["ID_SRC"]) == 0
     assert "1 without exposure" in caplog.text
     nothing = {name: values[:0] for name, values in scene.events().items()}
-    catalogue, _ = detect(nothing, candidates, exposure, psf, PARAMETERS, 1)
+    catalogue, _ = detect_and_match(nothing, candidates, exposure, psf, PARAMETERS, 1)
     assert {name: values.dtype.kind for name, values in catalogue.items()}["ID_SRC"] == "i"
     assert len(catalogue["RA"]) == 0
 

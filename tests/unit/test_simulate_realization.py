@@ -7,7 +7,8 @@ import yaml
 from astropy.cosmology import FlatLambdaCDM
 from astropy.io import fits
 
-from clustermass.detect.detect_field import detect_sources, redshift_columns
+from clustermass.catalogues.match_field import match_sources, redshift_columns
+from clustermass.detect.detect_field import detect_sources
 from clustermass.errors import InputError
 from clustermass.simulate.field import Field
 from clustermass.simulate.photons import TIME_STOP_S, Photons, event_list
@@ -28,7 +29,9 @@ def _simulate(folder, sky=SKY, realization="01", observed=False):
 def _detect(files, folder, sky=SKY, observed=False):
     read = {name: files[name] for name in ("events", "exposure", "labels", "sources")}
     written = {name: folder / f"{name}.fits" for name in ("catalogue", "matches") if not observed or name != "matches"}
-    detect_sources(sky, "embedded", "01", **read, **written)
+    found = folder / "detections.fits"
+    detect_sources(sky, "embedded", "01", **read, detections=found)
+    match_sources(sky, "embedded", "01", detections=found, **read, **written)
     return files | written
 
 

@@ -125,7 +125,12 @@ def _chance(pairs: _Pairs, random: _Pairs) -> FloatArray:
 
 
 def _f_cont(
-    redshift: FloatArray, rank: FloatArray, candidates: int, random_redshift: FloatArray, chance: FloatArray, random: int
+    redshift: FloatArray,
+    rank: FloatArray,
+    candidates: int,
+    random_redshift: FloatArray,
+    chance: FloatArray,
+    random: int,
 ) -> FloatArray:
     """Return F_CONT of candidates with a counterpart. `rank` and `chance` are 0 for the richest counterparts."""
     bins = max(1, len(redshift) // CANDIDATES_PER_BIN)

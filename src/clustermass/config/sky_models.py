@@ -151,7 +151,9 @@ class Richness(TypedDict):
     slope: Annotated[float, key("slope d ln richness / d ln M", ge=0, le=4)]
     evolution: Annotated[float, key("exponent of (1 + z) in the mean richness", ge=-5, le=5)]
     scatter: Annotated[float, key("scatter of ln richness at fixed mass and redshift", ge=0, le=2)]
-    luminosity_correlation: Annotated[Correlation, key("correlation of ln richness and ln L at fixed mass and redshift")]
+    luminosity_correlation: Annotated[
+        Correlation, key("correlation of ln richness and ln L at fixed mass and redshift")
+    ]
     error: Annotated[float, key("error of a measured richness / sqrt(richness + background)", ge=0, le=10)]
     truth_min: Annotated[
         Positive | None,
@@ -206,7 +208,9 @@ class Matching(TypedDict):
     det_like_min: Annotated[float, key("for confirmed: detections above this are followed up", ge=0)]
     ext_like_min: Annotated[float, key("for confirmed: detections above this are followed up", ge=0)]
     radius_r500: Annotated[float, key("for confirmed: largest distance of a halo [its R500c]", gt=0, le=5)]
-    damping_r500: Annotated[float, key("for confirmed: distance over which the richness found falls [R500c]", gt=0, le=10)]
+    damping_r500: Annotated[
+        float, key("for confirmed: distance over which the richness found falls [R500c]", gt=0, le=10)
+    ]
     random_positions: Annotated[Count, key("for confirmed: positions at which F_CONT counts chance haloes")]
     f_cont_max: Annotated[Probability, key("for confirmed: counterparts with a lower F_CONT are accepted")]
 

@@ -1,4 +1,4 @@
-"""Detect sources in a simulated field by vectorised fits similar to eSASS ermldet, and match them to haloes."""
+"""Detect sources in a simulated field by vectorised fits similar to eSASS ermldet."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from clustermass.detect.stamps import (
     build_stamps,
     build_templates,
     index_events,
-    offsets,
     photons_of,
     relative_ra,
     source_counts,
@@ -81,9 +80,7 @@ class _Detections(Rows):
 def detect(
     events: Columns, candidates: Candidates, exposure_s: Exposure, psf: RadialProfile, parameters: Detection, seed: int
 ) -> tuple[Columns, Columns]:
-    """Return the columns of the catalogue of detected sources, and the columns of their matches to haloes.
-
-    Sources are detected near the candidates. A detection is matched to the halo that sent most of its photons.
+    """Return the columns of a table of detections near the candidates, and of a table of the photons that they share.
 
     At each candidate, a point source and beta models (beta = 2/3) are fitted to the counts n_i in the pixels i within
     the cut radius. The fits minimise the C statistic (Cash 1979) of the model m = background + neighbours + source:
@@ -113,35 +110,28 @@ def detect(
     is the config block `detection`. `seed` determines the random displacements. InputError if the cut radius exceeds
     the images to be fitted (`stamp_pixels`) or the PSF is not normalised.
 
-    The columns of the catalogue have the shape (detection,). They are ID_SRC (int32, from 1, in the order of decreasing
+    The columns of the detections have the shape (detection,). They are ID_SRC (int32, from 1, in the order of decreasing
     DET_LIKE), RA and DEC (float64, deg), and the float32 columns DET_LIKE, EXT_LIKE, EXT (arcsec), ML_RATE (counts/s),
     ML_CTS, ML_EXP (s) and ML_BKG (counts/arcmin^2). A source is extended if EXT_LIKE is at least ext_like_floor and the
     DET_LIKE of its fit as a point source is at least extent_point_like_min. All others are point sources with EXT =
-    EXT_LIKE = 0.
+    EXT_LIKE = 0. FITTED (float64) holds the fitted counts inside the cut radius. RA_SHIFTED (float64, deg) is RA minus
+    RA_ZERO, which is the same for all.
 
-    The columns of the matches have the shape (match,). They are ID_SRC and SRC_ID (int32), SEPARATION (arcsec) and
-    PURITY (float32). There is at most one row for each halo. A detection has no row if an AGN contributes more to it
-    than any halo, if only background photons contribute to it, or if its fitted counts inside the cut radius exceed
-    match_counts_factor times the photons of the halo, plus match_counts_offset.
+    In a pixel, s counts are expected from a detection and b counts from everything else. A photon in this pixel belongs
+    to the detection with the probability s / (s + b). The sum of this probability over all photons is FITTED. The
+    columns of the photons have the shape (photon,). They are ID_SRC (int32), the row EVENT in `events` (int32), and this
+    probability SHARE (float64). Photons outside the cut radius of all detections have no row.
     """
     templates = build_templates(psf, parameters)
     field = _prepare(events, _worth_fitting(candidates, exposure_s), exposure_s, templates, parameters, seed)
     _fit_all(field, parameters)
     detections = _detections(field, parameters["det_like_floor"])
     single = detections[_unique_positions(detections, parameters)]
-    owner, purity, fitted = _owners(field, single)
-    halo, kept = _matched_halo(field, candidates.src_id, owner, fitted, parameters)
-    LOGGER.info(
-        "%d detections; %d dropped near a more likely one, %d as parts of a halo that a more likely one matches",
-        len(detections), len(detections) - len(single), np.count_nonzero(~kept),
-    )  # fmt: skip
-    single, halo, purity = single[kept], halo[kept], purity[kept]
-    extended, matched = single.extent > 0.0, halo >= 0
-    LOGGER.info(
-        "catalogue: %d extended (%d of them a halo, the others spurious), %d point-like (%d of them a halo)",
-        *(np.count_nonzero(kind) for kind in (extended, extended & matched, ~extended, ~extended & matched)),
-    )
-    return _catalogue(field, single), _matches(field, candidates, single, halo, purity)
+    LOGGER.info("%d detections; %d dropped near a more likely one", len(detections), len(detections) - len(single))
+    extended = np.count_nonzero(single.extent > 0.0)
+    LOGGER.info("%d extended detections, %d point-like", extended, len(single) - extended)
+    share = _shares(field)
+    return _catalogue(field, single, share), _photons(field, single, share)
 
 
 def _worth_fitting(candidates: Candidates, exposure_s: Exposure) -> Candidates:
@@ -276,87 +266,36 @@ def _unique_positions(detections: _Detections, parameters: Detection) -> BoolArr
     return kept
 
 
-def _owners(field: _Field, detections: _Detections) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Return the owner of each detection: the simulated source from which most of its fitted counts come.
-
-    In a pixel, s counts are expected from the detection and b counts from everything else. A photon in this pixel
-    belongs to the detection with the probability s / (s + b). The sum of this probability over all photons is exactly
-    the number of fitted counts. The owner is the source whose photons (identified by src_id) contribute most to this
-    sum. A stamp holds at most one detection.
-
-    Returns three arrays (detection,). The first holds the owner's src_id (0 = there is only background). The second
-    holds the purity, which is the number of the owner's photons inside the cut radius, divided by the fitted counts
-    inside the cut radius; it is at most 1. The third holds these fitted counts.
-    """
+def _shares(field: _Field) -> FloatArray:
+    """Return the probability that a photon in each entry of the stamps belongs to the fitted source, (entry,)."""
     fit, stamps, templates = field.fit, field.stamps, field.templates
-    number = np.full(len(stamps.ra), -1, dtype=np.int64)
-    number[detections.stamp] = np.arange(len(detections.stamp))
     x, y, counts = (values.astype(np.float32)[stamps.owner] for values in (fit.x, fit.y, fit.counts))
     radius = np.hypot(templates.x[stamps.pixel] - x, templates.y[stamps.pixel] - y)
     source = (counts * templates.value(fit.model[stamps.owner], radius)).astype(np.float64)
-    share = source / (source + field.background)
+    return np.asarray(source / (source + field.background))
+
+
+def _photons(field: _Field, detections: _Detections, share: FloatArray) -> Columns:
+    """Return the columns of the photons in the stamps of detections. A stamp holds at most one detection."""
+    stamps = field.stamps
+    number = np.zeros(len(stamps.ra), dtype=np.int32)
+    number[detections.stamp] = np.arange(1, len(detections.stamp) + 1)
+    id_src = number[stamps.owner[stamps.photon_entry]]
+    used = np.flatnonzero(id_src)
+    event, share = field.index.row[stamps.photon_event[used]], share[stamps.photon_entry[used]]
+    return {"ID_SRC": id_src[used], "EVENT": event.astype(np.int32), "SHARE": share}
+
+
+def _catalogue(field: _Field, detections: _Detections, share: FloatArray) -> Columns:
+    """Return the columns of the table of detections. `share` is that of `_shares`."""
+    exposure, stamps = field.exposure[detections.stamp], field.stamps
+    number, zero = np.arange(1, len(exposure) + 1, dtype=np.int32), field.index.ra_zero
     fitted = np.bincount(stamps.owner, share * stamps.counts, len(stamps.ra)).astype(np.float64)[detections.stamp]
-    detection = number[stamps.owner[stamps.photon_entry]]
-    label = field.index.src_id[stamps.photon_event].astype(np.int64)
-    used = np.flatnonzero((detection >= 0) & (label != 0))
-    used = used[np.lexsort((label[used], detection[used]))]
-    detection, label, weight = detection[used], label[used], share[stamps.photon_entry[used]]
-    start = np.flatnonzero(np.diff(detection, prepend=-1).astype(bool) | np.diff(label, prepend=0).astype(bool))
-    photons = np.diff(start, append=len(label))
-    total = np.add.reduceat(weight, start) if len(start) else np.zeros(0)
-    detection, label = detection[start], label[start]
-    order = np.lexsort((label, total, detection))
-    last = order[np.flatnonzero(np.diff(detection[order], append=-1))]  # the label with the largest total
-    src_id, purity = np.zeros(len(fitted), np.int64), np.zeros(len(fitted))
-    src_id[detection[last]] = label[last]
-    purity[detection[last]] = np.minimum(photons[last] / np.maximum(fitted[detection[last]], 1e-9), 1.0)
-    return src_id, purity, fitted
-
-
-def _matched_halo(
-    field: _Field, src_id: NDArray[np.integer], owner: IntArray, fitted: FloatArray, parameters: Detection
-) -> tuple[IntArray, BoolArray]:
-    """Return each detection's halo, as a row of `src_id` (-1 = none), and whether the detection is kept.
-
-    `src_id` holds the numbers of all candidates. `owner` and `fitted` are the first and the third result of `_owners`.
-    If a halo has several detections, only the most likely one is kept.
-    """
-    halo = np.full(len(owner), -1, dtype=np.int64)
-    order = np.argsort(src_id, kind="stable")
-    limit = parameters["match_counts_factor"] * photons_of(field.index, owner) + parameters["match_counts_offset"]
-    good = np.flatnonzero((owner > 0) & (fitted <= limit) & np.isin(owner, src_id))
-    halo[good] = order[np.searchsorted(src_id[order], owner[good])]
-    best = np.zeros(len(halo), dtype=bool)
-    best[np.unique(halo, return_index=True)[1]] = True  # the first is the most likely
-    return halo, best | (halo < 0)
-
-
-def _catalogue(field: _Field, detections: _Detections) -> Columns:
-    """Return the columns of the catalogue of a field's detections."""
-    exposure = field.exposure[detections.stamp]
-    number, ra = np.arange(1, len(exposure) + 1, dtype=np.int32), (detections.ra + field.index.ra_zero) % 360.0
     measured = {
         "DET_LIKE": detections.det_like, "EXT_LIKE": detections.ext_like, "EXT": detections.extent,
         "ML_RATE": detections.counts / exposure, "ML_CTS": detections.counts,
         "ML_EXP": exposure, "ML_BKG": field.level[detections.stamp],
     }  # fmt: skip
     columns = {name: values.astype(np.float32) for name, values in measured.items()}
-    return {"ID_SRC": number, "RA": ra, "DEC": detections.dec, **columns}
-
-
-def _matches(
-    field: _Field, candidates: Candidates, detections: _Detections, halo: IntArray, purity: FloatArray
-) -> Columns:
-    """Return the columns of the table of matches between detections and haloes, as `detect` describes it.
-
-    `halo` holds the row in `candidates` of each detection's halo (-1 = none).
-    """
-    rows = np.flatnonzero(halo >= 0)
-    true = candidates[halo[rows]]
-    x, y = offsets(detections.ra[rows], detections.dec[rows], relative_ra(true.ra, field.index.ra_zero), true.dec)
-    return {
-        "ID_SRC": (rows + 1).astype(np.int32),
-        "SRC_ID": true.src_id.astype(np.int32),
-        "SEPARATION": np.hypot(x, y).astype(np.float32),
-        "PURITY": purity[rows].astype(np.float32),
-    }
+    shifted = {"FITTED": fitted, "RA_SHIFTED": detections.ra, "RA_ZERO": np.full(len(number), zero)}
+    return {"ID_SRC": number, "RA": (detections.ra + zero) % 360.0, "DEC": detections.dec, **columns, **shifted}

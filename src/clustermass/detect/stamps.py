@@ -122,6 +122,7 @@ class EventIndex:
     ra: FloatArray  #: relative to ra_zero, in [-180, 180) deg
     dec: FloatArray
     src_id: IdArray  #: source of each photon
+    row: IntArray  #: row of each photon in the event list
 
 
 @dataclass(frozen=True)
@@ -166,7 +167,8 @@ def index_events(events: Mapping[str, NDArray], ra_zero: float, e_min_ev: float,
     key = np.floor((dec - dec_zero) / STRIP_DEG) * STRIP_KEY + ra
     order = np.argsort(key, kind="stable")
     key, ra, dec = key[order], ra[order], dec[order]  # rebound one by one: 4e6 events take 32 MB a column
-    return EventIndex(ra_zero, dec_zero, key, ra, dec, events["src_id"][used[order]])
+    row = used[order]
+    return EventIndex(ra_zero, dec_zero, key, ra, dec, events["src_id"][row], row)
 
 
 def ranges(first: NDArray[np.integer], last: NDArray[np.integer]) -> tuple[IntArray, IntArray]:

@@ -98,6 +98,20 @@ CATALOGUE = (
     column("Z_ORIGIN", "A", "column of the user's table that Z was taken from", optional=True),
     column("EXPOSURE", "E", "exposure that counts in place of the map's; NaN = none is known", "s", optional=True),
     column("EXP_FROM", "A", optional=True),
+    column("LAMBDA", "E", "richness measured by the optical follow-up; NaN = none", optional=True),
+)
+#: the table of detections in `detections.fits`, from which `catalogue.fits` is made
+DETECTIONS = (
+    *CATALOGUE[:10],  # all but redshifts
+    column("FITTED", "D", "fitted counts inside the cut radius", "count"),
+    column("RA_SHIFTED", "D", "RA minus RA_ZERO", "deg"),
+    column("RA_ZERO", "D", "right ascension near the middle of the field, ICRS", "deg"),
+)
+#: the table of the photons of detections in `detections.fits`
+SHARES = (
+    column("ID_SRC", "J"),
+    column("EVENT", "J", "row of the photon in the event list, from 0"),
+    column("SHARE", "D", "probability that the photon belongs to the detection"),
 )
 TRUTH = (
     column("SRC_ID", "J", "number of the halo, and label of its photons"),
@@ -112,6 +126,8 @@ TRUTH = (
     column("FLUX500KPC", "E", "flux inside 500 kpc, otherwise as FLUX", "erg s-1 cm-2", optional=True),
     column("R500_ARCMIN", "E", "R500c", "arcmin"),
     column("COUNTS", "J", "photons of the halo in the event list; -1 = unknown", "count"),
+    column("LAMBDA", "E", "richness", optional=True),
+    column("LAMBDA_OBS", "E", "richness as an optical survey measures it", optional=True),
 )
 MATCHES = (
     column("ID_SRC", "J"),

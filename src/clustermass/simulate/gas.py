@@ -266,7 +266,7 @@ def _low_mass_correction_dex(
 
 @dataclass(frozen=True)
 class EmittingHaloes(Rows):
-    """Haloes above the flux limit, with their gas. Arrays are (halo,); the SRC_ID is 1, 2, ... in this order."""
+    """Haloes with their gas. Arrays are (halo,). The SRC_ID is 1, 2, ... in this order."""
 
     haloes: Haloes
     gas: Gas
@@ -284,13 +284,19 @@ def emitting_haloes(
     sky: Sky, cosmology: Mapping[str, float], field: Field, spectra: ClusterSpectra, rng: Streams
 ) -> EmittingHaloes:
     """Return the haloes of `field` above the flux limit `flux_min_cgs`, drawn at random together with their gas."""
+    haloes = all_haloes(sky, cosmology, field, spectra, rng)
+    return haloes[haloes.flux >= sky["clusters"]["flux_min_cgs"]]
+
+
+def all_haloes(
+    sky: Sky, cosmology: Mapping[str, float], field: Field, spectra: ClusterSpectra, rng: Streams
+) -> EmittingHaloes:
+    """Return all haloes of `field`, drawn at random together with their gas, bright or not."""
     parameters = sky["clusters"]
     haloes = draw_haloes(field, parameters, cosmology, rng["haloes"])
     gas = draw_gas(haloes, parameters, cosmology, rng["gas"])
     correction = spectra.interpolate(spectra.k_correction, gas.kt_kev, haloes.redshift)
     flux = gas.luminosity * correction / (4 * np.pi * luminosity_distance_cm(haloes.redshift, cosmology) ** 2)
-    bright = flux >= parameters["flux_min_cgs"]
-    haloes, gas, flux = haloes[bright], gas[bright], flux[bright]
     unit_rate = spectra.interpolate(spectra.spectra.rate, gas.kt_kev, haloes.redshift)
     fraction = spectra.interpolate(spectra.spectra.detection_fraction, gas.kt_kev, haloes.redshift)
     rate = flux * gas.total_over_inside * unit_rate

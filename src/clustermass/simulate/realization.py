@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clustermass.arrays import IdArray, random_streams
+from clustermass.arrays import BoolArray, IdArray, random_streams
 from clustermass.cosmology import arcmin_per_mpc
 from clustermass.events.eventlist import EventList
 from clustermass.events.write import write_events, write_labels
@@ -17,13 +17,14 @@ from clustermass.io.log import LOGGER
 from clustermass.io.products import SOURCES, TRUTH, write_table
 from clustermass.io.provenance import simulation_hash
 from clustermass.simulate.field import ExposureMap, Field
-from clustermass.simulate.gas import EmittingHaloes, emitting_haloes
+from clustermass.simulate.gas import EmittingHaloes, all_haloes
 from clustermass.simulate.photons import TIME_START_S, TIME_STOP_S, draw_photons, event_list
+from clustermass.simulate.richness import draw_richness, measure_richness
 from clustermass.simulate.sources import PointSources, agn_spectrum, draw_agn, joined_positions
 from clustermass.simulate.spectra import ClusterSpectra
 
 if TYPE_CHECKING:
-    from clustermass.config.sky_models import Sky
+    from clustermass.config.sky_models import Richness, Sky
 
 #: HALO_ID of a halo = this factor times the number of the realization + SRC_ID of the halo
 HALO_ID_FACTOR = 10_000_000
@@ -55,7 +56,9 @@ def simulate_realization(
     field = Field.from_config(sky["field"])
     exposure_map = ExposureMap.from_config(field, sky["exposure"])
     spectra = ClusterSpectra.build(sky["clusters"]["redshift_max"], sky["absorption"]["nh_cm2"])
-    clusters = emitting_haloes(sky, cosmology, field, spectra, generators)
+    haloes = all_haloes(sky, cosmology, field, spectra, generators)
+    bright = haloes.flux >= sky["clusters"]["flux_min_cgs"]
+    clusters = haloes[bright]
     agn = draw_agn(field, sky["agn"], clusters.haloes, clusters.gas.r500_arcmin, generators["agn"])
     photons = draw_photons(sky, clusters, agn, spectra, exposure_map, generators)
     drawn, src_id = event_list(photons, field, f"{name}/{realization}", generators["events"])
@@ -66,8 +69,9 @@ def simulate_realization(
     exposure_map.write(exposure, header)
     write_table(sources, "SOURCES", SOURCES, sources_table(sky, clusters, agn, exposure_map), header)
     if truth is not None:
-        haloes = _truth(clusters, field, cosmology, src_id, int(realization))
-        write_table(truth, "TRUTH", TRUTH, haloes, header)
+        listed, richness = listed_haloes(haloes, bright, sky["richness"], generators["richness"])
+        columns = _truth(listed, field, cosmology, src_id, int(realization)) | richness
+        write_table(truth, "TRUTH", TRUTH, columns, header)
 
 
 def header_cards(sky: Sky, cosmology: Mapping[str, float], name: str, realization: str) -> dict[str, Any]:
@@ -109,6 +113,24 @@ def sources_table(
         "Z": np.concatenate([clusters.haloes.redshift, np.full(len(agn), np.nan)]),
         "EXPECTED": rate * exposure.at_native(longitude, latitude),
     }
+
+
+def listed_haloes(
+    haloes: EmittingHaloes, bright: BoolArray, parameters: Richness, rng: np.random.Generator
+) -> tuple[EmittingHaloes, dict[str, NDArray[Any]]]:
+    """Return the haloes in `truth.fits`: first those with photons, then those that an optical survey finds.
+
+    Returns also the columns of their richness, which are missing if `truth_min` of the config block `richness` is None.
+    `bright` says which haloes have photons, bool (halo,).
+    """
+    if parameters["truth_min"] is None:
+        return haloes[bright], {}
+    mass, redshift = haloes.haloes.log10_m500c, haloes.haloes.redshift
+    true = draw_richness(mass, redshift, haloes.gas.luminosity, parameters, rng)
+    measured = measure_richness(true, redshift, parameters, rng)
+    found = ~bright & (measured >= parameters["truth_min"])
+    rows = np.concatenate([np.flatnonzero(bright), np.flatnonzero(found)])
+    return haloes[rows], {"LAMBDA": true[rows], "LAMBDA_OBS": measured[rows]}
 
 
 def _truth(

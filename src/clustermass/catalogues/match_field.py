@@ -1,0 +1,163 @@
+"""Make the catalogue of a simulated field: match detections to haloes, add redshifts as a follow-up would."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from clustermass.arrays import FloatArray, random_streams
+from clustermass.catalogues.confirm import OpticalHaloes, Positions, confirm
+from clustermass.catalogues.photon_match import match_by_shares
+from clustermass.detect.detect_field import read_columns, read_photons
+from clustermass.errors import InputError
+from clustermass.io.log import LOGGER
+from clustermass.io.products import CATALOGUE, MATCHES, write_table
+from clustermass.io.provenance import CATALOGUE_BLOCKS, blocks, config_hash, provenance
+from clustermass.simulate.field import ExposureMap, Field
+
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Matching, Redshifts, Sky
+
+#: cards of the event list that the catalogue repeats
+_CARDS = ("OBJECT", "SIMULATE", "REALIZ", "SEED", "H0", "OMEGA_M")
+
+
+class _Matched(NamedTuple):
+    """Columns of the catalogue without redshifts, columns of the matches, and the true redshift of each detection."""
+
+    catalogue: dict[str, NDArray[Any]]
+    matches: dict[str, NDArray[Any]]
+    redshift: FloatArray  #: NaN = no halo, (detection,)
+
+
+def match_sources(
+    sky: Sky,
+    name: str,
+    realization: str,
+    events: Path,
+    exposure: Path,
+    detections: Path,
+    catalogue: Path,
+    labels: Path | None = None,
+    sources: Path | None = None,
+    truth: Path | None = None,
+    matches: Path | None = None,
+) -> None:
+    """Match the detections of a simulated field to haloes, and write the catalogue and the matches.
+
+    `detections` is a file of `detect.detect_field.detect_sources`. The key `rule` of the config block `matching` decides
+    how detections are matched. The rule "photons" needs the files `labels` and `sources`, the rule "confirmed" needs
+    `truth`. The seed of the sky, `name` and `realization` determine all random numbers. InputError if a file that the
+    rule needs isn't given, or if the numbers of labels and events differ.
+    """
+    generators = random_streams(sky["seed"], name, realization)
+    found = read_columns(detections, "DETECTIONS")
+    if sky["matching"]["rule"] == "photons":
+        labels, sources = _needed(labels, "labels", "photons"), _needed(sources, "sources", "photons")
+        matched, secret = _by_photons(sky, events, detections, found, labels, sources), [labels, sources]
+    else:
+        truth = _needed(truth, "truth", "confirmed")
+        exposure_map = ExposureMap.read(exposure, Field.from_config(sky["field"]))
+        haloes, rng = read_columns(truth, "TRUTH"), generators["followup"]
+        matched, secret = match_by_confirmation(found, haloes, exposure_map, sky["matching"], rng), [truth]
+    columns = matched.catalogue | redshift_columns(matched.redshift, sky["redshifts"], generators["redshifts"])
+    parameters = blocks(sky, CATALOGUE_BLOCKS)
+    made = provenance("match_sources", parameters, [events, exposure, *(secret if matches else [])])
+    header = fits.getheader(events, "EVENTS")
+    cards: dict[str, Any] = {card: (header[card], header.comments[card]) for card in _CARDS}
+    settings = {"photons": header["CFGHASH"], "catalogue": config_hash(parameters)}
+    cards["CFGHASH"] = (config_hash(settings), "of the sky")
+    write_table(catalogue, "CATALOGUE", CATALOGUE, columns, cards, made)
+    if matches is not None:
+        write_table(matches, "MATCHES", MATCHES, matched.matches, cards, made)
+
+
+def _needed(path: Path | None, name: str, rule: str) -> Path:
+    if path is None:
+        raise InputError(f"matching.rule {rule} needs the file {name}.fits of the simulation. Give it, too.")
+    return path
+
+
+def _by_photons(
+    sky: Sky, events: Path, detections: Path, found: dict[str, NDArray[Any]], labels: Path, sources: Path
+) -> _Matched:
+    photons, block = read_photons(events, labels), sky["detection"]
+    in_band = (photons["pi_ev"] >= block["e_min_ev"]) & (photons["pi_ev"] <= block["e_max_ev"])
+    true, shares = read_columns(sources, "SOURCES"), read_columns(detections, "SHARES")
+    kept, matches = match_by_shares(found, shares, photons["src_id"], in_band, true, block)
+    columns = {name: values[kept] for name, values in found.items()}
+    columns["ID_SRC"] = np.arange(1, np.count_nonzero(kept) + 1, dtype=np.int32)
+    order = np.argsort(true["SRC_ID"], kind="stable")
+    redshift = np.full(len(columns["ID_SRC"]), np.nan)
+    halo = order[np.searchsorted(true["SRC_ID"], matches["SRC_ID"], sorter=order)]
+    redshift[matches["ID_SRC"] - 1] = true["Z"][halo]
+    return _Matched(columns, matches, redshift)
+
+
+def match_by_confirmation(
+    found: dict[str, NDArray[Any]],
+    truth: dict[str, NDArray[Any]],
+    exposure: ExposureMap,
+    parameters: Matching,
+    rng: np.random.Generator,
+) -> _Matched:
+    """Return the catalogue, matches and redshifts of detections that are confirmed as an optical follow-up does it.
+
+    `found` are the columns of detections, `truth` those of haloes with their measured richness. Random positions for
+    F_CONT are drawn by `rng` all over the exposed field. A detection matches its counterpart if F_CONT is below
+    `f_cont_max`. In the catalogue, F_CONT and LAMBDA are NaN for detections that aren't followed up.
+    """
+    names = ("RA", "DEC", "Z", "R500_ARCMIN", "LAMBDA_OBS")
+    rows = np.flatnonzero(truth["LAMBDA_OBS"] > 0) if "LAMBDA_OBS" in truth else np.zeros(0, dtype=np.intp)
+    if not rows.size:
+        raise InputError(
+            "truth.fits has no haloes with a richness. Set richness.truth_min of the sky, and simulate it."
+        )
+    haloes = OpticalHaloes(*(truth[name][rows].astype(float) for name in names))
+    followed = found["EXT_LIKE"] > parameters["ext_like_min"]
+    candidates = np.flatnonzero(followed & (found["DET_LIKE"] > parameters["det_like_min"]))
+    longitude, latitude = exposure.field.draw(rng, parameters["random_positions"])
+    exposed = exposure.at_native(longitude, latitude) > 0
+    random = Positions(*exposure.field.to_sky(longitude[exposed], latitude[exposed]))
+    at = Positions(found["RA"][candidates], found["DEC"][candidates])
+    counterparts = confirm(at, haloes, random, parameters)
+    columns = found | {name: np.full(len(found["RA"]), np.nan) for name in ("F_CONT", "LAMBDA")}
+    columns["F_CONT"][candidates], columns["LAMBDA"][candidates] = counterparts.f_cont, counterparts.richness
+    sure = np.flatnonzero((counterparts.halo >= 0) & (counterparts.f_cont < parameters["f_cont_max"]))
+    LOGGER.info("%d of %d candidates confirmed as clusters", sure.size, candidates.size)
+    detection, halo = candidates[sure], rows[counterparts.halo[sure]]
+    redshift = np.full(len(found["RA"]), np.nan)
+    redshift[detection] = truth["Z"][halo]
+    matches = {
+        "ID_SRC": found["ID_SRC"][detection],
+        "SRC_ID": truth["SRC_ID"][halo],
+        "SEPARATION": counterparts.separation_arcsec[sure],
+        "PURITY": np.full(sure.size, np.nan),
+    }
+    return _Matched(columns, matches, redshift)
+
+
+def redshift_columns(redshift: FloatArray, parameters: Redshifts, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+    """Return the columns Z, Z_ERR and Z_TYPE of detections as a follow-up survey would measure them.
+
+    Spectroscopic redshifts are exact. Photometric redshifts have normal errors, truncated so that Z exceeds
+    `redshift_min`. Their Z_ERR is (1 + Z) times `photometric_error`. `redshift` is the true redshift of each
+    detection's halo, (detection,); it is NaN if the detection has no halo.
+    """
+    has_halo, width = np.isfinite(redshift), parameters["photometric_error"]
+    spectroscopic = has_halo & (rng.random(len(redshift)) < parameters["spectroscopic_fraction"])
+    photometric, uniform = has_halo & ~spectroscopic, rng.random(len(redshift))
+    z, error = redshift.copy(), np.where(has_halo, 0.0, np.nan)
+    if width > 0 and photometric.any():
+        true = redshift[photometric]
+        sigma = width * (1 + true)
+        lowest = ndtr((np.nextafter(np.float32(parameters["redshift_min"]), np.float32(1)) - true) / sigma)
+        z[photometric] = true + sigma * ndtri(lowest + uniform[photometric] * (1 - lowest))
+        error[photometric] = width * (1 + z[photometric])
+    kind = np.where(spectroscopic, "spec", np.where(photometric, "photo", "none"))
+    return {"Z": z, "Z_ERR": error, "Z_TYPE": kind}
