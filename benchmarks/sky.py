@@ -8,6 +8,7 @@ from astropy.io import fits
 from runner import CONFIG, Arm, benchmark
 
 from clustermass.arrays import random_streams
+from clustermass.catalogues.match_field import match_sources
 from clustermass.config.resolve import merge, resolve_sky
 from clustermass.detect.detect_field import detect_sources
 from clustermass.events.write import write_labels
@@ -38,7 +39,7 @@ class Realization:
     """
 
     def __init__(self, folder, changes=None):
-        names = ("events", "exposure", "labels", "sources", "catalogue", "matches")
+        names = ("events", "exposure", "labels", "sources", "detections", "catalogue", "matches")
         self.paths = {name: folder / f"{name}.fits" for name in names}
         self.sky = merge(resolve_sky(CONFIG["skies"], "embedded"), {**(changes or {}), "seed": 1})
         self.field = Field.from_config(self.sky["field"])
@@ -85,7 +86,9 @@ class Realization:
         """Read the files, detect and match sources, give them redshifts, write the catalogue."""
         read = {name: self.paths[name] for name in ("events", "exposure", "labels", "sources")}
         written = {name: self.paths[name] for name in ("catalogue", "matches")}
-        detect_sources(self.sky, "benchmark", "01", **read, **written)
+        detections = self.paths["detections"]
+        detect_sources(self.sky, "benchmark", "01", **read, detections=detections)
+        match_sources(self.sky, "benchmark", "01", detections=detections, **read, **written)
 
     def whole(self):
         """Run all stages in order."""

@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from clustermass.baselines.features import cluster_features
 from clustermass.baselines.measurements import is_isolated
+from clustermass.catalogues.match_field import match_sources
 from clustermass.catalogues.tables import read_table
 from clustermass.config.resolve import resolve_experiment, resolve_sky
 from clustermass.dataset.sample import load_sample
@@ -119,7 +120,10 @@ def draw(source, label, scratch):
     found = {name: scratch / f"{name}.fits" for name in ("catalogue", "matches")}
     truth_file, images = scratch / "truth.fits", scratch / "images.nc"
     simulate_realization(source.sky, source.cosmology, source.name, label, **seen, **true, truth=truth_file)
-    detect_sources(source.sky, source.name, label, **seen, **true, **found)
+    detections = scratch / "detections.fits"
+    detect_sources(source.sky, source.name, label, **seen, **true, detections=detections)
+    matching = {**seen, **true, **found, "truth": truth_file}
+    match_sources(source.sky, source.name, label, detections=detections, **matching)
     files = {**seen, **found, "truth": truth_file}
     extract_images(output=images, images=source.images, realization=label, events_block=source.events, **files)
     sample = load_sample([images], None, source.selection)

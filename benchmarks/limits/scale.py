@@ -26,7 +26,7 @@ from runner import RESULTS, header  # noqa: E402
 REALIZATIONS = (1, 4, 18)
 #: steps of a run, and steps of a realization, whose costs are averaged over the realizations
 OF_RUN = ("split_sample", "fit_baselines", "train_member", "aggregate_ensemble", "calibrate", "fit_ood", "evaluate")
-OF_REALIZATION = ("simulate_realization", "detect_sources", "extract_images", "smooth_images")
+OF_REALIZATION = ("simulate_realization", "detect_sources", "match_sources", "extract_images", "smooth_images")
 #: number of clusters of the surveys to extrapolate to
 SURVEYS = {"eRASS1 cosmology sample and groups": 12_000, "eROSITA, final depth": 100_000}
 

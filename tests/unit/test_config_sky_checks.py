@@ -39,12 +39,18 @@ def test_an_empty_embedded_sky_names_all_that_it_lacks_and_a_block_without_a_sou
     config["experiments"]["bare"] = {"sky": "bare"}
     lines = config_errors(config)
     assert len(lines) == 2
-    assert (
-        "skies.bare lacks seed, field, exposure, absorption, psf, clusters, richness, background, redshifts, detection, matching;"
-        in lines[0]
-    )
+    blocks = "exposure, absorption, psf, clusters, richness, background, redshifts, detection, matching"
+    assert f"skies.bare lacks seed, field, {blocks};" in lines[0]
     lacking = "flux_min_cgs, flux_max_cgs, photon_index, normalisation_per_deg2, clustered_fraction, clustered_r500"
     assert f"skies.bare.agn lacks {lacking};" in lines[1]
+
+
+def test_confirmation_needs_haloes_with_a_richness(config):
+    config["skies"]["embedded"]["matching"]["rule"] = "confirmed"
+    [line] = config_errors(config)
+    assert line.startswith("skies.embedded.matching.rule is confirmed, but richness.truth_min is null")
+    config["skies"]["embedded"]["richness"]["truth_min"] = 2.0
+    assert config_errors(config) == []
 
 
 def test_a_simulated_sky_of_files_needs_truth_and_names_that_are_folders(config):

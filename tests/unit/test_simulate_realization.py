@@ -1,4 +1,5 @@
 import copy
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,16 @@ def _detect(files, folder, sky=SKY, observed=False):
     return files | written
 
 
+def _confirm(files, folder, sky=SKY, **changes):
+    confirming = sky | {"matching": sky["matching"] | {"rule": "confirmed", **changes}}
+    read = {name: files[name] for name in ("events", "exposure", "truth")}
+    written = {name: folder / f"{name}.fits" for name in ("catalogue", "matches")}
+    match_sources(
+        confirming, "embedded", "01", detections=files["events"].with_name("detections.fits"), **read, **written
+    )
+    return [_table(written[name]) for name in ("catalogue", "matches")]
+
+
 def _table(path):
     with fits.open(path) as hdus:
         return {name: np.array(hdus[1].data[name]) for name in hdus[1].columns.names}
@@ -66,6 +77,62 @@ def test_an_observed_field_is_the_same_sky_without_truth(simulated, tmp_path):
     history = str(fits.getheader(observed["catalogue"])["HISTORY"])
     assert "events.fits" in history
     assert "sources.fits" not in history
+
+
+@pytest.fixture(scope="module")
+def with_richness(simulated, tmp_path_factory):
+    """Return the files of the same field, whose haloes have a richness."""
+    folder = tmp_path_factory.mktemp("rich")
+    files = _simulate(folder, SKY | {"richness": SKY["richness"] | {"truth_min": 2.0}})
+    shutil.copy(simulated["events"].with_name("detections.fits"), folder)
+    return files
+
+
+def test_richness_changes_no_photon_and_adds_haloes_without_photons(simulated, with_richness):
+    for name in ("events", "exposure", "labels", "sources"):
+        assert _table(with_richness[name]).keys() == _table(simulated[name]).keys() if name != "exposure" else True
+        before, after = (fits.getdata(files[name]) for files in (simulated, with_richness))
+        assert before.tobytes() == after.tobytes(), name
+    plain, rich = _table(simulated["truth"]), _table(with_richness["truth"])
+    assert {*rich} - {*plain} == {"LAMBDA", "LAMBDA_OBS"}
+    for name, values in plain.items():
+        assert np.array_equal(values, rich[name][: len(values)]), name
+    faint = slice(len(plain["SRC_ID"]), None)
+    assert np.array_equal(rich["SRC_ID"], np.arange(1, len(rich["SRC_ID"]) + 1))
+    assert rich["COUNTS"][faint].max() == 0
+    assert rich["FLUX"][faint].max() < SKY["clusters"]["flux_min_cgs"]
+    assert rich["LAMBDA_OBS"][faint].min() >= 2.0
+
+
+def test_confirmed_candidates_have_the_redshift_of_a_rich_halo_near_them(with_richness, tmp_path):
+    catalogue, matches = _confirm(with_richness, tmp_path)
+    truth, cuts = _table(with_richness["truth"]), SKY["matching"]
+    candidate = (catalogue["EXT_LIKE"] > cuts["ext_like_min"]) & (catalogue["DET_LIKE"] > cuts["det_like_min"])
+    assert np.array_equal(np.isfinite(catalogue["F_CONT"]), candidate)
+    confirmed = np.isin(catalogue["ID_SRC"], matches["ID_SRC"])
+    assert 5 < confirmed.sum() < candidate.sum()
+    assert np.array_equal(confirmed, catalogue["F_CONT"] < cuts["f_cont_max"])
+    assert np.array_equal(np.isfinite(catalogue["Z"]), confirmed)
+    halo = matches["SRC_ID"] - 1
+    z = catalogue["Z"][np.searchsorted(catalogue["ID_SRC"], matches["ID_SRC"])]
+    assert np.all(np.abs(z - truth["Z"][halo]) < 0.05)
+    assert np.all(matches["SEPARATION"] <= 60 * cuts["radius_r500"] * truth["R500_ARCMIN"][halo] + 1e-3)
+    assert np.isnan(matches["PURITY"]).all()
+    stricter, _ = _confirm(with_richness, tmp_path, f_cont_max=0.02)
+    assert 0 < np.isfinite(stricter["Z"]).sum() < confirmed.sum()
+
+
+def test_confirmation_reads_no_label_and_needs_richness(simulated, with_richness, tmp_path):
+    with pytest.raises(InputError, match=r"no haloes with a richness\. Set richness\.truth_min"):
+        _confirm(simulated, tmp_path)
+    found = {"detections": simulated["events"].with_name("detections.fits"), "catalogue": tmp_path / "c.fits"}
+    seen = {name: simulated[name] for name in ("events", "exposure")}
+    with pytest.raises(InputError, match=r"rule photons needs the file labels\.fits"):
+        match_sources(SKY, "embedded", "01", **seen, **found)
+    confirming = SKY | {"matching": SKY["matching"] | {"rule": "confirmed"}}
+    with pytest.raises(InputError, match=r"rule confirmed needs the file truth\.fits"):
+        match_sources(confirming, "embedded", "01", **seen, **found)
+    assert not found["catalogue"].exists()
 
 
 def test_labels_of_another_event_list_are_refused(simulated, tmp_path):

@@ -60,7 +60,7 @@ def test_a_finished_run_verifies_and_all_its_files_are_covered(results, capsys):
     assert verified.absent == {}
     assert {
         "simulate_realization",
-        "detect_sources",
+        "match_sources",
         "train_member",
         "infer_observed",
         "plot_predictions",
@@ -74,7 +74,7 @@ def test_the_whole_results_folder_verifies(results):
     assert verified.findings == []
     assert verified.unnamed == []
     assert verified.steps["simulate_realization"] == 3 * 5 + 2
-    assert verified.steps["detect_sources"] == 3 * 2 + 1
+    assert verified.steps["match_sources"] == 3 * 2 + 1
 
 
 @pytest.mark.parametrize(

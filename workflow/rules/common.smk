@@ -35,6 +35,7 @@ from clustermass.io.log import advice
 from clustermass.io.log import printable
 from clustermass.io.log import printable_lines
 from clustermass.io.provenance import CATALOGUE_BLOCKS
+from clustermass.io.provenance import DETECTION_BLOCKS
 from clustermass.io.provenance import PHOTON_BLOCKS
 from clustermass.io.provenance import config_hash
 from clustermass.io.provenance import source_hash
@@ -123,16 +124,16 @@ def realization_files(*names):
 def simulated_files(observed):
     """Return the output files of a simulation by name.
 
-    An observed field gets no truth. Its labels and sources contain the truth, so they are deleted after the detection.
+    An observed field keeps no truth: labels, sources and truth are deleted after its detections got their redshifts.
     """
-    if not observed:
-        return realization_files("events", "exposure", "labels", "sources", "truth")
-    secret = {name: temp(path) for name, path in realization_files("labels", "sources").items()}
+    secret = realization_files("labels", "sources", "truth")
+    if observed:
+        secret = {name: temp(path) for name, path in secret.items()}
     return realization_files("events", "exposure") | secret
 
 
-def detected_files(observed):
-    """Return the output files of the source detection by name; an observed field has no matches to haloes."""
+def matched_files(observed):
+    """Return the files that the matching of detections makes, by name; an observed field has no matches to haloes."""
     return realization_files("catalogue") if observed else realization_files("catalogue", "matches")
 
 

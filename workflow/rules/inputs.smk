@@ -109,8 +109,20 @@ def sky_photons(wildcards):
 
 
 def sky_detection(wildcards):
+    """Return the settings that determine the detections in a simulated sky, for given photons."""
+    return sky_blocks(wildcards, *DETECTION_BLOCKS)
+
+
+def sky_matching(wildcards):
     """Return the settings that determine the catalogue of a simulated sky, for given photons."""
     return sky_blocks(wildcards, *CATALOGUE_BLOCKS)
+
+
+def truth_for_matching(wildcards):
+    """Return the files with the truth that the rule of matching needs, by name; only photons are matched by labels."""
+    confirmed = SKIES[wildcards.sky]["matching"]["rule"] == "confirmed"
+    names = ("truth",) if confirmed else ("labels", "sources")
+    return {name: path.format(**wildcards) for name, path in realization_files(*names).items()}
 
 
 def sky_reading(wildcards):

@@ -1,7 +1,7 @@
-# A simulated field that counts as observed keeps no file with the truth: see simulated_files and detected_files.
-for observed, (simulate, detect) in {
-    False: ("simulate_realization", "detect_sources"),
-    True: ("simulate_observed_field", "detect_observed_sources"),
+# A simulated field that counts as observed keeps no file with the truth: see simulated_files and matched_files.
+for observed, (simulate, detect, match) in {
+    False: ("simulate_realization", "detect_sources", "match_sources"),
+    True: ("simulate_observed_field", "detect_observed_sources", "match_observed_sources"),
 }.items():
 
     rule:
@@ -30,13 +30,13 @@ for observed, (simulate, detect) in {
             "../scripts/simulate_realization.py"
 
     rule:
-        """Detect the sources of one realization: catalogue and matches with the truth."""
+        """Detect the sources of one realization."""
         name:
             detect
         input:
             **realization_files("events", "exposure", "labels", "sources"),
         output:
-            **detected_files(observed),
+            detections=temp(f"{REALIZATION}/detections.fits"),
         log:
             f"{REALIZATION}/logs/{detect}.log",
         benchmark:
@@ -53,5 +53,33 @@ for observed, (simulate, detect) in {
             name="{sky}",
             realization="{realization}",
             sky=sky_detection,
+        script:
+            "../scripts/step.py"
+
+    rule:
+        """Match the detections of one realization to haloes, and make the catalogue with their redshifts."""
+        name:
+            match
+        input:
+            unpack(truth_for_matching),
+            **realization_files("events", "exposure", "detections"),
+        output:
+            **matched_files(observed),
+        log:
+            f"{REALIZATION}/logs/{match}.log",
+        benchmark:
+            f"{REALIZATION}/benchmarks/{match}.tsv"
+        wildcard_constraints:
+            sky=skies_of("embedded", observed),
+        conda:
+            "../../envs/data.yaml"
+        resources:
+            mem_mb=each_try(2000),
+            runtime=each_try(20),
+        params:
+            **step("catalogues.match_field.match_sources"),
+            name="{sky}",
+            realization="{realization}",
+            sky=sky_matching,
         script:
             "../scripts/step.py"

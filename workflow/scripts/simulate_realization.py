@@ -6,9 +6,8 @@ from clustermass.io.log import step
 from clustermass.simulate.realization import simulate_realization
 
 with step(snakemake.log[0], f"{snakemake.rule} {snakemake.wildcards.sky}/{snakemake.wildcards.realization}"):
-    if snakemake.params.observed:  # these files exist if the sky was not an observed one before
-        for name in ("truth.fits", "matches.fits"):
-            Path(snakemake.output.events).with_name(name).unlink(missing_ok=True)
+    if snakemake.params.observed:  # this file exists if the sky was not an observed one before
+        Path(snakemake.output.events).with_name("matches.fits").unlink(missing_ok=True)
     simulate_realization(
         sky=snakemake.params.sky,
         cosmology=snakemake.params.cosmology,

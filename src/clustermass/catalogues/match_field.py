@@ -50,8 +50,8 @@ def match_sources(
 ) -> None:
     """Match the detections of a simulated field to haloes, and write the catalogue and the matches.
 
-    `detections` is a file of `detect.detect_field.detect_sources`. The key `rule` of the config block `matching` decides
-    how detections are matched. The rule "photons" needs the files `labels` and `sources`, the rule "confirmed" needs
+    `detections` is a file of `detect.detect_field.detect_sources`. The key `rule` of the config block `matching` is the
+    way in which detections are matched. The rule "photons" needs the files `labels` and `sources`, "confirmed" needs
     `truth`. The seed of the sky, `name` and `realization` determine all random numbers. InputError if a file that the
     rule needs isn't given, or if the numbers of labels and events differ.
     """

@@ -110,7 +110,7 @@ def detect(
     is the config block `detection`. `seed` determines the random displacements. InputError if the cut radius exceeds
     the images to be fitted (`stamp_pixels`) or the PSF is not normalised.
 
-    The columns of the detections have the shape (detection,). They are ID_SRC (int32, from 1, in the order of decreasing
+    The columns of the detections have the shape (detection,). They are ID_SRC (int32, from 1, in order of decreasing
     DET_LIKE), RA and DEC (float64, deg), and the float32 columns DET_LIKE, EXT_LIKE, EXT (arcsec), ML_RATE (counts/s),
     ML_CTS, ML_EXP (s) and ML_BKG (counts/arcmin^2). A source is extended if EXT_LIKE is at least ext_like_floor and the
     DET_LIKE of its fit as a point source is at least extent_point_like_min. All others are point sources with EXT =
@@ -119,8 +119,8 @@ def detect(
 
     In a pixel, s counts are expected from a detection and b counts from everything else. A photon in this pixel belongs
     to the detection with the probability s / (s + b). The sum of this probability over all photons is FITTED. The
-    columns of the photons have the shape (photon,). They are ID_SRC (int32), the row EVENT in `events` (int32), and this
-    probability SHARE (float64). Photons outside the cut radius of all detections have no row.
+    columns of the photons have the shape (photon,). They are ID_SRC (int32), the row EVENT in `events` (int32), and
+    this probability SHARE (float64). Photons outside the cut radius of all detections have no row.
     """
     templates = build_templates(psf, parameters)
     field = _prepare(events, _worth_fitting(candidates, exposure_s), exposure_s, templates, parameters, seed)

@@ -16,6 +16,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import Table
 
+from clustermass.catalogues.match_field import match_sources
 from clustermass.config.resolve import default_config, merge
 from clustermass.config.validate import check_config
 from clustermass.detect.detect_field import detect_sources
@@ -118,7 +119,10 @@ def simulate_field(
     events, exposure, labels, sources, truth, catalogue, matches = (made._folder / f"{name}.fits" for name in _FILES)
     seen = events, exposure, labels, sources
     simulate_realization(whole, own["cosmology"], SKY, realization, *seen, truth)
-    detect_sources(whole, SKY, realization, *seen, catalogue, matches)
+    detections = made._folder / "detections.fits"
+    detect_sources(whole, SKY, realization, *seen, detections)
+    match_sources(whole, SKY, realization, events, exposure, detections, catalogue, labels, sources, truth, matches)
+    detections.unlink()
     _add_detections(truth, matches)
     return made
 

@@ -11,9 +11,10 @@ from typing import Any
 import clustermass
 from clustermass.errors import InputError
 
-#: blocks of a simulated sky's configuration that shape its photons, and those that shape its catalogue
+#: blocks of a simulated sky's configuration that shape its photons, its detections and its catalogue
 PHOTON_BLOCKS = ("field", "exposure", "absorption", "psf", "clusters", "richness", "agn", "background")
-CATALOGUE_BLOCKS = ("field", "psf", "redshifts", "detection", "matching")
+DETECTION_BLOCKS = ("field", "psf", "detection")
+CATALOGUE_BLOCKS = (*DETECTION_BLOCKS, "redshifts", "matching")
 #: smaller files are read even if they have holes; the unit of a file's size on the disk
 _LARGE_BYTES, _BLOCK_BYTES = 10**9, 512
 PACKAGE = Path(clustermass.__file__).parent

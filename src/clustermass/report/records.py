@@ -26,7 +26,7 @@ from clustermass.io.provenance import file_sha256, texts
 from clustermass.io.yaml_headers import ecsv_header
 
 #: steps that are treated separately below; simulated event lists state no step, and get the first of these
-SIMULATION, DETECTION, TRAINING = "simulate_realization", "detect_sources", "train_member"
+SIMULATION, MATCHING, TRAINING = "simulate_realization", "match_sources", "train_member"
 PACKING, CALIBRATION, OOD = "pack_ensemble", "calibrate", "fit_ood"
 RESULTS, CONFIG, RUN_RECORD = "results", "config.yaml", "provenance.json"
 #: folders whose files don't count as products: logs, benchmarks of jobs, unfinished trainings

@@ -14,7 +14,7 @@ from clustermass.errors import InputError
 from clustermass.io.provenance import CATALOGUE_BLOCKS, blocks, config_hash, simulation_hash
 from clustermass.report.records import (
     CONFIG,
-    DETECTION,
+    MATCHING,
     RESULTS,
     RUN_RECORD,
     SIMULATION,
@@ -28,7 +28,7 @@ from clustermass.report.records import (
 SOURCES = (SIMULATION, "ingest_field", "ingest_published")
 CATALOGUES = "infer_observed"
 #: dict from files of a simulated sky, whose settings are compared with the run's configuration, to their steps
-_STEPS_OF_SKIES = {"events.fits": SIMULATION, "catalogue.fits": DETECTION}
+_STEPS_OF_SKIES = {"events.fits": SIMULATION, "catalogue.fits": MATCHING}
 
 
 class Finding(NamedTuple):
@@ -218,7 +218,7 @@ def _other_settings(run: Path, files: Files) -> Iterator[Finding]:
 def _hash_of_sky(config: Mapping[str, Any], name: str, step: str) -> str | None:
     try:
         sky: Mapping[str, Any] = resolve_sky(config["skies"], name)
-        if step == DETECTION:
+        if step == MATCHING:
             return config_hash(blocks(sky, CATALOGUE_BLOCKS))
         return simulation_hash(sky, config["cosmology"] | sky.get("cosmology", {}))
     except (KeyError, TypeError, AttributeError, ValueError):
