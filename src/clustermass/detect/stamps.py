@@ -139,7 +139,7 @@ class Stamps:
     photon_event: IntArray  #: number of each of these photons in the event index
 
 
-def relative_ra(ra: FloatArray, ra_zero: float) -> FloatArray:
+def relative_ra(ra: FloatArray, ra_zero: float | FloatArray) -> FloatArray:
     """Return `ra` - `ra_zero` in [-180, 180) degrees."""
     relative = ra - ra_zero
     return relative - 360.0 * np.floor((relative + 180.0) / 360.0)
