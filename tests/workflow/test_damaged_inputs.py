@@ -130,6 +130,6 @@ def test_a_damaged_input_is_refused_by_its_name_and_nothing_is_made_of_it(jobs, 
 
 
 def outputs(job):
-    """Return the times at which a job's outputs were made."""
+    """Return the times at which a job's outputs were made. None = the file is gone, because it is temporary."""
     listed = [path for value in job["output"].values() for path in ([value] if isinstance(value, str) else value)]
-    return [Path(path).stat().st_mtime_ns for path in listed]
+    return [path.stat().st_mtime_ns if path.exists() else None for path in map(Path, listed)]

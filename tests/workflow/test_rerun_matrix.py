@@ -219,8 +219,9 @@ def test_another_experiment_of_the_same_sky_makes_anew_nothing_of_it_nor_of_othe
 def test_one_more_realization_and_one_more_member_are_made_alone(folder):
     changes = {"skies": {"embedded": {"realizations": 2}}, "experiments": {"few": {"members": 2}}}
     _, planned = ask(ROOT, folder, request("finish"), request("plan", changes))
-    made = [output for rule, output in planned["anew"] if rule.startswith(("simulate", "detect", "extract", "smooth"))]
-    names = ("events.fits", "catalogue.fits", "images.nc", "smoothed/central.nc", "images_other.nc")
+    steps = ("simulate", "detect", "match", "extract", "smooth")
+    made = [output for rule, output in planned["anew"] if rule.startswith(steps)]
+    names = ("events.fits", "detections.fits", "catalogue.fits", "images.nc", "smoothed/central.nc", "images_other.nc")
     assert {*made} == {f"results/skies/embedded/02/{name}" for name in (*names, "smoothed_other/scaled.nc")}
     (_, planned) = ask(ROOT, folder, request("finish"), request("plan", {"experiments": {"few": {"members": 2}}}))
     trained = [output for rule, output in planned["anew"] if rule.startswith("train")]
