@@ -199,7 +199,7 @@ class Redshifts(TypedDict):
 
 
 class Matching(TypedDict):
-    """How detections in a simulated field get the halo, and so the mass and the redshift, that they count as."""
+    """How detections in a simulated field are matched to haloes, from which they get mass and redshift."""
 
     rule: Annotated[
         Literal["photons", "confirmed"],
