@@ -6,6 +6,7 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
+import xarray as xr
 from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.nddata import CCDData
@@ -118,8 +119,15 @@ def test_files_and_what_is_in_memory_give_the_same(folder, ensemble, masses, tmp
 def test_without_a_path_the_released_ensemble_is_loaded(folder, monkeypatch):
     clustermass.Ensemble.load(folder).save(folder / "released.zip")
     monkeypatch.setattr(released, "RELEASED", folder / "released.zip")
-    assert repr(clustermass.Ensemble.load()) == "<released ensemble, 2 networks>"
-    assert str(clustermass.Ensemble.load(folder)) == f"<ensemble {folder}, 2 networks>"
+    with xr.open_dataset(folder / "ensemble.nc") as trained:
+        known = int((trained["split"].astype(str) == "train").sum())
+    assert (
+        repr(clustermass.Ensemble.load()) == f"<released ensemble: 2 networks, trained on {known} simulated clusters>"
+    )
+    assert (
+        str(clustermass.Ensemble.load(folder))
+        == f"<ensemble {folder}: 2 networks, trained on {known} simulated clusters>"
+    )
     assert clustermass.Ensemble.load().digest() == clustermass.Ensemble.load(folder).digest()
     monkeypatch.setattr(released, "RELEASED", folder / "nothing.zip")
     with pytest.raises(clustermass.InputError, match=r"no released ensemble: give Ensemble\.load a path \(results"):

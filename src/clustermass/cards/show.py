@@ -160,11 +160,12 @@ def _draw_posterior(axes: Axes, field: FieldCards, row: int) -> None:
     inside = (mass >= cells["LOGM500_Q16"]) & (mass <= cells["LOGM500_Q84"])
     axes.fill_between(mass, density, where=inside, color=style.BLUE, alpha=0.25, lw=0, label="68 %")
     axes.vlines(cells["LOGM500_Q50"], 0, density.max(), color=style.BLUE, lw=0.8, ls=":", label="median")
-    for one, colour, height in zip(field.other_masses(row), (style.VERMILION, style.BLACK), (0.1, 0.2), strict=False):
+    for one in field.other_masses(row):
+        colour, height = (style.VERMILION, 0.1) if one.source == "published" else (style.BLACK, 0.2)
         place, error = height * density.max(), np.nan_to_num(one.error)
         axes.errorbar(one.value, place, xerr=error, fmt="o", ms=4, color=colour, label=one.source)
     axes.set_ylim(0, 1.25 * density.max())
-    axes.legend(loc="upper left")
+    axes.legend(loc="best")
 
 
 def _draw_distances(axes: Axes, field: FieldCards, row: int) -> None:

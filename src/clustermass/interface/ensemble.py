@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, Unpack, overload
@@ -19,6 +20,7 @@ from clustermass.apply.masses import AppliedEnsemble
 from clustermass.apply.over_redshift import masses_over_redshift
 from clustermass.ensemble import ensemble as trained
 from clustermass.ensemble import released
+from clustermass.ensemble.aggregate import read_training
 from clustermass.errors import InputError
 from clustermass.interface.inputs import (
     Catalogue,
@@ -45,10 +47,15 @@ class Ensemble(trained.Ensemble):
     _last: list[xr.Dataset] = field(default_factory=list, repr=False, compare=False)
 
     def __repr__(self) -> str:
-        """Return the number of networks, and the file or folder that the ensemble is from, as text."""
+        """Return as text where the ensemble is from, its version, and its numbers of networks and training clusters."""
         origin = self._packed or self.ensemble.parent
         what = "released ensemble" if origin == released.RELEASED else f"ensemble {origin}"
-        return f"<{what}, {len(self.weights)} networks>"
+        numbers = f"{len(self.weights)} networks"
+        with suppress(InputError):  # the files may be gone
+            version = read_netcdf(self.ensemble).attrs.get("version")
+            what += f" {version}" if version else ""
+            numbers += f", trained on {read_training(self.ensemble).number:,} simulated clusters"
+        return f"<{what}: {numbers}>"
 
     @classmethod
     def load(cls, path: PathLike | None = None) -> Self:
