@@ -81,6 +81,17 @@ def test_odd_columns_in_memory_are_read_or_refused_in_a_sentence(name, values, m
     assert table.colnames[2] == name
 
 
+def test_metadata_in_memory_are_kept_as_far_as_they_fit_into_a_header_and_are_few():
+    table = Table({"RA": [1.0], "DEC": [2.0]}, meta={"NOTE": "x" * 10**7, "comments": ["y" * 70] * 150_000, "LONG": 3})
+    with as_files("events.fits", table) as (_, path, _):
+        assert path.stat().st_size < 20_000
+        assert fits.getheader(path, 1)["LONG"] == 3
+    table.meta = {f"K{number}": number for number in range(100_000)}
+    refused = pytest.raises(clustermass.InputError, match="catalogue: more than 5000 entries in the metadata")
+    with refused, as_files("events.fits", table):
+        pass
+
+
 def test_the_import_is_quick_and_every_name_is_found():
     code = "import clustermass, sys; assert not {'numpy', 'astropy', 'jax', 'matplotlib'} & set(sys.modules)"
     code += "; [getattr(clustermass, name) for name in clustermass.__all__]"

@@ -16,6 +16,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData
 from astropy.table import Table
 
+from clustermass import limits
 from clustermass.catalogues.plain import plain_table
 from clustermass.errors import InputError
 from clustermass.io.files import reason
@@ -117,6 +118,7 @@ def _on_disk(source: object, path: Path, kind: type[Table | CCDData]) -> Path:
     what = path.name.partition(" ")[0]
     if not isinstance(source, kind):
         raise InputError(f"{what}: is a {type(source).__name__}. Give a path or a {kind.__name__} of astropy.")
+    limits.METADATA.check(len(source.meta), what)
     try:
         hdus = source.to_hdu() if isinstance(source, CCDData) else _table_hdus(source, path)
         write_fits(hdus, path)
