@@ -41,6 +41,8 @@ __all__ = [
 # HDF5 reads this variable when netCDF4 is imported. Its file locks fail on file systems without locks (NFS, Lustre). No
 # file needs them, because each file is written whole under a temporary name.
 os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
+# netCDF would read settings from a file .ncrc in the current folder, which somebody else may have made.
+os.environ.setdefault("NCRCENV_IGNORE", "1")
 
 #: dict from names that are imported only when they are used, because that takes seconds, to their modules
 _MODULES = {

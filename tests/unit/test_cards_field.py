@@ -1,6 +1,8 @@
 """Clusters found by names, what their flags mean, and their pictures."""
 
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -212,6 +214,16 @@ def test_the_command_shows_a_cluster(field, tmp_path, monkeypatch, capsys):
     assert main(["show", "gordo", *place, "--output", "card.gif"]) == 1
     assert main(["show", "gordo", "--field", "nowhere"]) == 1
     assert "no mass catalogue there" in capsys.readouterr().err
+
+
+def test_settings_of_libraries_in_the_current_folder_are_not_read(tmp_path):
+    masses = write_field(tmp_path)
+    for name in ("matplotlibrc", ".ncrc"):
+        (tmp_path / name).write_text("a\x1b[2J\n[\x1b[2JAll hashes are right\n")
+    command = [sys.executable, "-P", "-m", "clustermass", "show", "101", "--field", masses]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout
 
 
 def test_a_file_of_the_user_that_has_the_name_of_a_cluster_stays(tmp_path, monkeypatch, capsys):

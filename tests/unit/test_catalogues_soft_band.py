@@ -1,5 +1,6 @@
 """Catalogues of several energy bands: rates, counts, background and exposure of 0.2-2.3 keV."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +129,11 @@ def test_a_real_catprep_catalogue_of_four_bands():
     exposure = np.asarray(soft["ML_EXP"])
     assert (exposure <= np.asarray(table["ML_EXP_1"]) * 1.000001).all()
     assert (exposure >= np.asarray(table["ML_EXP_3"]) * 0.999999).all()
+
+
+def test_a_long_history_of_tasks_is_searched_quickly(tmp_path):
+    table = banded()
+    table.meta["SASSHIST"] = "TASK:ermldet " * 20_000 + "TASK:ermldet EMIN=1.2.3 EMAX=2"
+    begin = time.process_time()
+    assert in_soft_band(table, tmp_path)["ML_RATE"].mask.all()
+    assert time.process_time() - begin < 5

@@ -52,6 +52,18 @@ def test_a_column_in_another_unit_is_refused(tmp_path, unit, name):
         read_events(path)
 
 
+@pytest.mark.parametrize("shape", ["(1)", "(0)", "(1,1)"])
+def test_columns_that_state_a_shape_of_one_value_are_read(tmp_path, shape):
+    plain = read_events(path := write_esass(tmp_path / "events.fits", photons()))
+    with fits.open(path, mode="update") as hdus:
+        for number in range(1, len(hdus[1].columns) + 1):
+            hdus[1].header[f"TDIM{number}"] = shape
+    events = read_events(path)
+    for name, values in plain.columns().items():
+        np.testing.assert_array_equal(events.columns()[name], values, err_msg=name)
+    assert len(select(events)) == len(select(plain))
+
+
 @pytest.mark.parametrize(("names", "form"), [(("RAWX", "RAWY"), "3A"), (("SRC_ID",), "3A"), (("SRC_ID",), "0J")])
 def test_further_columns_in_another_form_are_not_used(tmp_path, names, form):
     path = write_sixte_events(tmp_path / "events.fits", columns := photons())

@@ -94,6 +94,12 @@ def with_virtual_values(path):
     changed(path, lambda file: created(file, b"sigma", ROWS, prepare))
 
 
+def with_encoded_characters(path):
+    with netCDF4.Dataset(path, "a") as dataset:
+        dataset.createDimension("characters", 100)
+        dataset.createVariable("text", "S1", ("cluster", "characters")).setncattr("_Encoding", "punycode")
+
+
 def with_invented_size(path):
     with netCDF4.Dataset(path, "a") as dataset:
         dataset.createDimension("member", 20_000_000_000)
@@ -141,6 +147,7 @@ HOSTILE = {
     with_soft_link: "link to another place",
     with_loop: "groups or types",
     with_group: "groups or types",
+    with_encoded_characters: "states how they are encoded",
     with_external_storage: "in another file",
     with_virtual_values: "in another file",
     with_invented_size: "states 160000000000 bytes, of which 0 are stored",

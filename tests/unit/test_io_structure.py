@@ -56,6 +56,22 @@ def test_a_yaml_tag_in_the_comments_of_a_fits_table_is_refused(tmp_path, tag):
     refused(r"t\.fits: .*tag", read_product, path, "CATALOGUE", ("RA",))
 
 
+COMMENT, COMMENTS = "COMMENT {}", "HIERARCH comments = '{}'"
+
+
+@pytest.mark.parametrize("cards", [(COMMENTS,) * 3, (COMMENT, COMMENTS, COMMENT)])
+def test_yaml_in_cards_that_astropy_takes_for_comments_is_refused(tmp_path, cards):
+    path = tmp_path / "t.fits"
+    begin, end = "--BEGIN-ASTROPY-SERIALIZED-COLUMNS--", "--END-ASTROPY-SERIALIZED-COLUMNS--"
+    fits.BinTableHDU(Table({"RA": [133.0], "DEC": [1.0], "Z": [0.3]})).writeto(path)
+    content = path.read_bytes()
+    place = content.index(b"END".ljust(80), content.index(b"XTENSION"))
+    texts = zip(cards, (begin, "a: !numpy.ndarray", end), strict=True)
+    lines = b"".join(line.ljust(80).encode() for line in [*(card.format(text) for card, text in texts), "END"])
+    path.write_bytes(content[:place] + lines + content[place + len(lines) :])
+    refused(r"t\.fits: unsafe comments", read_table, path)
+
+
 def aliases():
     """Return YAML of nine levels, each of nine references to the one before."""
     levels = ["&a0 [x, x, x, x, x, x, x, x, x]"]

@@ -24,7 +24,7 @@ _ROUNDING_EV = 1.0
 _MISSING_EV = 100.0
 _SUMMED = ("ML_RATE", "ML_CTS", "ML_BKG")
 #: the energy bands in the call of eSASS's ermldet, which the header records
-_ERMLDET = re.compile(r'TASK:ermldet\b.*?\bEMIN="?([\d. ]+?)"? EMAX="?([\d. ]+?)"?(?= \w+=|$)')
+_ERMLDET = re.compile(r'ermldet\b.*?\bEMIN="?([\d. ]+?)"? EMAX="?([\d. ]+?)"?(?= \w+=|$)')
 #: column that marks the catalogue of hard sources of eRASS1 (Merloni et al. 2024), and the edges of its bands in eV
 _ERASS1_HARD = ("UID_1B", (200, 600, 2300, 5000))
 
@@ -82,9 +82,9 @@ def _bands(table: Table, path: Path, numbers: Sequence[int], edges_ev: Sequence[
                 f"Give {len(numbers) + 1}, in eV."
             )
         pairs = list(pairwise(edges_ev))
-    elif calls := _ERMLDET.findall(str(table.meta.get("SASSHIST", ""))):
-        lower, upper = (list(map(float, text.split())) for text in calls[-1])
-        pairs = list(zip(lower, upper, strict=False))
+    elif calls := [*filter(None, map(_ERMLDET.match, re.split(r" ?TASK:", str(table.meta.get("SASSHIST", "")))))]:
+        lower, upper = (re.findall(r"\d*\.?\d+", text) for text in calls[-1].groups())
+        pairs = [(float(low), float(high)) for low, high in zip(lower, upper, strict=False)]
     else:
         mark, edges = _ERASS1_HARD
         pairs = list(pairwise(edges)) if mark in {name.upper() for name in table.colnames} else []

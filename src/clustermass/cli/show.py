@@ -1,5 +1,6 @@
 """The command `clustermass show`."""
 
+from contextlib import chdir
 from pathlib import Path
 
 from clustermass.cli.command import OVERWRITE, Command, path
@@ -13,6 +14,8 @@ def show(cluster: str | None, field: Path, output: Path | None, overwrite: bool)
     """Print the numbers of a cluster and draw its picture; if `cluster` is None, list the most unusual clusters."""
     if output and output.suffix not in KINDS:
         raise InputError(f"--output {output}: must end in {', '.join(KINDS)}.")
+    with chdir(Path(__file__).parent):  # matplotlib would take settings from a file matplotlibrc in the current folder
+        import matplotlib.style  # noqa: F401
     from clustermass.apply.field import check_outputs
     from clustermass.cards.field import FieldCards
     from clustermass.cards.find import find_masses

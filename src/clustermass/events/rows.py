@@ -28,7 +28,10 @@ class Rows:
     @cached_property
     def _raw(self) -> NDArray[Any]:
         # not before a value is wanted: the names of the columns are checked first
-        return np.frombuffer(self._bytes, dtype=self.columns.dtype.newbyteorder(">"))
+        # the dtype of all columns together would divide cells by TDIM, which may state other shapes than TFORM
+        forms = [np.dtype(column.dtype).newbyteorder(">") for column in self.columns]
+        names = self.columns.dtype.names or ()
+        return np.frombuffer(self._bytes, dtype=np.dtype(list(zip(names, forms, strict=True))))
 
     def __len__(self) -> int:
         """Return the number of rows."""

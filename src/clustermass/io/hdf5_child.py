@@ -164,6 +164,8 @@ def memory(library: Library, path: bytes, sizes: dict[bytes, tuple[int, int]]) -
         library.netcdf("nc_inq_varnatts", file, variable, ctypes.byref(attributes))
         # netCDF stores a variable under such a name if a dimension of another size has the name of the variable
         values, width = sizes.get(b"_nc4_non_coord_" + name.value) or sizes[name.value]
+        if library.has_attribute(file.value, variable, b"_Encoding"):
+            refuse("a variable of characters states how they are encoded")
         if kind.value == NC_STRING:
             texts = (ctypes.c_char_p * values)()
             library.netcdf("nc_get_var_string", file, variable, texts)

@@ -60,7 +60,11 @@ def ecsv_header(lines: Sequence[str], path: Path) -> dict[str, Any]:
 
 def check_comments(header: fits.Header, path: Path) -> None:
     """Raise InputError if the comments of a FITS table hold unsafe YAML, from which astropy would make columns."""
-    comments = [str(card.value) for card in header.cards if card.keyword == "COMMENT"]
+    # astropy adds cards HIERARCH comments to the comments
+    texts = [(card.keyword, str(card.value)) for card in header.cards if card.keyword in ("COMMENT", "comments")]
+    comments = [text for _, text in texts]
+    if any(_BEGIN in text for text in comments) and any(keyword == "comments" for keyword, _ in texts):
+        raise InputError(f"{path}: unsafe comments (HIERARCH comments) in a table. Give the table as CSV.")
     if _BEGIN in comments and _END in comments:
         pieces = comments[comments.index(_BEGIN) + 1 : comments.index(_END)]
         _checked("".join(piece[:_WIDTH] + "\n" * (len(piece) != _WIDTH + 1) for piece in pieces).split("\n"), path)
