@@ -115,7 +115,7 @@ def test_trainings_side_by_side_are_granted_a_gpu_each(ran):
 
 
 def test_short_steps_share_jobs(ran):
-    """Each of three training realizations and one observed field has four steps in one job; four figures share a job.
+    """Each of three training realizations and one observed field has five steps in one job; four figures share a job.
 
     The steps of a job run one after another on one core, so it asks for the sum of their minutes.
     """
@@ -125,7 +125,7 @@ def test_short_steps_share_jobs(ran):
     }
     assert {job.cpus for job in ran.jobs} == {1}
     assert minutes == {
-        "realization": [80] * 4,
+        "realization": [100] * 4,
         "ensemble": [100],
         "test_sky": [70],
         "observed": [40],
