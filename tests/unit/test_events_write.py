@@ -179,7 +179,7 @@ def exposure_map(path):
     return str(path)
 
 
-@pytest.mark.parametrize("kind", ["one", "joined", "simulated"])
+@pytest.mark.parametrize("kind", ["one", pytest.param("joined", marks=pytest.mark.long), "simulated"])
 def test_memory_does_not_grow_with_the_lists(tmp_path, monkeypatch, kind):
     """From 20,000 photons a list to 160,000 in pieces of 2,000: peaks differ by less than half of a column's growth."""
     in_pieces(monkeypatch, 2000)
