@@ -81,10 +81,11 @@ def test_each_flag_is_explained(tmp_path):
     assert [notes(field, row)[0].warns for row in range(6)] == [True, True, True, True, False, True]
     lines = strangest(field).splitlines()
     assert lines[0].startswith("6 clusters, 5 with a mass. FLAG_OOD marks 1 as unlike the training clusters; 0.1 are ")
-    name, z, mass, rarity, why = lines[1].split("  ")[1:]
-    assert (name, z, rarity) == (field.columns["NAME"][2], "z 0.300", "OOD_P 0.0040")
+    name, z, mass, rarity, flags = lines[1].split("  ")[1:]
+    assert (name, z, rarity, flags) == (field.columns["NAME"][2], "z 0.300", "OOD_P 0.0040", "FLAG_OOD")
     assert mass == f"log10 M500c {field.columns['LOGM500'][2]:.2f}"
-    assert why.startswith("count rate in the catalogue, ")
+    assert lines[2].startswith("    count rate in the catalogue, ")
+    assert sorted(line.split("  ")[-1] for line in lines[3:-1]) == ["FLAG_EDGE", "FLAG_NOCAT", "FLAG_RANGE", "no flag"]
 
 
 @pytest.mark.parametrize(

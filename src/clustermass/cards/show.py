@@ -72,21 +72,16 @@ def strangest(field: FieldCards) -> str:
     for row in rows:
         cells = field.row(row)
         numbers = f"z {cells['Z']:.3f}  log10 M500c {cells['LOGM500']:.2f}  OOD_P {rarity[row]:.4f}"
-        lines += [f"  {cells['NAME']}  {numbers}  {_strangeness(field, row)}"]
+        flags = [flag for flag in ("FLAG_OOD", "FLAG_RANGE", "FLAG_EDGE", "FLAG_NOCAT") if cells[flag]]
+        lines += [f"  {cells['NAME']}  {numbers}  {' '.join(flags) or 'no flag'}"]
+        lines += [f"    {_strangeness(field, row)}"] if cells["FLAG_OOD"] else []
     return "\n".join([*lines, "Show one: clustermass show NAME (an id or a part of the name will do)"])
 
 
 def _strangeness(field: FieldCards, row: int) -> str:
-    """Return the most unusual quantity of a cluster, its brightest neighbour if that is bright, and its further flags.
-
-    The text is "not flagged" if the cluster lacks FLAG_OOD.
-    """
-    if not field.columns["FLAG_OOD"][row]:
-        return "not flagged"
+    """Return the most unusual quantity of a flagged cluster and, if it is bright, its brightest neighbour, in words."""
     times = [one.counts / float(field.columns["ML_CTS"][row]) for one in bright_neighbours(field, row)[:1]]
-    near = [f"a neighbour with {one:.1f} times its counts" for one in times]
-    others = [flag for flag in ("FLAG_RANGE", "FLAG_EDGE", "FLAG_NOCAT") if field.columns[flag][row]]
-    return ", ".join([unusual(field, row), *near, *others])
+    return ", ".join([unusual(field, row), *(f"a neighbour with {one:.1f} times its counts" for one in times)])
 
 
 def _redshift(value: float) -> str:
