@@ -110,3 +110,10 @@ def test_ids_survive_that_a_catalogue_of_ours_is_the_input(tmp_path):
     first = table_of(tmp_path / "t.fits", DETUID=["a", "b", "c"])
     first.write(tmp_path / "again.fits")
     assert read_catalogue(tmp_path / "again.fits")["ID_CAT"].tolist() == ["a", "b", "c"]
+
+
+def test_a_very_long_id_is_refused(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(f"NAME,RA,DEC,Z\n{'x' * 1001},136,1,0.3\n")
+    with pytest.raises(InputError, match=r"t\.csv: more than 1000 characters in an id"):
+        read_catalogue(path)

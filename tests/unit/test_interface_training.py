@@ -60,7 +60,7 @@ def test_an_ensemble_of_own_layers_is_trained_and_tested(fields, tmp_path):
         ([(1, PLANCK)], {"recipe": {"epoch": 3}}, r"training\.recipes\.clustermass\.epoch is not a key .*epochs"),
         ([(1, PLANCK)], {"network": {"layers": [{"convolution": 3}]}}, r"network\.compact\.layers"),
         ([(1, PLANCK)], {"members": 0}, r"ensemble\.members"),
-        ([], {}, "No images to split"),
+        ([], {}, r"fields: is \[\], but must be a list of fields"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_and_leaves_no_folder(skies, options, message, tmp_path):

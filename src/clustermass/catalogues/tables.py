@@ -12,6 +12,7 @@ import numpy as np
 from astropy.table import Table
 from numpy.typing import NDArray
 
+from clustermass import limits
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.plain import plain_text
 from clustermass.catalogues.units import angle, in_our_units
@@ -79,7 +80,9 @@ class CheckedTable:
         values = np.ma.asarray(self._cells(name))
         mask = np.ma.getmaskarray(values)
         cells = ["" if hidden else value for value, hidden in zip(np.ma.getdata(values).tolist(), mask, strict=True)]
-        return [(cell.decode() if isinstance(cell, bytes) else str(cell)).strip() for cell in cells]
+        texts = [(cell.decode() if isinstance(cell, bytes) else str(cell)).strip() for cell in cells]
+        limits.TEXT.check(max(map(len, texts), default=0), self.path)
+        return texts
 
     def ids(self, name: str) -> list[str]:
         """Return a column as texts. Whole numbers have no decimal point: 7, 7.0 and "7" become '7'."""

@@ -19,11 +19,13 @@ from clustermass.arrays import FloatArray
 from clustermass.config.resolve import default_config
 from clustermass.cosmology import efunc, luminosity_distance_cm
 from clustermass.errors import InputError
+from clustermass.interface.checked import Positive, checked
 from clustermass.simulate.sources import set_colossus
 
 __all__ = ["to_cosmology", "to_definition", "with_h"]
 
 
+@checked
 def to_definition(
     mass: u.Quantity,
     redshift: ArrayLike,
@@ -60,12 +62,13 @@ def to_definition(
             raise InputError(f"to_definition: {error}") from error
 
 
+@checked
 def to_cosmology(
     mass: u.Quantity,
     redshift: ArrayLike,
     cosmology: Mapping[str, float],
     trained: Mapping[str, float] | None = None,
-    slope: float | None = None,
+    slope: Positive | None = None,
 ) -> u.Quantity:
     """Return approximate masses M500c in another cosmology, in Msun, for clusters with the same photons and redshifts.
 
@@ -98,7 +101,8 @@ def to_cosmology(
     return msun * 10**shift * u.Msun
 
 
-def with_h(mass: u.Quantity, h0_km_s_mpc: float) -> u.Quantity:
+@checked
+def with_h(mass: u.Quantity, h0_km_s_mpc: Positive) -> u.Quantity:
     """Return masses in Msun / h, the unit of simulated halo catalogues. The numbers are h times those in Msun.
 
     >>> from astropy import units as u

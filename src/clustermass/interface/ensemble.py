@@ -22,6 +22,7 @@ from clustermass.ensemble import ensemble as trained
 from clustermass.ensemble import released
 from clustermass.ensemble.aggregate import read_training
 from clustermass.errors import InputError
+from clustermass.interface.checked import MassPrior, Positive, checked
 from clustermass.interface.inputs import (
     Catalogue,
     CatalogueOptions,
@@ -58,6 +59,7 @@ class Ensemble(trained.Ensemble):
         return f"<{what}: {numbers}>"
 
     @classmethod
+    @checked
     def load(cls, path: PathLike | None = None) -> Self:
         """Return the released ensemble, or the ensemble in an experiment's folder or in a file of `clustermass pack`.
 
@@ -81,6 +83,7 @@ class Ensemble(trained.Ensemble):
         **options: Unpack[FieldOptions],
     ) -> xr.Dataset: ...
 
+    @checked
     def masses(
         self,
         events: Events,
@@ -88,11 +91,11 @@ class Ensemble(trained.Ensemble):
         exposure: Exposure = None,
         *,
         z_grid: ArrayLike | None = None,
-        exposure_s: float | None = None,
+        exposure_s: Positive | None = None,
         columns: Mapping[str, str] | None = None,
         catalogue_bands: Sequence[int] | None = None,
         acronym: str = "eFEDS",
-        mass_prior: str = "training",
+        mass_prior: MassPrior = "training",
         output: PathLike | None = None,
         overwrite: bool = False,
     ) -> Table | xr.Dataset:

@@ -17,6 +17,7 @@ from clustermass.config.models import Images
 from clustermass.config.resolve import choose, default_config, merge
 from clustermass.config.validate import check_block
 from clustermass.errors import InputError
+from clustermass.interface.checked import Positive, checked
 from clustermass.interface.inputs import Catalogue, Events, Exposure, PathLike, as_files
 from clustermass.io.netcdf import VARIABLES
 from clustermass.io.room import check_memory
@@ -28,12 +29,13 @@ if TYPE_CHECKING:
 _KEPT = ("counts", "band_bounds", "ra", "dec", "exposure_s", "covered_fraction", "det_like", "ext_like", "ml_cts")
 
 
+@checked
 def images_of(
     events: Events,
     catalogue: Catalogue,
     exposure: Exposure = None,
     *,
-    exposure_s: float | None = None,
+    exposure_s: Positive | None = None,
     columns: Mapping[str, str] | None = None,
     catalogue_bands: Sequence[int] | None = None,
     acronym: str = "eFEDS",
@@ -80,6 +82,7 @@ class ImagesAccessor:
     def __init__(self, images: xr.Dataset) -> None:
         self._images = images
 
+    @checked
     def plot(self, clusters: list[str] | None = None, style: PathLike | None = None) -> Figure:
         """Return a figure of the images of `clusters` (values of the coordinate `cluster`).
 

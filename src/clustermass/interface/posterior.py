@@ -12,6 +12,7 @@ import xarray as xr
 from clustermass.apply.find import IDENTIFIERS, find_cluster
 from clustermass.ensemble import posterior as trained
 from clustermass.errors import InputError
+from clustermass.interface.checked import checked
 from clustermass.interface.inputs import PathLike, name_of, path_of
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import MEMBERS
@@ -44,6 +45,7 @@ class Posterior(trained.Posterior):
         """
         return posterior_in(read_members(path_of(masses, "masses")), name_of(cluster), masses)
 
+    @checked
     def plot(self, truth: float | None = None, style: PathLike | None = None) -> Figure:
         """Return a figure of the posterior. `truth` is a log10 mass to mark. `style` is a Matplotlib style sheet."""
         from clustermass.interface.plots import posterior_figure

@@ -21,6 +21,7 @@ from clustermass.config.resolve import default_config, merge
 from clustermass.config.validate import check_config
 from clustermass.detect.detect_field import detect_sources
 from clustermass.errors import InputError
+from clustermass.interface.checked import Positive, checked
 from clustermass.interface.inputs import PathLike
 from clustermass.io.files import atomic
 from clustermass.io.fits import opened_fits, write_fits
@@ -65,6 +66,7 @@ class SimulatedField:
         """Return the simulated haloes with their true masses LOG10_M500C. ID_SRC is -1 if a halo wasn't detected."""
         return self._read("truth")
 
+    @checked
     def save(self, folder: PathLike) -> Path:
         """Copy events.fits, exposure.fits, catalogue.fits, truth.fits, ... to a new folder, and return its path.
 
@@ -91,8 +93,12 @@ class SimulatedField:
         return table
 
 
+@checked
 def simulate_field(
-    width_deg: float = 2.0, height_deg: float | None = None, seed: int = 1, changes: Mapping[str, Any] | None = None
+    width_deg: Positive = 2.0,
+    height_deg: Positive | None = None,
+    seed: int = 1,
+    changes: Mapping[str, Any] | None = None,
 ) -> SimulatedField:
     """Return a simulated field of `width_deg` times `height_deg` (default: a square); each deg2 takes about a second.
 

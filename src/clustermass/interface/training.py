@@ -20,6 +20,7 @@ from clustermass.errors import InputError
 from clustermass.evaluate.evaluate import evaluate
 from clustermass.images.cutouts import extract_images
 from clustermass.images.preprocessing import preprocess
+from clustermass.interface.checked import checked
 from clustermass.interface.ensemble import Ensemble
 from clustermass.interface.inputs import PathLike
 from clustermass.network.train_members import train_members
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 _FILES = ("events", "exposure", "catalogue", "truth", "matches")
 
 
+@checked
 def train_ensemble(
     fields: Sequence[SimulatedField],
     folder: PathLike,

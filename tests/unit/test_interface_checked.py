@@ -1,0 +1,61 @@
+"""Arguments of the Python interface that aren't what they must be are refused in a sentence that names them."""
+
+import re
+
+import numpy as np
+import pytest
+from astropy import units as u
+
+import clustermass
+from clustermass import conversions
+from clustermass.interface.ensemble import Ensemble
+
+NAN, MASS = float("nan"), 1e14 * u.Msun
+FILES = ("events.fits", "clusters.csv")
+#: a call with a faulty argument, the argument, and what it must be
+CALLS = [
+    *((lambda value=value: clustermass.simulate_field(value), "width_deg", "a number above 0")
+      for value in (0, -1.0, NAN, float("inf"), "2", None, True, [1.0])),
+    (lambda: clustermass.simulate_field(1.0, height_deg=0), "height_deg", "a number above 0"),
+    (lambda: clustermass.simulate_field(1.0, seed=1.5), "seed", "a whole number"),
+    *((lambda value=value: clustermass.simulate_field(1.0, changes=value), "changes", "a dictionary from names")
+      for value in (5, "x", [1], {5: 1})),
+    *((lambda value=value: clustermass.images_of(*FILES, changes=value), "changes", "a dictionary from names")
+      for value in (5, "x", [1], {5: 1})),
+    (lambda: clustermass.images_of(*FILES, exposure_s="x"), "exposure_s", "a number above 0"),
+    (lambda: clustermass.images_of(*FILES, acronym=5), "acronym", "a text"),
+    (lambda: clustermass.images_of(*FILES, columns={"Z": 3}), "columns", "a dictionary from names to names"),
+    (lambda: clustermass.images_of(*FILES, catalogue_bands="200,600"), "catalogue_bands", "a list of whole numbers"),
+    (lambda: clustermass.images_of(*FILES, catalogue_bands=5), "catalogue_bands", "a list of whole numbers"),
+    (lambda: Ensemble.masses(None, *FILES, mass_prior="Flat"), "mass_prior", "'training' or 'flat'"),
+    (lambda: Ensemble.masses(None, *FILES, z_grid=["a"]), "z_grid", "a number or several numbers"),
+    (lambda: Ensemble.masses(None, *FILES, overwrite="no"), "overwrite", "True or False"),
+    (lambda: Ensemble.masses(None, *FILES, output=5), "output", "a path"),
+    (lambda: Ensemble.load(5), "path", "a path"),
+    (lambda: Ensemble.load(""), "path", "a path"),
+    *((lambda value=value: clustermass.train_ensemble(value, "x"), "fields", "a list of fields from simulate_field")
+      for value in ([], None, 5, "fields", [5])),
+    (lambda: conversions.with_h(MASS, 0), "h0_km_s_mpc", "a number above 0"),
+    (lambda: conversions.to_definition(MASS, "x"), "redshift", "a number or several numbers"),
+    (lambda: conversions.to_definition(MASS, 0.3, 5), "definition", "a text"),
+    (lambda: conversions.to_definition(MASS, 0.3, cosmology={"ns": "a"}), "cosmology", "names to numbers"),
+    (lambda: conversions.to_cosmology(MASS, 0.3, None), "cosmology", "from names to numbers"),
+    (lambda: clustermass.Posterior(np.ones(1), np.ones(1)).plot(truth="x"), "truth", "a number"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "argument", "what"), CALLS)
+def test_a_faulty_argument_is_named(call, argument, what):
+    with pytest.raises(clustermass.InputError, match=rf"^{argument}: is .*, but must be .*{re.escape(what)}"):
+        call()
+
+
+def test_numbers_of_numpy_are_numbers():
+    arguments = (
+        np.float32(1e14) * u.Msun,
+        np.array([0.3], dtype=np.float32),
+        {"h0_km_s_mpc": np.float64(70), "omega_m": 0.3},
+    )
+    assert conversions.to_cosmology(*arguments, slope=np.float32(1.8)).shape == (1,)
+    with pytest.raises(clustermass.InputError, match="no such file"):
+        clustermass.images_of(*FILES, catalogue_bands=np.array([200, 2300]), exposure_s=np.int64(3))
