@@ -64,6 +64,25 @@ def test_columns_that_state_a_shape_of_one_value_are_read(tmp_path, shape):
     assert len(select(events)) == len(select(plain))
 
 
+def test_a_scale_that_is_a_text_is_refused(tmp_path):
+    path = write_esass(tmp_path / "events.fits", photons())
+    with fits.open(path, mode="update") as hdus:
+        hdus[1].header[f"TSCAL{hdus[1].columns.names.index('TIME') + 1}"] = "2.0"
+    with pytest.raises(InputError, match=r"column TIME of table EVENTS .*'2\.0'.* must hold one number a row"):
+        read_events(path)
+
+
+def test_good_times_of_several_numbers_a_row_are_refused(tmp_path):
+    path = write_esass(tmp_path / "events.fits", photons())
+    with fits.open(path) as hdus:
+        (place, *_) = [number for number, hdu in enumerate(hdus) if "GTI" in hdu.name]
+        columns = [fits.Column(name, "2D", array=[[START, STOP]]) for name in ("START", "STOP")]
+        hdus[place] = fits.BinTableHDU.from_columns(columns, name=hdus[place].name)
+        hdus.writeto(tmp_path / "more.fits")
+    with pytest.raises(InputError, match=r"START or STOP of table GTI\d* doesn't hold one number a row"):
+        read_events(tmp_path / "more.fits")
+
+
 @pytest.mark.parametrize(("names", "form"), [(("RAWX", "RAWY"), "3A"), (("SRC_ID",), "3A"), (("SRC_ID",), "0J")])
 def test_further_columns_in_another_form_are_not_used(tmp_path, names, form):
     path = write_sixte_events(tmp_path / "events.fits", columns := photons())

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from astropy.io import fits
 
 from clustermass.cli import main
 from clustermass.errors import InputError
@@ -200,3 +201,13 @@ def test_a_bad_summary_is_one_sentence_or_printed(results, capsys, experiments):
     status = main(["summary", str(results)])
     said = capsys.readouterr().err
     assert (status, said) == (0, "") or (status == 1 and "no readable summary" in said and said.count("\n") == 1)
+
+
+def test_links_in_a_circle_and_records_of_other_types_are_read(results, capsys):
+    (results / "loop").symlink_to("loop")
+    write(results / "metrics.json", input_sha256={"results/run/loop": "0" * 64})
+    assert "results/run/loop" in printed(results, capsys)
+    header = fits.Header({"CFGHASH": 5, "OBJECT": 1.5, "REALIZ": True, "SEED": 2})
+    fits.PrimaryHDU(header=header).writeto(results / "events.fits")
+    record = read_record(results / "events.fits")
+    assert (record.config_hash, record.further) == ("5", {"sky": "1.5", "realization": "True", "seed": "2"})

@@ -67,10 +67,12 @@ def _require(rows: Rows, needed: Sequence[str], kind: str, path: Path) -> None:
             f"(columns: {', '.join(map(str, rows.columns.names))}).{hint}"
         )
     for name in needed:
-        if not _NUMBER.fullmatch(form := str(rows.columns[name].format)):
+        column = rows.columns[name]
+        scaling = column.bscale or 1, column.bzero or 0
+        if not _NUMBER.fullmatch(str(column.format)) or not all(isinstance(one, int | float) for one in scaling):
             raise InputError(
-                f"{path}: column {name} of table {rows.name} has the format {form}, but must hold one number a row. "
-                "Remake the event list."
+                f"{path}: column {name} of table {rows.name} has the format {column.format}, TSCAL and TZERO "
+                f"{scaling!r:.50}, but must hold one number a row. Remake the event list."
             )
         check_unit(stated := rows.columns[name].unit or "", path)
         unit, ours = Unit(str(stated), parse_strict="silent"), Unit(_UNITS.get(name, ""))

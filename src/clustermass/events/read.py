@@ -174,6 +174,8 @@ def _read_gti(tables: Iterable[Any], module: int, path: Path) -> dict[int, Float
 def _intervals(hdu: Any, path: Path) -> FloatArray:
     if missing := {"START", "STOP"} - {str(name).upper() for name in hdu.columns.names}:
         raise InputError(f"{path}: table {hdu.name} lacks column {' and '.join(sorted(missing))}. Remake the file.")
+    if any(hdu.data[name].dtype.kind not in "iuf" or hdu.data[name].ndim > 1 for name in ("START", "STOP")):
+        raise InputError(f"{path}: START or STOP of table {hdu.name} doesn't hold one number a row. Remake the file.")
     intervals = np.stack([np.array(hdu.data[name], dtype=np.float64) for name in ("START", "STOP")], axis=1)
     bad = np.flatnonzero(~np.isfinite(intervals).all(axis=1) | (intervals[:, 1] < intervals[:, 0]))
     if bad.size:

@@ -3,6 +3,7 @@
 import functools
 import itertools
 import json
+import os
 import re
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -102,9 +103,9 @@ def _from_fits(path: Path) -> Record | None:
             return record
     for header in headers:  # simulated event lists
         if "CFGHASH" in header:
-            sky = {"sky": header.get("OBJECT", "").removeprefix("SIM "), "realization": header.get("REALIZ", "")}
-            further = {**sky, "seed": str(header.get("SEED", ""))}
-            return Record(SIMULATION, config_hash=header["CFGHASH"], further=further)
+            sky, number, seed = (str(header.get(name, "")) for name in ("OBJECT", "REALIZ", "SEED"))
+            further = {"sky": sky.removeprefix("SIM "), "realization": number, "seed": seed}
+            return Record(SIMULATION, config_hash=str(header["CFGHASH"]), further=further)
     return None
 
 
@@ -271,10 +272,9 @@ class Files:
 
     def is_inside(self, name: str) -> bool:
         """Return whether a name in a record is printable and leads to a place inside the results folder."""
-        if not (self.is_ours(name) and name.isprintable()):
-            return False
+        ours = self.is_ours(name) and name.isprintable()
         place = self.root.joinpath(*PurePosixPath(name).parts[1:])
-        return place.resolve().is_relative_to(self.root.resolve())
+        return ours and Path(os.path.realpath(place)).is_relative_to(os.path.realpath(self.root))
 
     def locate(self, name: str, digest: str) -> Path | None:
         """Return the path of the file that records call `name`.
