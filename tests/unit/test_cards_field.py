@@ -13,7 +13,7 @@ from clustermass.cards.field import FieldCards, Neighbour
 from clustermass.cards.find import find_masses
 from clustermass.cards.image import pictures, png
 from clustermass.cards.page import content
-from clustermass.cards.show import draw_card, save_card, strangest, text_card
+from clustermass.cards.show import draw_card, list_of_strangest, save_card, text_card
 from clustermass.cards.words import mass_in_words, notes
 from clustermass.cli import main
 from clustermass.errors import InputError
@@ -79,13 +79,18 @@ def test_each_flag_is_explained(tmp_path):
     assert words[4].startswith("No flag")
     assert "no usable redshift of this cluster (FLAG_NOZ)" in words[5]
     assert [notes(field, row)[0].warns for row in range(6)] == [True, True, True, True, False, True]
-    lines = strangest(field).splitlines()
+    lines = list_of_strangest(field).splitlines()
     assert lines[0].startswith("6 clusters, 5 with a mass. FLAG_OOD marks 1 as unlike the training clusters; 0.1 are ")
     name, z, mass, rarity, flags = lines[1].split("  ")[1:]
     assert (name, z, rarity, flags) == (field.columns["NAME"][2], "z 0.300", "OOD_P 0.0040", "FLAG_OOD")
     assert mass == f"log10 M500c {field.columns['LOGM500'][2]:.2f}"
     assert lines[2].startswith("    count rate in the catalogue, ")
-    assert sorted(line.split("  ")[-1] for line in lines[3:-1]) == ["FLAG_EDGE", "FLAG_NOCAT", "FLAG_RANGE", "no flag"]
+    assert sorted(line.split("  ")[-1] for line in lines[3:-1]) == [
+        "FLAG_EDGE",
+        "FLAG_NOCAT",
+        "FLAG_RANGE (redshift)",
+        "no flag",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -137,14 +142,16 @@ def test_a_bright_neighbour_is_named(tmp_path, offsets, counts, extent, flagged,
     ] == [True] * bool(begins)
     assert [note.warns for note in found] == [warns] * bool(begins)
     assert "No flag" in notes(field, 1)[0].text if not flagged else "No flag" not in str(notes(field, 1))
-    assert f"a neighbour with {counts / 80:.1f} times its counts" in strangest(field) or not (flagged and begins)
+    assert f"a neighbour with {counts / 80:.1f} times its counts" in list_of_strangest(field) or not (
+        flagged and begins
+    )
 
 
 def test_small_masses_have_a_smaller_power_of_ten_and_a_radius_beyond_the_image_is_stated(tmp_path):
     mass = {f"LOGM500_Q{q}": np.full(6, value) for q, value in ((16, 12.88), (50, 12.98), (84, 13.09))}
     field = FieldCards.read(write_field(tmp_path, R500C_ARCMIN=np.array([3, 5.1, 25, 3, 3, np.nan]), **mass))
     assert mass_in_words(field, 2) == ("9.55 (+2.75, −1.96)", 12)
-    assert notes(field, 2)[-1].text == "R500c = 25′ is larger than the image; the networks see its inner 13 %."
+    assert notes(field, 2)[-1].text == "R500c = 25′ is larger than the image; the networks see only its inner 3.2′."
     assert not notes(field, 2)[-1].warns
     assert ["larger than the image" in str(notes(field, row)) for row in range(6)] == [False, True, True, *[False] * 3]
 
@@ -160,6 +167,48 @@ def test_masses_from_elsewhere_are_shown_beside_that_of_the_networks(tmp_path):
     assert content(field)["clusters"][1]["others"] == [["by count rate", 13.98, 0.17]]
     labels = [axes.get_legend_handles_labels()[1] for axes in draw_card(field, 1).axes]
     assert sum("by count rate" in one for one in labels) == 1
+
+
+@pytest.mark.parametrize(("bits", "label"), [(0, ""), (8, ""), (1, ", extrapolated"), (10, ", extrapolated")])
+def test_a_mass_by_count_rate_outside_the_training_range_is_extrapolated(tmp_path, bits, label):
+    field = FieldCards.read(write_field(tmp_path, FLAG_RANGE=np.full(6, bits)))
+    field.data["rate_mass"][1], field.data["rate_mass_err"][1] = 13.98, 0.17
+    assert f"13.98 ± 0.17, by count rate{label}\n" in text_card(field, 1)
+
+
+@pytest.mark.parametrize(
+    ("excess", "words"), [(0.99, "1.0 dex higher"), (-0.6, "0.6 dex lower"), (0.49, ""), (-0.4, "")]
+)
+def test_masses_that_disagree_are_a_warning(tmp_path, excess, words):
+    field = FieldCards.read(write_field(tmp_path))
+    field.data["rate_mass"][1] = field.columns["LOGM500"][1] + excess
+    found = [note for note in notes(field, 1) if note.text.startswith("The mass by count rate is ")]
+    assert [note.text.partition(" is ")[2].partition(" than")[0] for note in found] == [words] * bool(words)
+    assert all(note.warns for note in found)
+
+
+@pytest.mark.parametrize(
+    ("why", "bits", "z", "radius", "causes"),
+    [
+        ("rate", 0, 0.3, 3, ""),
+        ("epistemic", 0, 0.3, 3, ""),
+        ("rate", 1, 0.01, 25, ": redshift below the range of the training clusters"),
+        ("aleatoric", 8, 0.3, 3, ""),  # the predicted mass isn't a cause
+        ("aleatoric", 9, 0.01, 25, "s: redshift below the range of the training clusters, R500c larger than the image"),
+        ("mass", 5, 1.3, 3, "s: redshift above the range of the training clusters, exposure outside the range of the "
+         "training clusters"),
+    ],
+)  # fmt: skip
+def test_possible_causes_of_unusual_quantities_are_named(tmp_path, why, bits, z, radius, causes):
+    changed = {"FLAG_OOD": np.ones(6), "OOD_WHY": np.full(6, why), "FLAG_RANGE": np.full(6, bits)}
+    field = FieldCards.read(write_field(tmp_path, **changed, Z=np.full(6, z), R500C_ARCMIN=np.full(6, radius)))
+    field.data["near_cts"][:] = 0  # no bright neighbour
+    (text,) = [note.text for note in notes(field, 1) if "FLAG_OOD" in note.text]
+    assert text.partition(" Possible cause")[2] == causes + "." * bool(causes)
+    field.data["near_x"][1, 0] = field.data["near_y"][1, 0] = field.data["near_ext_like"][1, 0] = 100
+    field.data["near_cts"][1, 0] = 200
+    (text,) = [note.text for note in notes(field, 1) if "FLAG_OOD" in note.text]
+    assert ("a bright neighbour" in text) == (why != "rate")
 
 
 @pytest.mark.parametrize(
@@ -207,6 +256,11 @@ def test_the_command_shows_a_cluster(field, tmp_path, monkeypatch, capsys):
     place = ["--field", str(field.path)]
     assert main(["show", *place]) == 0
     assert "as unlike the training clusters" in capsys.readouterr().out
+    assert main(["show", "--strangest", *place]) == 0
+    first = field.columns["NAME"][np.nanargmin(field.columns["OOD_P"])]
+    assert capsys.readouterr().out.startswith(f"{first} · ")
+    assert main(["show", "gordo", "--strangest", *place]) == 1
+    assert "leave out 'gordo'" in capsys.readouterr().err
     assert main(["show", "gordo", *place]) == 0
     picture = tmp_path / f"{field.columns['NAME'][5].replace(' ', '_')}.png"
     assert picture.is_file()

@@ -121,6 +121,14 @@ def test_marks_tell_clusters_without_mass_and_the_strangest_is_on_top(page):
 
 
 @in_browser
+def test_a_card_opens_by_a_part_of_its_name_that_no_other_has(page):
+    name = page.run("CLUSTERS[2].columns.NAME")
+    found = page.run(f"clusterNamed('#' + {json.dumps(name[5:].lower())})?.columns.NAME")
+    assert found == name
+    assert page.run("clusterNamed('#TEST') === undefined && clusterNamed('#nowhere') === undefined")
+
+
+@in_browser
 def test_a_card_opens_by_its_name_and_closes(page):
     name = page.run("CLUSTERS[0].columns.NAME")
     page.run(f"location.hash = '#' + {json.dumps(name.replace(' ', '_'))}")

@@ -19,6 +19,7 @@ from clustermass.apply.card_data import cards_beside
 from clustermass.apply.find import IDENTIFIERS, find_cluster
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import CheckedTable
+from clustermass.ensemble.aggregate import RANGE_BITS
 from clustermass.ensemble.ood_quantities import QUANTITIES
 from clustermass.ensemble.posterior import Posterior
 from clustermass.errors import InputError
@@ -78,8 +79,9 @@ class Neighbour:
 class Distance(NamedTuple):
     """Two distances of a cluster's `quantity` from the training clusters, in sigma.
 
-    `given` is the distance from training clusters that are like the cluster in all other quantities, and `alone` from
-    those that are like it only in redshift, exposure and core brightness.
+    `given` is the distance from training clusters that are like the cluster in all other quantities. `alone` is the
+    distance from those that are like it only in redshift, exposure and core brightness. For core brightness, these are
+    the clusters of the same redshift and exposure; for redshift and for exposure, all training clusters.
     """
 
     quantity: str
@@ -176,6 +178,10 @@ class FieldCards:
             (one for one in found if np.isfinite([one.given, one.alone]).all()), key=lambda one: -abs(one.given)
         )
 
+    def outside(self, row: int) -> list[str]:
+        """Return the names in `RANGE_BITS` of the values of a cluster that no training cluster reaches."""
+        return [name for bit, name in RANGE_BITS.items() if self.columns["FLAG_RANGE"][row] & bit]
+
     def posterior(self, row: int) -> Posterior | None:
         """Return the predicted distribution of a cluster's log10 mass, or None if it has no mass."""
         mu, sigma = (self.data[name][row] for name in MEMBERS)
@@ -185,7 +191,8 @@ class FieldCards:
         """Return the known masses of a cluster that aren't from the networks: published, and from its count rate."""
         values = (self.columns["LOGM500_REF"], self.columns["LOGM500_REF_ERR"])
         found = [OtherMass("published", *(float(one[row]) for one in values))]
-        found += [OtherMass("by count rate", *(float(self.data[name][row]) for name in ("rate_mass", "rate_mass_err")))]
+        source = "by count rate" + (", extrapolated" if {*self.outside(row)} - {"log10_m500c"} else "")
+        found += [OtherMass(source, *(float(self.data[name][row]) for name in ("rate_mass", "rate_mass_err")))]
         return [one for one in found if np.isfinite(one.value)]
 
     def curve(self, row: int, points: int) -> tuple[FloatArray, FloatArray] | None:

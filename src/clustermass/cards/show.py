@@ -1,6 +1,7 @@
 """One cluster on the terminal and as a picture, and a list of a field's strangest clusters."""
 
 import json
+import shlex
 import textwrap
 from contextlib import suppress
 from functools import partial
@@ -15,11 +16,12 @@ from matplotlib.style import context
 
 from clustermass.cards.field import FieldCards
 from clustermass.cards.image import pictures
-from clustermass.cards.words import bright_neighbours, mass_in_words, notes, own_names, unusual
+from clustermass.cards.words import bright_neighbours, mass_in_words, notes, out_of_range, own_names, unusual
 from clustermass.ensemble.ood_quantities import QUANTITIES
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS
 from clustermass.errors import InputError
 from clustermass.figures import output, style
+from clustermass.io.program import program
 from clustermass.io.provenance import provenance
 from clustermass.report.records import read_record
 
@@ -29,7 +31,7 @@ _STEP = "show"
 _WIDTH, _STRANGEST = 100, 5
 #: unusual quantities in a picture; those beyond this many standard deviations have another colour
 _QUANTITIES, _ODD = 6, 3.0
-_ALONE = "given redshift, exposure and core brightness only"
+_ALONE = "given at most redshift, exposure and core brightness"
 
 
 def text_card(field: FieldCards, row: int) -> str:
@@ -38,9 +40,9 @@ def text_card(field: FieldCards, row: int) -> str:
     lines = [" · ".join([cells["NAME"], f"ID_SRC {cells['ID_SRC']}", *own_names(field, row), _redshift(cells["Z"])])]
     if mass := mass_in_words(field, row):
         lines += [
-            f"  mass      M500c = {mass.text} × 10^{mass.power} Msun, 68 %",
-            f"            log10(M500c/Msun) = {cells['LOGM500']:.3f} ± {cells['LOGM500_ERR']:.3f} (parts: networks "
-            f"{cells['LOGM500_ERR_ALEATORIC']:.3f}, between networks {cells['LOGM500_ERR_EPISTEMIC']:.3f}, "
+            f"  mass      M500c = {mass.text} × 10^{mass.power} Msun, median and 68 %",
+            f"            log10(M500c/Msun) = {cells['LOGM500']:.3f} ± {cells['LOGM500_ERR']:.3f}, mean (parts: "
+            f"networks {cells['LOGM500_ERR_ALEATORIC']:.3f}, between networks {cells['LOGM500_ERR_EPISTEMIC']:.3f}, "
             f"redshift {cells['LOGM500_ERR_Z']:.3f})",
         ]
     for one in field.other_masses(row):
@@ -58,24 +60,30 @@ def text_card(field: FieldCards, row: int) -> str:
     return "\n".join([*lines, *(fill(f"{'!' if note.warns else '·'} {note.text}") for note in notes(field, row))])
 
 
-def strangest(field: FieldCards) -> str:
-    """Return a text that lists the clusters that are most unlike the training clusters."""
+def strangest(field: FieldCards) -> list[int]:
+    """Return the rows of the clusters that are most unlike the training clusters, the most unlike first."""
     rarity = field.columns["OOD_P"]
     distances = [field.distances(row) for row in range(len(field))]
     farthest = [abs(known[0].given) if known else 0.0 for known in distances]
-    rows = [row for row in np.lexsort((-np.array(farthest), rarity))[:_STRANGEST].tolist() if np.isfinite(rarity[row])]
+    return [row for row in np.lexsort((-np.array(farthest), rarity))[:_STRANGEST].tolist() if np.isfinite(rarity[row])]
+
+
+def list_of_strangest(field: FieldCards) -> str:
+    """Return a text that lists the clusters that are most unlike the training clusters."""
     massive, flagged = np.isfinite(field.columns["LOGM500"]).sum(), np.count_nonzero(field.columns["FLAG_OOD"])
     lines = [
         f"{len(field)} clusters, {massive} with a mass. FLAG_OOD marks {flagged} as unlike the training clusters; "
         f"{FALSE_ALARMS * massive:.1f} are expected by chance. The most unlike:"
     ]
-    for row in rows:
+    for row in strangest(field):
         cells = field.row(row)
-        numbers = f"z {cells['Z']:.3f}  log10 M500c {cells['LOGM500']:.2f}  OOD_P {rarity[row]:.4f}"
+        numbers = f"z {cells['Z']:.3f}  log10 M500c {cells['LOGM500']:.2f}  OOD_P {cells['OOD_P']:.4f}"
         flags = [flag for flag in ("FLAG_OOD", "FLAG_RANGE", "FLAG_EDGE", "FLAG_NOCAT") if cells[flag]]
+        flags = [f"{flag} ({out_of_range(field, row)})" if flag == "FLAG_RANGE" else flag for flag in flags]
         lines += [f"  {cells['NAME']}  {numbers}  {' '.join(flags) or 'no flag'}"]
         lines += [f"    {_strangeness(field, row)}"] if cells["FLAG_OOD"] else []
-    return "\n".join([*lines, "Show one: clustermass show NAME (an id or a part of the name will do)"])
+    command = f"{program()} show NAME --field {shlex.quote(str(field.path))}"
+    return "\n".join([*lines, f"Show one: {command} (an id or a part of the name will do)"])
 
 
 def _strangeness(field: FieldCards, row: int) -> str:
@@ -148,7 +156,7 @@ def _draw_posterior(axes: Axes, field: FieldCards, row: int) -> None:
         _leave_blank(axes, "no mass")
         return
     words = mass_in_words(field, row)
-    title = f"$M_{{500c}}$ = {words.text} × $10^{{{words.power}}}\\,M_\\odot$" if words else ""
+    title = f"$M_{{500c}}$ = {words.text} × $10^{{{words.power}}}\\,M_\\odot$ (median, 68 %)" if words else ""
     axes.set(xlabel=style.MASS, yticks=[], title=title)
     mass, density = curve
     axes.plot(mass, density, color=style.BLUE, label="predicted probability")

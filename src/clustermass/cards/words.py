@@ -24,6 +24,10 @@ _RANGE = {
 _BRIGHT = {"extended": 0.3, "point-like": 0.5}
 #: masses scatter more if a neighbour has more than this times the cluster's counts (docs/reference/catalogue.md)
 _BRIGHTER = 3.0
+#: quantities that describe the networks' answer, not the cluster
+_OF_NETWORKS = ("mass", "aleatoric", "epistemic")
+#: masses by count rate and by the networks disagree if they differ by more than this, in dex
+_DISAGREE = 0.5
 _SCATTER = " Masses of clusters with so bright a neighbour scatter more."
 
 
@@ -35,7 +39,10 @@ class Note(NamedTuple):
 
 
 def notes(field: FieldCards, row: int) -> list[Note]:
-    """Return a note about each flag and each bright neighbour of a cluster, or one note that there are none."""
+    """Return notes about a cluster: its flags, a mass by count rate that disagrees, bright neighbours, a large R500c.
+
+    Without a flag, the first note says so.
+    """
     cells = field.row(row)
     found = [*_without_mass(field, row), *_out_of_range(field, row)]
     if cells["FLAG_EDGE"] and np.isfinite(cells["LOGM500"]):
@@ -43,12 +50,13 @@ def notes(field: FieldCards, row: int) -> list[Note]:
         found.append(text + f"than {_percent(COVERED_MIN)} (FLAG_EDGE). Its mass tends to be too low.")
     if cells["FLAG_OOD"]:
         text = f"Unlike the training clusters (FLAG_OOD): {_rank(field, float(cells['OOD_P']))}. Most unusual: "
-        found.append(f"{text}{unusual(field, row)}.")
+        found.append(f"{text}{unusual(field, row)}.{_causes(field, row)}")
     if cells["FLAG_NOCAT"]:
         text = "The input table lacks count rate, extent or background (FLAG_NOCAT): the mass comes from image and "
         found.append(text + "redshift alone, with a wider error.")
     calm = "No flag: inside the range of the training clusters and like them."
     flagged = [Note(True, text) for text in found] or [Note(False, calm)]
+    flagged += [Note(True, text) for text in _disagreement(field, row)]
     return [*flagged, *_bright_notes(field, row), *(Note(False, text) for text in _large(field, row))]
 
 
@@ -62,6 +70,28 @@ def unusual(field: FieldCards, row: int) -> str:
         else f", {abs(given):.1f} σ {'below' if given < 0 else 'above'} what its other quantities imply"
     )
     return f"{QUANTITIES.get(why, why)}{side}"
+
+
+def _causes(field: FieldCards, row: int) -> str:
+    """Return a sentence on what may make a flagged cluster's quantities unusual; "" if nothing is at hand."""
+    found = [
+        f"{_RANGE[name][0].lower()} {_side(field, row, name)} the range of the training clusters"
+        for name in field.outside(row)
+        if name != "log10_m500c"
+    ]
+    if field.columns["OOD_WHY"][row] in _OF_NETWORKS:
+        found += ["R500c larger than the image"] * bool(_large(field, row))
+        found += ["a bright neighbour"] * bool(bright_neighbours(field, row))
+    return f" Possible cause{'s' * (len(found) > 1)}: {', '.join(found)}." if found else ""
+
+
+def _disagreement(field: FieldCards, row: int) -> list[str]:
+    """Return a text if the masses by count rate and by the networks differ by more than `_DISAGREE`."""
+    excess = float(field.data["rate_mass"][row] - field.columns["LOGM500"][row])
+    if not abs(excess) > _DISAGREE:
+        return []
+    side = "higher" if excess > 0 else "lower"
+    return [f"The mass by count rate is {abs(excess):.1f} dex {side} than that of the networks: don't rely on either."]
 
 
 def _rank(field: FieldCards, rarity: float) -> str:
@@ -79,9 +109,7 @@ def _large(field: FieldCards, row: int) -> list[str]:
     radius, seen = 60 * float(field.columns["R500C_ARCMIN"][row]), float(field.data["seen_arcsec"][row])
     if not field.half_arcsec < radius < np.inf:
         return []
-    return [
-        f"R500c = {radius / 60:.0f}′ is larger than the image; the networks see its inner {_percent(seen / radius)}."
-    ]
+    return [f"R500c = {radius / 60:.0f}′ is larger than the image; the networks see only its inner {seen / 60:.1f}′."]
 
 
 def _without_mass(field: FieldCards, row: int) -> list[str]:
@@ -96,22 +124,36 @@ def _without_mass(field: FieldCards, row: int) -> list[str]:
     return [f"No mass: {covered}, less than {_percent(COVERED_LEAST)} (FLAG_EDGE)."]
 
 
+def out_of_range(field: FieldCards, row: int) -> str:
+    """Return in words which values of a cluster no training cluster reaches, such as "redshift, counts"."""
+    return ", ".join(_RANGE[name][0].lower() for name in field.outside(row))
+
+
 def _out_of_range(field: FieldCards, row: int) -> list[str]:
-    cells, texts = field.row(row), list[str]()
+    texts = []
     for bit, name in RANGE_BITS.items():
-        if cells["FLAG_RANGE"] & bit:
-            what, key, column, least = _RANGE[name]
-            decimals = least
-            value, stated = float(cells[column]), [field.header.get(f"{key}{end}") for end in ("LO", "HI")]
-            place, known = "outside", ""
-            ends = [end for end in stated if isinstance(end, float | int)]
-            if len(ends) == len(stated):
-                decimals = _telling(value, ends, least)
-                place = "below" if value < ends[0] else "above"
+        if name in field.outside(row):
+            what, _, column, decimals = _RANGE[name]
+            value, ends, known = float(field.columns[column][row]), _ends(field, name), ""
+            if ends:
+                decimals = _telling(value, ends, decimals)
                 known = f", {ends[0]:.{decimals}f} to {ends[1]:.{decimals}f}"
-            texts.append(f"{what} {value:.{decimals}f}, {place} the range of the training clusters{known} "
-                         f"(FLAG_RANGE, {bit}): the mass is extrapolated.")  # fmt: skip
+            texts.append(f"{what} {value:.{decimals}f}, {_side(field, row, name)} the range of the training clusters"
+                         f"{known} (FLAG_RANGE, {bit}): the mass is extrapolated.")  # fmt: skip
     return texts
+
+
+def _side(field: FieldCards, row: int, name: str) -> str:
+    """Return on which side of the training clusters' range a value lies: "below", "above", or "outside" if unknown."""
+    ends = _ends(field, name)
+    return ("below" if field.columns[_RANGE[name][2]][row] < ends[0] else "above") if ends else "outside"
+
+
+def _ends(field: FieldCards, name: str) -> list[float]:
+    """Return the smallest and the largest value of the training clusters; an empty list if the header lacks one."""
+    stated = [field.header.get(f"{_RANGE[name][1]}{end}") for end in ("LO", "HI")]
+    ends = [float(end) for end in stated if isinstance(end, float | int)]
+    return ends if len(ends) == len(stated) else []
 
 
 def _telling(value: float, ends: Sequence[float], least: int) -> int:

@@ -10,8 +10,13 @@ from clustermass.io.log import printable, printable_lines
 KINDS = (".png", ".svg", ".pdf")
 
 
-def show(cluster: str | None, field: Path, output: Path | None, overwrite: bool) -> None:
-    """Print the numbers of a cluster and draw its picture; if `cluster` is None, list the most unusual clusters."""
+def show(cluster: str | None, most: bool, field: Path, output: Path | None, overwrite: bool) -> None:
+    """Print the numbers of a cluster and draw its picture; without a cluster, list the most unusual clusters.
+
+    If `most` is true, the cluster is the most unusual one of the field.
+    """
+    if most and cluster is not None:
+        raise InputError(f"--strangest chooses the cluster: leave out {cluster!r}.")
     if output and output.suffix not in KINDS:
         raise InputError(f"--output {output}: must end in {', '.join(KINDS)}.")
     with chdir(Path(__file__).parent):  # matplotlib would take settings from a file matplotlibrc in the current folder
@@ -19,13 +24,16 @@ def show(cluster: str | None, field: Path, output: Path | None, overwrite: bool)
     from clustermass.apply.field import check_outputs
     from clustermass.cards.field import FieldCards
     from clustermass.cards.find import find_masses
-    from clustermass.cards.show import is_card, save_card, strangest, text_card
+    from clustermass.cards.show import is_card, list_of_strangest, save_card, strangest, text_card
 
     known = FieldCards.read(find_masses(field))
-    if cluster is None:
-        print(printable_lines(strangest(known)))
+    if cluster is None and not most:
+        print(printable_lines(list_of_strangest(known)))
         return
-    row = known.find(cluster)
+    unlike = strangest(known) if most else []
+    if most and not unlike:
+        raise InputError(f"{known.path}: no cluster is compared with the training clusters (OOD_P).")
+    row = unlike[0] if cluster is None else known.find(cluster)
     name = printable(known.columns["NAME"][row]).replace(" ", "_").replace("/", "_")
     picture = output or Path(name + KINDS[0])
     # a card under the cluster's own name is drawn again; any other file of that name stays
@@ -51,6 +59,7 @@ SHOW = Command(
     {
         "input": {
             "cluster": {"nargs": "?", "help": _CLUSTER},
+            "--strangest": {"action": "store_true", "dest": "most", "help": "the most unusual cluster of the field"},
             "--field": path(_FIELD, default=Path()),
         },
         "output": {"--output": path(_OUTPUT), "--overwrite": OVERWRITE},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.table import Table
 from clustermass.errors import InputError
 from clustermass.io.files import reading
 from clustermass.io.log import printable
+from clustermass.io.program import program
 from clustermass.report.records import CONFIG, RUN_RECORD, Files, Record
 from clustermass.report.summary import read_summary
 
@@ -63,7 +65,8 @@ def _of_field(masses: Path, what: str) -> Iterator[str]:
     """
     yield f"Catalogue: {masses}  ({what})"
     if (page := masses.with_name("clusters.html")).is_file():
-        yield f"Clusters:  open {page} in a browser, or list the strangest: clustermass show --field {masses}"
+        command = f"{program()} show --field {shlex.quote(str(masses))}"
+        yield f"Clusters:  open {page} in a browser, or list the strangest: {command}"
 
 
 def _console() -> Console:

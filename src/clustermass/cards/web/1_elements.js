@@ -35,6 +35,7 @@ const flagsOf = (cluster) =>
   Object.entries(cluster.columns).filter(([name, value]) => name.startsWith("FLAG_") && value !== 0).map(([name]) => name);
 const linkTo = (cluster) => "#" + encodeURIComponent(nameOf(cluster));
 
+// The cluster with this name, or the only one whose name contains this text.
 function clusterNamed(fragment) {
   const plain = (text) => text.replaceAll("_", " ");
   let wanted;
@@ -43,5 +44,7 @@ function clusterNamed(fragment) {
   } catch {
     return undefined;
   }
-  return CLUSTERS.find((cluster) => plain(nameOf(cluster)) === wanted);
+  const exact = CLUSTERS.find((cluster) => plain(nameOf(cluster)) === wanted);
+  const like = exact ? [exact] : CLUSTERS.filter((cluster) => plain(nameOf(cluster)).toLowerCase().includes(wanted.toLowerCase()));
+  return like.length === 1 ? like[0] : undefined;
 }

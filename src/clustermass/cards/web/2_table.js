@@ -13,7 +13,7 @@ const KINDS = {
   all: ["all clusters", () => true],
   mass: ["with a mass", (c) => c.columns.LOGM500 !== null],
   good: ["with a mass and without a flag (GOOD)", (c) => c.columns.GOOD === 1],
-  noted: ["with a flag or a bright neighbour", warned],
+  noted: ["with a flag or another warning", warned],
 };
 let order = { key: "DET_LIKE", down: true };
 

@@ -47,11 +47,11 @@ function posteriorOf(cluster) {
     picture.append(draw("line", { class: "tick", x1: x(value), x2: x(value), y1: 150, y2: 156 }), draw("text", { x: x(value), y: 172, "text-anchor": "middle" }, number(value)));
   }
   picture.append(draw("line", { class: "tick", x1: 20, x2: 480, y1: 150, y2: 150 }), draw("text", { x: 250, y: 198, "text-anchor": "middle" }, "log₁₀(M500c / M☉)"));
-  const named = { "published": "Orange point: published mass", "by count rate": "Grey point: mass by a relation between count rate and mass, fitted to the training clusters" };
   for (const { source, value, error } of others) {
     const kind = source === "published" ? "reference" : "reference rate", height = source === "published" ? 12 : 134;
     picture.append(draw("line", { class: kind, x1: x(value - error), x2: x(value + error), y1: height, y2: height }), draw("circle", { class: kind, cx: x(value), cy: height, r: 5 }));
   }
-  const points = others.map(({ source, value, error }) => ` ${named[source]}, ${number(value, 2)} ± ${number(error, 2)}.`).join("");
+  const points = others.map(({ source, value, error }) => 
+    (source === "published" ? " Orange point: published mass" : ` Grey point: mass ${source}; the relation between count rate and mass is fitted to the training clusters`) + `: ${number(value, 2)} ± ${number(error, 2)}.`).join("");
   return make("figure", {}, picture, make("figcaption", {}, `Predicted probability of the mass. Vertical lines: 16, 50 and 84 %.${points}`));
 }

@@ -5,9 +5,9 @@ function buildCard(cluster) {
   const close = make("a", { href: "#", class: "close", "aria-label": "Close the card" }, "×");
   const own = [`ID_SRC ${c.ID_SRC}`, ...cluster.own].join(" · ");
   const where = `RA ${number(c.RA, 4)}°, DEC ${number(c.DEC, 4)}° · ` + (c.Z === null ? "no redshift" : `z = ${number(c.Z, 3)}`);
-  const mass = cluster.mass ? make("p", { class: "mass" }, "M500c = ", make("strong", {}, cluster.mass[0]), " × 10", make("sup", {}, cluster.mass[1]), " M☉") : null;
+  const mass = cluster.mass ? make("p", { class: "mass" }, "M500c = ", make("strong", {}, cluster.mass[0]), " × 10", make("sup", {}, cluster.mass[1]), " M☉ (median, 68 %)") : null;
   const parts = c.LOGM500 === null ? null : make("p", {},
-    `log₁₀ M500c = ${number(c.LOGM500, 3)} ± ${number(c.LOGM500_ERR, 3)} dex. Parts of the error: ${number(c.LOGM500_ERR_ALEATORIC, 3)} as the networks predict, ` +
+    `log₁₀ M500c = ${number(c.LOGM500, 3)} ± ${number(c.LOGM500_ERR, 3)} dex (mean and error). Parts of the error: ${number(c.LOGM500_ERR_ALEATORIC, 3)} as the networks predict, ` +
     `${number(c.LOGM500_ERR_EPISTEMIC, 3)} between networks, ${number(c.LOGM500_ERR_Z, 3)} from the redshift.`);
   const list = make("ul", { class: "notes" }, cluster.notes.map(([warns, text]) => make("li", { class: warns ? "warns" : "calm" }, text)));
   byId("card").replaceChildren(
@@ -36,7 +36,8 @@ function distancesOf(cluster) {
   const heads = ["quantity", "", "given the others", "alone"].map((text) => make("th", { scope: "col" }, text));
   const c = cluster.columns;
   const caption = make("caption", {}, `Distance of each quantity in standard deviations: bars and "given the others" from training clusters that are alike in all other quantities (orange beyond 3), ` +
-    `"alone" from those of the same redshift, exposure and core brightness. OOD_P = ${number(c.OOD_P, 4)}: share of validation clusters that are as unusual in all together.`);
+    `"alone" from those of the same redshift, exposure and core brightness (of core brightness itself: of the same redshift and exposure; of redshift and exposure: from all training clusters). ` +
+    `OOD_P = ${number(c.OOD_P, 4)} = (1 + number of validation clusters that are at least as unusual in all together) / (1 + number of validation clusters).`);
   return make("details", { open: c.FLAG_OOD ? "" : null }, make("summary", {}, "Compared with the training clusters"), make("table", { class: "scores" }, caption, make("thead", {}, make("tr", {}, heads)), make("tbody", {}, rows)));
 }
 

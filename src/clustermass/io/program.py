@@ -1,0 +1,17 @@
+"""How the command `clustermass` is called in printed advice, so that it works when pasted."""
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+
+def program() -> str:
+    """Return what calls clustermass in the current folder's shell: its name if PATH has it, else its path."""
+    if shutil.which("clustermass"):
+        return "clustermass"
+    path = Path(sys.executable).with_name("clustermass")
+    if not path.is_file():
+        return f"{shlex.quote(sys.executable)} -m clustermass"
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
