@@ -72,6 +72,11 @@ def test_yaml_in_cards_that_astropy_takes_for_comments_is_refused(tmp_path, card
     refused(r"t\.fits: unsafe comments", read_table, path)
 
 
+def test_a_very_wide_format_of_a_column_is_refused(tmp_path):
+    (tmp_path / "t.ecsv").write_text(ecsv("x").replace("name: RA, ", "name: RA, format: '99999999d', "))
+    refused(r"t\.ecsv: the format of a column has more than 3 digits", read_table, tmp_path / "t.ecsv")
+
+
 def aliases():
     """Return YAML of nine levels, each of nine references to the one before."""
     levels = ["&a0 [x, x, x, x, x, x, x, x, x]"]

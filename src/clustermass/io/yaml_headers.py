@@ -50,6 +50,8 @@ def ecsv_header(lines: Sequence[str], path: Path) -> dict[str, Any]:
     header = _checked(list(EcsvHeader().process_lines(lines)), path)
     columns = header.get("datatype")
     for column in columns if isinstance(columns, list) else ():
+        if isinstance(column, dict) and re.search(r"\d{4}", str(column.get("format", ""))):
+            raise InputError(f"{path}: the format of a column has more than 3 digits. Give the table as CSV.")
         for key in {"datatype", "subtype"} & {*column}:
             if not isinstance(column, dict) or not _TYPES.fullmatch(str(column[key])):
                 raise InputError(f"{path}: the {key} of a column is no type of ECSV. Give the table as CSV.")
