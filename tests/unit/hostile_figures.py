@@ -99,6 +99,7 @@ DESCRIBED = "<dc:description xmlns:dc='http://purl.org/dc/elements/1.1/'>{}</dc:
         "number": SVG.format(DESCRIBED.format("9" * 100_000)),
         "name": SVG.format("<" + "a" * 1_000_000 + "/>"),
         "encoding": "<?xml version='1.0' encoding='utf-7'?>" + SVG.format(""),
+        "long comment": SVG.format("<!--" + "a" * 15_000_000 + "-->"),
         "script": SVG.format("<script>alert(1)</script>" + DESCRIBED.format('{"step": "<script>"}')),
     },
 )  # fmt: skip

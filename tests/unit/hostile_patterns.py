@@ -54,6 +54,8 @@ def coordinates():
         "unit of VizieR": "RA\tDEC\tx\ndeg\tdeg\t**" + " " * 95_000 + "y\n--\t--\t--\n1\t2\t3\n",
         "power of VizieR": "RA\tDEC\tx\ndeg\tdeg\t10**999999999\n--\t--\t--\n1\t2\t3\n",
         "blanks in unit": votable('unit="**' + " " * 1_000_000 + 'y"'),
+        "words in unit": votable('unit="' + "meter secon arcmi solMas " * 40 + 'y"'),
+        "powers in unit": votable('unit="((((10**99)**99)**99)**99)**99"'),
         "long unit": votable('unit="' + "m." * 1_000_000 + 'm"'),
         "sizes": votable('arraysize="' + "x".join(["999999999999999999"] * 300_000) + '"'),
         "arrays of nothing": votable('arraysize="0x*"', '<BINARY><STREAM encoding="base64">AAAAAQ==</STREAM></BINARY>'),

@@ -137,6 +137,10 @@ def test_text_beyond_ascii_is_transliterated(tmp_path):
     assert table["EXT"].tolist() == COLUMNS["EXT"]
     assert table["NAME_CAT"].tolist() == ["eFEDS J0852-0130", "Abell \\u03b1 Bjorn"]
     assert plain_text("\u2212\u00b5\u00e9\u00df\u4e2d") == "-\\u03bcess\\u4e2d"
+    assert (
+        plain_text("10\u207b\u00b9\u2074 erg/cm\u00b2, M\u2085\u2080\u2080, \u2460")
+        == "10^-14 erg/cm^2, M_500, \\u2460"
+    )
     # as spreadsheets of Windows write it
     windows = text(tmp_path / "w.csv", [f"{header},Name", *[f"{line},\u00e9" for line in rows(",")[1:]]], "cp1252")
     assert read_catalogue(windows)["NAME_CAT"].tolist() == ["e", "e"]

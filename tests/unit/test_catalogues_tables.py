@@ -115,6 +115,9 @@ def test_exchanged_names_in_the_map(tmp_path):
         ("5,10,-91,9,9,0.3,0", "column DEC, row 4: -91 is no position between -90 and 90"),
         ("5,east,-1,9,9,0.3,0", "column RA, row 4: 'east' is neither deg nor an angle"),
         ("5,1,1,high,9,0.3,0", "column DET_LIKE, row 4: 'high' is not a number"),
+        ("5,1,1,9\u00b2,9,0.3,0", "column DET_LIKE, row 4: '9^2' is not a number"),
+        ("5,1,1,9\u2082,9,0.3,0", "column DET_LIKE, row 4: '9_2' is not a number"),
+        ("5,1,1,9\u2461,9,0.3,0", r"column DET_LIKE, row 4: '9\\u2461' is not a number"),
     ],
 )
 def test_faulty_cells_are_named(tmp_path, row, message):

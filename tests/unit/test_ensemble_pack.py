@@ -237,6 +237,14 @@ def test_networks_that_see_different_images_are_not_packed(experiment, tmp_path)
         Ensemble.from_folder(experiment).save(tmp_path / "bad.zip")
 
 
+def test_networks_whose_images_were_made_differently_are_not_applied(experiment):
+    images = xr.Dataset(coords=example().grid)
+    odd = {**example().preprocessing, "transform": "another"}
+    replace(example(), preprocessing=odd).save(experiment / "members" / "01.safetensors")
+    with pytest.raises(InputError, match=r"01\.safetensors: its preprocessing differs from that of the first member"):
+        Ensemble.from_folder(experiment).check_grid(images)
+
+
 @pytest.mark.parametrize(
     ("name", "message"), [(NAMES[1], "no such file"), (NAMES[2], "no such file"), (NAMES[4], "no such file, though")]
 )

@@ -74,7 +74,7 @@ def test_yaml_in_cards_that_astropy_takes_for_comments_is_refused(tmp_path, card
 
 def test_a_very_wide_format_of_a_column_is_refused(tmp_path):
     (tmp_path / "t.ecsv").write_text(ecsv("x").replace("name: RA, ", "name: RA, format: '99999999d', "))
-    refused(r"t\.ecsv: the format of a column has more than 3 digits", read_table, tmp_path / "t.ecsv")
+    refused(r"header \(a format of more than 3 digits", read_table, tmp_path / "t.ecsv")
 
 
 def aliases():

@@ -33,7 +33,7 @@ from clustermass.images.cutouts import photons_of
 from clustermass.images.exposure import ExposureMap, covered_fraction
 from clustermass.images.moc import write_moc
 from clustermass.images.preprocessing import half_widths_arcsec
-from clustermass.io.log import LOGGER
+from clustermass.io.log import LOGGER, printable
 from clustermass.io.netcdf import check_finite, opened_netcdf, read_netcdf
 from clustermass.io.products import MASSES, MEMBERS
 from clustermass.io.provenance import provenance
@@ -241,8 +241,9 @@ class AppliedEnsemble:
         header["ENSHASH"] = (self.trained.digest(), "hash that names the trained ensemble")
         with opened_netcdf(self.trained.ensemble) as table:
             version = table.attrs.get("version")
-        if version:
-            header["ENSVER"] = (str(version), "version of the released ensemble")
+        if version is not None:
+            text = printable(version).encode("ascii", "backslashreplace").decode()
+            header["ENSVER"] = (text, "version of the released ensemble")
         paths = CataloguePaths.beside(output)
         table = write_catalogue(columns, columns["CLUSTER"], header, made_by, paths)
         write_regions(columns, paths.regions)

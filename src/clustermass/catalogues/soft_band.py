@@ -48,7 +48,7 @@ def in_soft_band(
     upper = {name.upper(): name for name in table.colnames}
     if {"ID_BAND", "ID_INST", "ML_RATE"} <= set(upper) and np.unique(np.ma.asarray(table[upper["ID_BAND"]])).size > 1:
         raise InputError(f"{path}: has a row for each band and telescope, as ermldet writes it. Run catprep on it.")
-    numbers = sorted(int(name[8:]) for name in upper if re.fullmatch(r"ML_RATE_[1-9]\d*", name))
+    numbers = sorted(int(name[8:]) for name in upper if re.fullmatch(r"ML_RATE_[1-9]\d{0,3}", name))
     if not numbers or "ML_RATE" in upper or "ML_RATE" in named:
         return table
     bands = _bands(table, path, numbers, edges_ev)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clustermass import limits
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.plain import plain_text
+from clustermass.catalogues.plain import number, plain_text
 from clustermass.catalogues.units import angle, in_our_units
 from clustermass.errors import InputError
 from clustermass.io.fits import opened_fits, table_of
@@ -59,7 +59,7 @@ class CheckedTable:
 
         InputError if any other cell doesn't hold exactly one number.
         """
-        return self._parsed(name, _number, "not a number")
+        return self._parsed(name, number, "not a number")
 
     def _parsed(self, name: str, number_of: Callable[[str], float], complaint: str) -> FloatArray:
         """Return a column as numbers. `number_of` converts the text of a cell to a number, or to NaN if it can't."""
@@ -157,13 +157,6 @@ class CheckedTable:
                 f"{self.path}: has no column for {wanted}.{_hint(missing, 'Its columns', self.table.colnames)} "
                 f"{names}, say so under {setting}: {{{map_of}}}{by_option}."
             )
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return np.nan
 
 
 def read_product(path: Path, name: str, columns: Sequence[str]) -> CheckedTable:

@@ -10,6 +10,7 @@ from astropy.coordinates import Angle
 from astropy.table import MaskedColumn, Table
 from astropy.units import UnitBase
 
+from clustermass.catalogues.plain import number
 from clustermass.io.log import LOGGER
 from clustermass.io.products import CATALOGUE, TRUTH
 
@@ -74,10 +75,8 @@ def angle(text: str, unit: str) -> float:
 
     The text is a number of degrees, or an angle such as 08:26:26.5 or 08h26m26.5s, whose `unit` is hourangle or deg.
     """
-    try:
-        return float(text)
-    except ValueError:
-        pass
+    if (degrees := number(text)) == degrees:
+        return degrees
     try:
         return float(Angle(text.replace(",", "."), unit=unit).deg)
     except (ValueError, TypeError, units.UnitsError):

@@ -21,7 +21,16 @@ from clustermass.dataset.split import order_of
 from clustermass.dataset.training_data import MIN_REDSHIFT, measurements_of, network_order, noisy_redshift
 from clustermass.ensemble.aggregate import COLUMNS, combine, ensemble_dataset
 from clustermass.ensemble.calibration import read_calibration
-from clustermass.ensemble.pack import CALIBRATION, DOMAIN, ENSEMBLE, MEMBERS, EnsembleFiles, pack_ensemble, unpack
+from clustermass.ensemble.pack import (
+    CALIBRATION,
+    DOMAIN,
+    ENSEMBLE,
+    MEMBERS,
+    EnsembleFiles,
+    check_same_training,
+    pack_ensemble,
+    unpack,
+)
 from clustermass.ensemble.posterior import Posterior
 from clustermass.errors import InputError
 from clustermass.io.files import reading
@@ -178,9 +187,14 @@ class Ensemble(EnsembleFiles):
         return mu, sigma
 
     def check_grid(self, images: xr.Dataset) -> None:
-        """Raise an InputError unless `images` have the pixels ``x``, ``y`` and the energy bands of the training."""
+        """Raise an InputError unless `images` have the pixels ``x``, ``y`` and the energy bands of the training.
+
+        The members of the ensemble must have been trained on images that were cut and preprocessed alike.
+        """
+        first = TrainedNetwork.load(self.weights[0])
         for path in self.weights:
             network = TrainedNetwork.load(path)
+            check_same_training(path, network, first)
             with reading(path, "network"):
                 _check_bands(images, network, path)
                 for name, trained in network.grid.items():

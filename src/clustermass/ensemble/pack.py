@@ -92,7 +92,12 @@ def _manifest(trained: EnsembleFiles) -> dict[str, Any]:
     members = [TrainedNetwork.load(path) for path in trained.weights]
     first = members[0]
     for path, member in zip(trained.weights, members, strict=True):
-        _check_member(path, member, first)
+        if member.control:
+            raise InputError(
+                f"{path}: a network of the control {member.control.name!r}, from whose data something was taken. "
+                "It gives no masses: pack the ensemble of an experiment without control."
+            )
+        check_same_training(path, member, first)
     calibration, training = read_calibration(trained.calibration), read_training(trained.ensemble)
     domain, header = read_ood_model(trained.domain), read_netcdf(trained.ensemble).attrs
     # JSON has no NaN, which is the range of a quantity that no training cluster has
@@ -120,12 +125,8 @@ def _manifest(trained: EnsembleFiles) -> dict[str, Any]:
     }
 
 
-def _check_member(path: Path, member: TrainedNetwork, first: TrainedNetwork) -> None:
-    if member.control:
-        raise InputError(
-            f"{path}: a network of the control {member.control.name!r}, from whose data something was taken. "
-            "It gives no masses: pack the ensemble of an experiment without control."
-        )
+def check_same_training(path: Path, member: TrainedNetwork, first: TrainedNetwork) -> None:
+    """Raise InputError unless the network `member` in the file `path` takes the same images as the network `first`."""
     for what in ("grid", "preprocessing", "cutting", "network"):
         if getattr(member, what) != getattr(first, what):
             raise InputError(

@@ -17,8 +17,8 @@ _PIECE_BYTES = 1 << 24
 _BYTE, _LINE, _CELL = 5, 100, 60
 #: bytes of a character in a table
 CHARACTER = 4
-#: power in a unit that has five digits or more, in any way of writing
-_POWER = re.compile(r"(\*\*|\^|10\s*(?=[(+-]))[(\s]*([+-]\s*)?\d{5}")
+#: power in a unit with an exponent of three digits or more, in any way of writing, or power of a power of a power
+_POWER = re.compile(r"(\*\*|\^|10\s*(?=[(+-]))[(\s]*([+-]\s*)?\d{3}|\)[\s*^]*[\s(+-]*\d+[\s)]*\)\s*(\*\*|\^)")
 #: line that describes a column in a table of the CDS: its bytes, its format and its unit
 _CDS_COLUMN = re.compile(r"\s*(?:\d+\s*-\s*)?\d+\s+[AEFI]\d\S*\s+(\S+)")
 #: blanks at the start of a line with which astropy's reader of such tables takes minutes
@@ -26,9 +26,9 @@ _BLANKS = " " * 100
 
 
 def check_unit(unit: object, path: Path) -> None:
-    """Raise InputError if a unit is too long, or holds a power whose exponent has five or more digits.
+    """Raise InputError if a unit is too long, or holds powers that can't be those of a unit.
 
-    astropy would compute this power, however large it is.
+    astropy would compute these powers, however large they are.
     """
     limits.UNIT.check(len(str(unit)), path)
     if _POWER.search(str(unit)):

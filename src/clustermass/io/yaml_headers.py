@@ -35,6 +35,8 @@ _CLASSES = re.compile(r"astropy\.(coordinates|time|units)\.[\w.]+|astropy\.table
 _UNSAFE = {"dtype", "shape", "buffer", "offset", "strides"}
 #: types of a column in ECSV, also of a column of lists
 _TYPES = re.compile(rf"({'|'.join((*ECSV_DATATYPES, 'object', 'json'))})(\[[\d, nul]*\])?")
+#: in the format of a column: a width or a precision for which astropy would make very long texts
+_WIDE = re.compile(r"\d{4}")
 #: comments between which astropy puts YAML into a FITS header; after so many characters, a line goes on in the next one
 _BEGIN, _END = "--BEGIN-ASTROPY-SERIALIZED-COLUMNS--", "--END-ASTROPY-SERIALIZED-COLUMNS--"
 _WIDTH = 70
@@ -50,8 +52,6 @@ def ecsv_header(lines: Sequence[str], path: Path) -> dict[str, Any]:
     header = _checked(list(EcsvHeader().process_lines(lines)), path)
     columns = header.get("datatype")
     for column in columns if isinstance(columns, list) else ():
-        if isinstance(column, dict) and re.search(r"\d{4}", str(column.get("format", ""))):
-            raise InputError(f"{path}: the format of a column has more than 3 digits. Give the table as CSV.")
         for key in {"datatype", "subtype"} & {*column}:
             if not isinstance(column, dict) or not _TYPES.fullmatch(str(column[key])):
                 raise InputError(f"{path}: the {key} of a column is no type of ECSV. Give the table as CSV.")
@@ -101,6 +101,8 @@ def _content(node: yaml.Node, path: Path) -> Any:
         return {key: one for value in values for key, one in value.items()} if "omap" in node.tag else values
     content = {str(_content(key, path)): _content(value, path) for key, value in node.value}
     check_unit(content.get("unit", ""), path)
+    if _WIDE.search(str(content.get("format", ""))):
+        raise yaml.YAMLError("a format of more than 3 digits isn't allowed")
     made = content.get("__class__")
     if made is not None and (not _CLASSES.fullmatch(str(made)) or _UNSAFE & {*content}):
         raise yaml.YAMLError(f"a column of the class {str(made)[:60]}, or its arguments, aren't allowed")

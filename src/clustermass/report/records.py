@@ -24,6 +24,7 @@ from clustermass.io.files import check_weights_header, reason
 from clustermass.io.fits import opened_fits
 from clustermass.io.hdf5 import check_hdf5
 from clustermass.io.provenance import file_sha256, texts
+from clustermass.io.room import check_memory
 from clustermass.io.yaml_headers import ecsv_header
 
 #: steps that are treated separately below; simulated event lists state no step, and get the first of these
@@ -147,8 +148,9 @@ def _elements(path: Path) -> list[tuple[str, dict[str, str], list[str]]]:
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.StartElementHandler, parser.CharacterDataHandler = start, text
     parser.EndElementHandler = lambda _: levels.pop()
-    with path.open("rb") as stream:
-        parser.ParseFile(stream)
+    check_memory(path.stat().st_size, path)
+    # as a whole: expat reads a long comment again and again if it comes in pieces
+    parser.Parse(path.read_bytes(), True)
     return found
 
 
