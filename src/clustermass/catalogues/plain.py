@@ -112,7 +112,8 @@ def plain_text(text: str) -> str:
     Raised numbers are marked by "^" and lowered ones by "_": 0.3 with the footnote 2 must not become 0.32.
     """
     for mark, run in _RUNS.items():
-        text = run.sub(lambda found, mark=mark: mark + unicodedata.normalize("NFKD", found[0]), text)
+        for found in {*run.findall(text)}:
+            text = text.replace(found, mark + unicodedata.normalize("NFKD", found))
     return text.translate({ord(sign): plain_sign(sign) for sign in {*text} if not sign.isascii()})
 
 
