@@ -20,7 +20,8 @@ from clustermass.catalogues.plain import decoded, plain_sign, plain_table, plain
 from clustermass.errors import InputError
 from clustermass.io.files import reason
 from clustermass.io.fits import UNREADABLE, opened_fits, table_of, unpacked
-from clustermass.io.log import LOGGER
+from clustermass.io.frames import check_frame, other_frames
+from clustermass.io.log import LOGGER, printable
 from clustermass.io.room import check_memory
 from clustermass.io.text_tables import cds_columns, check_lines, check_unit, read_whole
 from clustermass.io.votables import check_votable
@@ -32,6 +33,7 @@ _UNREADABLE = (
     LookupError,
     ascii_tables.InconsistentTableError,
     votable.exceptions.VOTableSpecError,
+    votable.exceptions.VOWarning,
     ExpatError,
     RuntimeError,  # of the reader of XML: too many elements in a row
     NameError,  # of astropy: binary data without STREAM
@@ -107,6 +109,7 @@ def _read_fits(path: Path) -> Table:
         hdu = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
         if hdu is None:
             raise InputError(f"{path}: holds no table: an image, or cut short. Give the whole file with the table.")
+        check_frame(hdu.header, path)
         for column in hdu.columns if isinstance(hdu, fits.BinTableHDU) else ():
             stored = hdu.columns.dtype.fields.get(column.name)
             if stored and column.null is not None and not _holds(stored[0], column.null):
@@ -145,20 +148,35 @@ def _read_votable(path: Path) -> Table:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", votable.exceptions.W18)  # other rows of text than nrows states
+            warnings.simplefilter("error", votable.exceptions.W46)  # a text that is cut at its arraysize
             check_votable(content := _unpacked(path), path)
-            tables = list(votable.parse(io.BytesIO(content), verify="warn").iter_tables())
+            file = votable.parse(io.BytesIO(content), verify="warn")
+            tables = list(file.iter_tables())
             table = next((one for one in tables if len(one.array)), tables[0] if tables else None)
             if table is not None:
                 if table.nrows not in (None, len(table.array)):
                     raise votable.exceptions.W18((table.nrows, len(table.array)))
-                return table.to_table(use_names_over_ids=True)
+                return _in_usual_frames(table, file, path)
     except InputError:
         raise
     except votable.exceptions.W18 as error:
         raise InputError(f"{path}: its rows aren't as many as nrows states. Copy or download it again.") from error
+    except votable.exceptions.W46 as error:
+        raise InputError(f"{path}: texts are longer than their arraysize. Write the table anew.") from error
     except _UNREADABLE as error:
         raise InputError(f"{path}: not a readable VOTable ({reason(error)}). Copy or download it again.") from error
     raise InputError(f"{path}: a VOTable without a table. Was it the answer to a faulty query?")
+
+
+def _in_usual_frames(table: Any, file: Any, path: Path) -> Table:
+    """Return a table of a VOTable `file`, without equatorial columns in other frames than ICRS and FK5 J2000."""
+    others = other_frames(table.fields, file.iter_coosys())
+    read = table.to_table(use_names_over_ids=True)
+    if others:
+        listed = ", ".join(f"{printable(name)} ({frame})" for name, frame in others.items())
+        LOGGER.warning("%s: left out, because their frame is neither ICRS nor FK5 J2000: columns %s", path, listed)
+        read.remove_columns([name for name in others if name in read.colnames])
+    return read
 
 
 def _read_text(path: Path, begin: bytes) -> Table:

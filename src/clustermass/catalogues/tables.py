@@ -78,6 +78,8 @@ class CheckedTable:
     def texts(self, name: str) -> list[str]:
         """Return a column as texts without blanks at the start and end. Missing cells become ''."""
         values = np.ma.asarray(self._cells(name))
+        if values.ndim != 1:
+            raise InputError(f"{self.path}: column {self.names.get(name, name)} must have one value a row.")
         mask = np.ma.getmaskarray(values)
         cells = ["" if hidden else value for value, hidden in zip(np.ma.getdata(values).tolist(), mask, strict=True)]
         texts = [(cell.decode() if isinstance(cell, bytes) else str(cell)).strip() for cell in cells]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from clustermass.errors import InputError
 from clustermass.events.eventlist import SIXTE_FLAG
 from clustermass.events.rows import Rows
+from clustermass.io.frames import check_frame
 from clustermass.io.log import LOGGER
 from clustermass.io.text_tables import check_unit
 
@@ -39,8 +40,9 @@ def recognise(rows: Rows, creator: str, path: Path) -> str:
 
     It is recognised by the names of the columns, then by the keyword CREATOR of the header (`creator`), then by FLAG.
     InputError if a needed column is missing (a similar name is suggested), doesn't hold one number in each row, or is
-    in the wrong unit.
+    in the wrong unit, or if positions are in another frame than ICRS and FK5 J2000.
     """
+    check_frame(rows.header, path)
     # compared as shares, so that one missing column doesn't turn a file into the other kind
     shares = [sum(name in rows.names for name in needed) / len(needed) for needed in (_SIXTE_EVENTS, _CALIBRATED)]
     if shares[0] > shares[1]:

@@ -1,0 +1,42 @@
+"""Frames in which files state positions. Only ICRS and FK5 J2000, which hardly differ, are used."""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from clustermass.errors import InputError
+from clustermass.io.log import printable
+
+_FRAMES = re.compile(r"(eq_)?(icrs|fk5|j2000)", re.IGNORECASE)
+_EQUINOX = re.compile(r"j?2000(\.0*)?", re.IGNORECASE)
+#: names of columns with a right ascension or a declination
+_EQUATORIAL = re.compile(r"_?(ra|dec?)(j2000|deg|_.*)?", re.IGNORECASE)
+
+
+def check_frame(header: Mapping[str, Any], path: Path) -> None:
+    """Raise InputError if the header of a FITS table states another frame or equinox than ICRS and FK5 J2000."""
+    frame, equinox = header.get("RADESYS", header.get("RADECSYS", "")), header.get("EQUINOX", 2000.0)
+    if not _is_usual(frame, equinox):
+        stated = printable(f"{frame} {equinox}".strip())[:60]
+        raise InputError(f"{path}: its header states the frame {stated}. Give RA and DEC in ICRS, and its RADESYS.")
+
+
+def other_frames(fields: Iterable[Any], systems: Iterable[Any]) -> dict[str, str]:
+    """Return a dict from the names of a VOTable's equatorial columns in another frame to this frame.
+
+    `fields` are the columns of the table, and `systems` the elements COOSYS of the file.
+    """
+    stated = {system.ID: (system.system, system.equinox or 2000.0) for system in systems}
+    return {
+        field.name: printable(f"{stated[field.ref][0]} {stated[field.ref][1]}")[:60]
+        for field in fields
+        if field.ref in stated and _EQUATORIAL.fullmatch(field.name or "") and not _is_usual(*stated[field.ref])
+    }
+
+
+def _is_usual(frame: object, equinox: object) -> bool:
+    text = str(frame or "").strip()
+    if text and not _FRAMES.fullmatch(text):
+        return False
+    return "icrs" in text.lower() or _EQUINOX.fullmatch(str(equinox).strip()) is not None
