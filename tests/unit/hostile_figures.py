@@ -99,6 +99,11 @@ DESCRIBED = "<dc:description xmlns:dc='http://purl.org/dc/elements/1.1/'>{}</dc:
         "number": SVG.format(DESCRIBED.format("9" * 100_000)),
         "name": SVG.format("<" + "a" * 1_000_000 + "/>"),
         "encoding": "<?xml version='1.0' encoding='utf-7'?>" + SVG.format(""),
+        "defaults": "<!DOCTYPE svg [<!ATTLIST g "
+        + " ".join(f'a{n} CDATA "1"' for n in range(5000))
+        + ">]>"
+        + SVG.format("<g/>" * 40_000),
+        "namespace": SVG.format("<g xmlns:b='" + "u" * 1_000_000 + "'>" + "<b:INFO/>" * 20_000 + "</g>"),
         "long comment": SVG.format("<!--" + "a" * 15_000_000 + "-->"),
         "script": SVG.format("<script>alert(1)</script>" + DESCRIBED.format('{"step": "<script>"}')),
     },

@@ -89,6 +89,18 @@ def compressed(values, kind, **tile):
     return fits.HDUList([fits.PrimaryHDU(), image(values, hdu)])
 
 
+@pytest.mark.parametrize(
+    ("kind", "card", "value", "message"),
+    [("HCOMPRESS_1", "ZTILE2", 7, "the compression HCOMPRESS_1"), ("RICE_1", "ZVAL2", -1, "ZVAL2 is -1")],
+)
+def test_compressions_that_write_beyond_their_memory_are_refused(tmp_path, kind, card, value, message):
+    compressed(np.full((100, 100), 1000, np.int16), kind).writeto(tmp_path / "packed.fits")
+    with fits.open(tmp_path / "packed.fits", disable_image_compression=True) as hdus:
+        hdus[1].header[card] = value
+        hdus.writeto(tmp_path / "map.fits", output_verify="ignore")
+    refused(message, read_exposure, tmp_path / "map.fits")
+
+
 @pytest.mark.parametrize("kind", ["RICE_1", "GZIP_1"])
 def test_an_image_compressed_by_fpack_is_read(tmp_path, kind):
     path = tmp_path / "a.fits"

@@ -31,6 +31,7 @@ _UNREADABLE = (
     *UNREADABLE,
     csv.Error,
     LookupError,
+    ImportError,  # of astropy: a class of columns that it doesn't have
     ascii_tables.InconsistentTableError,
     votable.exceptions.VOTableSpecError,
     votable.exceptions.VOWarning,

@@ -1,6 +1,7 @@
 """The command `clustermass`, which works without the Snakemake workflow. Each command is an entry of `COMMANDS`."""
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -28,6 +29,8 @@ COMMANDS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command in `arguments` (None = those of the process) and return its exit status (see `EXIT_CODES`)."""
     escape_tracebacks()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # signs that the terminal's encoding lacks
     options = vars(_parser().parse_args(arguments))
     try:
         with orderly_end():

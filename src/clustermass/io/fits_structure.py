@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 from clustermass import limits
+from clustermass.errors import InputError
 from clustermass.io.room import check_disk, check_unpacked
 
 _BLOCK, _CARD, _PIECE_BYTES = 2880, 80, 1 << 20
-#: keywords of the cards that decide how many bytes the data of an HDU have
+#: keywords of the cards that decide how many bytes the data of an HDU have, and how they are compressed
 _DECISIVE = re.compile(
-    r"SIMPLE|XTENSION|BITPIX|Z?NAXIS\d*|PCOUNT|GCOUNT|GROUPS|TFIELDS|TFORM\d+|ZIMAGE|ZBITPIX|ZTILE\d+"
+    r"SIMPLE|XTENSION|BITPIX|Z?NAXIS\d*|PCOUNT|GCOUNT|GROUPS|TFIELDS|TFORM\d+|ZIMAGE|ZBITPIX|ZTILE\d+|"
+    r"ZCMPTYPE|(ZNAME|ZVAL)\d+"
 )
 #: what astropy accepts as the last card of a header (END); beginning of a card with a long keyword
 _LAST_CARD, _HIERARCH = re.compile(r"END([^A-Z0-9_-]|$)"), re.compile("HIERARCH ", re.IGNORECASE)
@@ -134,10 +136,17 @@ def _data_bytes(cards: Mapping[str, str], path: Path) -> int:
     return abs(int(cards["BITPIX"])) // 8 * (heap + math.prod(axes) if axes else 0)
 
 
-def _check_compressed(cards: Mapping[str, str], path: Path) -> None:
-    """Check the size of an image that fpack stored in a table, and the size of its tiles.
+#: compressions of fpack whose readers in astropy stay within their memory, and values of the parameters of RICE_1;
+#: the reader of HCOMPRESS_1 writes as many pixels as the compressed data state
+_COMPRESSIONS = ("RICE_1", "GZIP_1", "GZIP_2")
+_PARAMETERS = {"BLOCKSIZE": (16, 32), "BYTEPIX": (1, 2, 4)}
 
-    OSError if a size is impossible, and InputError if the image has too many pixels.
+
+def _check_compressed(cards: Mapping[str, str], path: Path) -> None:
+    """Check the size of an image that fpack stored in a table, the size of its tiles, and how they are compressed.
+
+    OSError if a size or a parameter is impossible. InputError if the image has too many pixels, or if its compression
+    isn't one of `_COMPRESSIONS`.
     """
     axes = range(1, _whole(cards, "ZNAXIS", most=999) + 1)
     pixels = math.prod(_whole(cards, f"ZNAXIS{axis}") for axis in axes)
@@ -146,6 +155,13 @@ def _check_compressed(cards: Mapping[str, str], path: Path) -> None:
         raise OSError(f"ZBITPIX is {cards['ZBITPIX']}")
     if math.prod(_whole(cards, f"ZTILE{axis}", 1) for axis in axes) > pixels:
         raise OSError("ZTILE states tiles that are larger than the image")
+    if (kind := cards.get("ZCMPTYPE", "missing").strip()) not in _COMPRESSIONS:
+        kinds = ", ".join(_COMPRESSIONS)
+        raise InputError(f"{path}: an image in the compression {kind[:20]}. Unpack it, or compress it by {kinds}.")
+    for keyword in [keyword for keyword in cards if re.fullmatch(r"ZNAME\d+", keyword)]:
+        allowed, value = _PARAMETERS.get(cards[keyword].strip()), keyword.replace("ZNAME", "ZVAL")
+        if allowed and _whole(cards, value, least=-1) not in allowed:
+            raise OSError(f"{value} is {cards[value][:40]}")
 
 
 def _whole(

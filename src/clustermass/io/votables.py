@@ -47,8 +47,21 @@ def check_votable(content: bytes, path: Path) -> None:
     parser = expat.ParserCreate()
     sizes = _Sizes(path, parser)
     parser.StartElementHandler, parser.EndElementHandler = sizes.start, sizes.end
+    check_declarations(parser, path)
     with suppress(expat.ExpatError, LookupError):
         parser.Parse(content, True)
+
+
+def check_declarations(parser: expat.XMLParserType, path: Path) -> None:
+    """Let an XML parser raise InputError for declarations that multiply: default attributes, and long namespaces."""
+
+    def refuse(*_: object) -> None:
+        raise InputError(f"{path}: declares attributes in a DOCTYPE, which no file of ours does. Remove them.")
+
+    def check_namespace(_: str | None, uri: str | None) -> None:
+        limits.NAMESPACE.check(len(uri or ""), path)
+
+    parser.AttlistDeclHandler, parser.StartNamespaceDeclHandler = refuse, check_namespace
 
 
 class _Column(NamedTuple):

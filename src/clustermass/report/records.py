@@ -25,6 +25,7 @@ from clustermass.io.fits import opened_fits
 from clustermass.io.hdf5 import check_hdf5
 from clustermass.io.provenance import file_sha256, texts
 from clustermass.io.room import check_memory
+from clustermass.io.votables import check_declarations
 from clustermass.io.yaml_headers import ecsv_header
 
 #: steps that are treated separately below; simulated event lists state no step, and get the first of these
@@ -148,6 +149,7 @@ def _elements(path: Path) -> list[tuple[str, dict[str, str], list[str]]]:
     parser = expat.ParserCreate(namespace_separator=" ")
     parser.StartElementHandler, parser.CharacterDataHandler = start, text
     parser.EndElementHandler = lambda _: levels.pop()
+    check_declarations(parser, path)
     check_memory(path.stat().st_size, path)
     # as a whole: expat reads a long comment again and again if it comes in pieces
     parser.Parse(path.read_bytes(), True)
