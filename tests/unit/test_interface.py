@@ -294,6 +294,43 @@ def test_figures_show_what_they_are_of(applied, field, catalogue):
     assert panels[0].images[0].get_extent() == pytest.approx([-10, 10, -10, 10])
 
 
+def test_images_of_named_clusters_are_drawn(applied, field, catalogue):
+    masses = applied[1]
+    images = clustermass.images_of(field.events, catalogue, field.exposure)
+    name, number = masses["NAME"][1], int(masses["ID_SRC"][2])
+    both = [name, masses["NAME"][2]]
+    for wanted, drawn in (
+        (name, [name]),
+        (name[4:11], [name]),
+        (number, both[1:]),
+        ([name.lower(), number], both),
+        (masses["NAME"][1:3], both),
+        (images["cluster"].sel(cluster=both), both),
+    ):
+        assert [panel.get_title() for panel in images.clustermass.plot(wanted).axes][: len(drawn)] == drawn
+    plot = images.clustermass.plot
+    for wanted, message in (
+        ("SIM J0", r"^images: 'SIM J0' is a part of \d+ names"),
+        ([name, "nobody"], r"^images: no cluster has the id or name 'nobody'"),
+        (99999, r"^images: no cluster has the id or name '99999'"),
+        ([], r"^clusters: the list is empty\. Give at least one"),
+        (0.5, r"^cluster: is a float\. Give its id or name"),
+        (masses[1], r"^cluster: is a "),
+    ):
+        with pytest.raises(clustermass.InputError, match=message):
+            plot(wanted)
+    with pytest.raises(clustermass.InputError, match=r"^images: no Dataset from images_of"):
+        xr.Dataset({"LOGM500": ("cluster", [14.0])}, {"cluster": ["a"]}).clustermass.plot()
+
+
+def test_saved_images_are_read_back_unchanged(field, catalogue, tmp_path):
+    images = clustermass.images_of(field.events, catalogue, field.exposure)
+    images.to_netcdf(tmp_path / "images.nc")
+    with xr.open_dataset(tmp_path / "images.nc") as read:
+        xr.testing.assert_identical(read.load(), images)
+    assert images.attrs["simulated"] == 1
+
+
 def test_images_with_other_pixels_and_bands(folder):
     changes = {"bands": [500, 1000, 2000], "base_rebin": 1}
     images = clustermass.images_of(folder / "events.fits", folder / "catalogue.fits", changes=changes)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from astropy import units as u
 from astropy.cosmology import FlatLambdaCDM
+from astropy.table import Column, MaskedColumn
 from colossus.cosmology import cosmology as colossus_cosmology
 from colossus.halo import concentration
 
@@ -51,6 +52,17 @@ def test_columns_of_a_table_are_converted_and_missing_masses_stay_missing():
     assert to_definition(1e14 * u.Msun, 0.3, concentration="duffy08") > converted[0]
 
 
+@pytest.mark.parametrize(
+    "convert", [lambda mass, z: to_definition(mass, z), lambda mass, z: to_cosmology(mass, z, OTHERS[0])]
+)
+def test_a_column_with_a_unit_is_converted_like_its_quantity(convert):
+    mass, z = [1.0, 2.0, 3.0] * (1e14 * u.Msun), [0.3, 0.2, 0.1]
+    np.testing.assert_array_equal(convert(Column(mass.to("kg")), z).value, convert(mass.to("kg"), z).value)
+    masked = convert(MaskedColumn(mass, mask=[True, False, False]), MaskedColumn(z, mask=[False, True, False]))
+    np.testing.assert_array_equal(masked.value, [np.nan, np.nan, convert(mass, z)[2].value])
+    assert with_h(Column(mass), 70.0).value == pytest.approx([0.7e14, 1.4e14, 2.1e14])
+
+
 @pytest.mark.parametrize("cosmology", OTHERS)
 @pytest.mark.parametrize("z", [0.1, 0.3, 0.8])
 def test_in_another_cosmology_the_simulated_gas_gives_the_same_flux(cosmology, z):
@@ -85,10 +97,13 @@ def test_masses_with_h_by_hand():
 
 
 def test_wrong_arguments_are_told():
-    with pytest.raises(InputError, match="mass: must have a unit of mass"):
-        to_definition(1e14, 0.3)
+    for mass in (1e14, Column([1e14]), "1e14", None):
+        with pytest.raises(InputError, match="mass: must have a unit of mass"):
+            to_definition(mass, 0.3)
     with pytest.raises(InputError, match="mass: must have a unit of mass"):
         to_cosmology(1e14 * u.Mpc, 0.3, OTHERS[0])
+    with pytest.raises(InputError, match="mass: must have a unit of mass"):
+        with_h(1e14, 70.0)
     with pytest.raises(InputError, match="redshift: must be above 0"):
         to_definition(1e14 * u.Msun, -0.1)
     with pytest.raises(InputError, match="Invalid mass definition, 200x"):

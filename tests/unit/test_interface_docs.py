@@ -1,7 +1,10 @@
 """The examples of docs/how-to/python.md and of the docstrings run as they stand."""
 
 import doctest
+import logging
 import re
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -27,14 +30,19 @@ def ensemble(tmp_path_factory):
         yield
 
 
-def test_the_page_runs_from_top_to_bottom(tmp_path, monkeypatch):
+def test_the_page_runs_from_top_to_bottom(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
+    caplog.set_level(logging.NOTSET, logger="clustermass")  # the page's level is undone after the test
     mpl.use("agg")
     blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert len(blocks) > 5
     names: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
+    logs, reads = (next(block for block in blocks if word in block) for word in ("basicConfig", "open_dataset"))
+    told = "logging.getLogger('clustermass').info('rows dropped')"
+    new = subprocess.run([sys.executable, "-c", f"{logs}\n{reads}\n{told}"], check=True, capture_output=True, text=True)
+    assert "INFO:clustermass:rows dropped" in new.stderr
 
 
 @pytest.mark.parametrize("page", [PAGE, PAGE.parents[1] / "reference" / "python.md"])

@@ -56,7 +56,6 @@ _RULES: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
     "MassPrior": ("'training' or 'flat'", lambda value: isinstance(value, str) and value in ("training", "flat")),
     "PathLike": ("a path", _path),
     "ArrayLike": ("a number or several numbers", _numbers),
-    "list[str]": ("a list of texts", lambda value: _texts(value) and not isinstance(value, str)),
     "Sequence[int]": (
         "a list of whole numbers",
         lambda value: isinstance(value, Sequence | np.ndarray) and all(map(_whole, value)),

@@ -1,8 +1,8 @@
 """Conversions of masses: to another overdensity, to another cosmology, and to units with h.
 
 Masses of clustermass are M500c in Msun, in the cosmology of the training sky (H0 and OMEGA_M in the header of a mass
-catalogue). A cosmology is a dict with keys of the block `cosmology` of the configuration, such as `h0_km_s_mpc`. None
-stands for the cosmology of the default sky.
+catalogue). An argument `mass` is a Quantity, or a column of a Table that has a unit. A cosmology is a dict with keys of
+the block `cosmology` of the configuration, such as `h0_km_s_mpc`. None stands for the cosmology of the default sky.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import numpy as np
 from astropy import units as u
 from astropy.cosmology import units as cu
+from astropy.table import Column
 from numpy.typing import ArrayLike
 
 from clustermass.arrays import FloatArray
@@ -27,7 +28,7 @@ __all__ = ["to_cosmology", "to_definition", "with_h"]
 
 @checked
 def to_definition(
-    mass: u.Quantity,
+    mass: u.Quantity | Column,
     redshift: ArrayLike,
     definition: str = "200c",
     concentration: str = "diemer19",
@@ -64,7 +65,7 @@ def to_definition(
 
 @checked
 def to_cosmology(
-    mass: u.Quantity,
+    mass: u.Quantity | Column,
     redshift: ArrayLike,
     cosmology: Mapping[str, float],
     trained: Mapping[str, float] | None = None,
@@ -102,21 +103,31 @@ def to_cosmology(
 
 
 @checked
-def with_h(mass: u.Quantity, h0_km_s_mpc: Positive) -> u.Quantity:
+def with_h(mass: u.Quantity | Column, h0_km_s_mpc: Positive) -> u.Quantity:
     """Return masses in Msun / h, the unit of simulated halo catalogues. The numbers are h times those in Msun.
 
     >>> from astropy import units as u
     >>> print(with_h(1e14 * u.Msun, 70.0))
     70000000000000.0 solMass / littleh
     """
-    return mass.to(u.Msun / cu.littleh, cu.with_H0(h0_km_s_mpc * u.km / u.s / u.Mpc))
+    return _in_msun(mass).to(u.Msun / cu.littleh, cu.with_H0(h0_km_s_mpc * u.km / u.s / u.Mpc))
 
 
-def _masses(mass: u.Quantity, redshift: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Return masses in Msun and redshifts with the same shape. InputError unless all redshifts are positive or NaN."""
-    if not isinstance(mass, u.Quantity) or not mass.unit.is_equivalent(u.Msun):
+def _in_msun(mass: u.Quantity | Column) -> u.Quantity:
+    """Return masses in Msun; masked ones become NaN. InputError unless `mass` has a unit of mass."""
+    values = np.ma.filled(mass, np.nan)
+    if not isinstance(values, u.Quantity | Column) or not u.Unit(values.unit or "").is_equivalent(u.Msun):
         raise InputError("mass: must have a unit of mass, such as 10**table['LOGM500'] * u.Msun.")
-    msun, z = np.broadcast_arrays(mass.to_value(u.Msun), np.asarray(redshift, dtype=float))
+    return u.Quantity(values, u.Msun)
+
+
+def _masses(mass: u.Quantity | Column, redshift: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Return masses in Msun and redshifts with the same shape; masked ones become NaN.
+
+    InputError unless `mass` has a unit of mass, and unless all redshifts are positive or NaN.
+    """
+    known = np.ma.asarray(redshift, dtype=float).filled(np.nan)
+    msun, z = np.broadcast_arrays(_in_msun(mass).to_value(u.Msun), known)
     if (z <= 0).any():
         raise InputError("redshift: must be above 0.")
     return np.asarray(msun, dtype=float), np.asarray(z, dtype=float)

@@ -130,12 +130,14 @@ class Ensemble(trained.Ensemble):
         overwrite
             Whether existing files are replaced.
         z_grid
-            Redshifts to assume for all clusters, (z,). The catalogue then needs no redshifts.
+            Redshifts to assume for all clusters, (z,). Redshifts in the catalogue are then ignored; it needs none.
 
         Returns
         -------
         Table or xarray.Dataset
-            A row for each cluster, with the columns of docs/reference/catalogue.md, and the header as `meta`.
+            A row for each detection in the field with DET_LIKE and EXT_LIKE above the cuts of the networks' images (5
+            and 6 for the released networks), with the columns of docs/reference/catalogue.md, and the header as `meta`.
+            A table without one of these columns passes the cut on it.
             With `z_grid`: LOGM500, LOGM500_ERR and quantiles in dex, each (cluster, z); see
             `clustermass.apply.over_redshift.masses_over_redshift`.
 

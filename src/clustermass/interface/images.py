@@ -48,8 +48,10 @@ def images_of(
     default networks are made. `changes` are other values of keys in the block `images` of the configuration, such as
     ``{"base_rebin": 1}`` for pixels of 4" or ``{"bands": [500, 2000]}`` (eV). The coordinates are `cluster` (the column
     NAME of the mass catalogue), `id_src`, `band` in keV, and `x` and `y`, the offsets from the image's centre to the
-    West and North in arcsec. All images are in memory. If the Dataset is called `images`, ``images.clustermass.plot()``
-    returns a figure of the images. InputError if an input is missing or faulty, if a key is unknown or its value
+    West and North in arcsec. The attribute `simulated` is 1 for a simulated field, otherwise 0. All images are in
+    memory. If the Dataset is called `images`, ``images.clustermass.plot()`` returns a figure of the images, and
+    ``images.to_netcdf("images.nc")`` saves them. In a new process, the saved Dataset has `clustermass.plot` after
+    ``from clustermass import images_of``. InputError if an input is missing or faulty, if a key is unknown or its value
     impossible, or if the images don't fit into memory.
     """
     config = default_config()
@@ -72,7 +74,7 @@ def images_of(
     for name in images.variables:
         unit, description = VARIABLES.get(str(name), ("", ""))
         images[name].attrs = {"units": unit, "long_name": description}
-    return images.assign_coords(cluster=names).assign_attrs(simulated=simulated).sortby("id_src")
+    return images.assign_coords(cluster=names).assign_attrs(simulated=int(simulated)).sortby("id_src")
 
 
 @xr.register_dataset_accessor("clustermass")
@@ -83,10 +85,12 @@ class ImagesAccessor:
         self._images = images
 
     @checked
-    def plot(self, clusters: list[str] | None = None, style: PathLike | None = None) -> Figure:
-        """Return a figure of the images of `clusters` (values of the coordinate `cluster`).
+    def plot(self, clusters: str | int | Sequence[str | int] | None = None, style: PathLike | None = None) -> Figure:
+        """Return a figure of the images of `clusters`: an id, a name, a part of a name, or a list of these.
 
         By default, the figure shows the 12 clusters with the most counts. `style` is a Matplotlib style sheet.
+        InputError if no cluster or several clusters fit a name, if the list is empty, or if the Dataset isn't from
+        `images_of`.
         """
         from clustermass.interface.plots import images_figure
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +12,12 @@ from matplotlib.patches import Rectangle
 from scipy.ndimage import gaussian_filter
 from scipy.stats import norm
 
+from clustermass.apply.find import find_cluster
 from clustermass.config.resolve import default_config
+from clustermass.errors import InputError
 from clustermass.figures import style
 from clustermass.figures.output import new_figure, styled
+from clustermass.interface.inputs import name_of
 
 if TYPE_CHECKING:
     from clustermass.interface.posterior import Posterior
@@ -52,17 +56,18 @@ def posterior_figure(posterior: Posterior, truth: float | None = None) -> Figure
 
 
 @styled
-def images_figure(images: xr.Dataset, clusters: list[str] | None = None) -> Figure:
+def images_figure(images: xr.Dataset, clusters: str | int | Sequence[str | int] | None = None) -> Figure:
     """Return a figure of smoothed images of clusters, with the box that the default networks see.
 
-    `clusters` are values of the coordinate `cluster`. By default, the figure shows the 12 clusters with the most counts
-    in the box. Colours show the square root of the counts. The colour scale of each image ends at the brightest pixel
-    in the box.
+    `images` is a Dataset from `images_of`. `clusters` is an id, a name, a part of a name, or a list of these. By
+    default, the figure shows the 12 clusters with the most counts in the box. Colours show the square root of the
+    counts. The colour scale of each image ends at the brightest pixel in the box. InputError if no cluster or several
+    clusters fit a name, if the list is empty, or if `images` is another Dataset.
     """
+    if not {"counts", "cluster", "id_src"} <= set(images.variables):
+        raise InputError("images: no Dataset from images_of; only that one has the method clustermass.plot.")
     seen = default_config()["preprocessing"]["central"]["half_width_arcsec"]
-    inner = images["counts"].sel(x=slice(-seen, seen), y=slice(-seen, seen)).sum(("band", "y", "x"))
-    brightest = np.argsort(-inner.values, kind="stable")[:MOST]
-    shown = images.isel(cluster=brightest) if clusters is None else images.sel(cluster=clusters)
+    shown = images.isel(cluster=_brightest(images, seen) if clusters is None else _named(images, clusters))
     x, number = shown["x"].values / 60, shown.sizes["cluster"]
     rows, columns = -(-number // COLUMNS), min(number, COLUMNS)
     side = style.TWO_COLUMNS_IN / COLUMNS
@@ -71,9 +76,9 @@ def images_figure(images: xr.Dataset, clusters: list[str] | None = None) -> Figu
     step = x[1] - x[0]
     edges = x[0] - step / 2, x[-1] + step / 2
     half, inside = seen / 60, np.abs(x) < seen / 60
-    for axes, name in zip(panels.flat, shown["cluster"].values.tolist(), strict=False):
-        counts = shown["counts"].sel(cluster=name).sum("band").values.astype(float)
-        smooth = np.sqrt(gaussian_filter(counts, SMOOTH_ARCSEC / 60 / step))
+    counts = shown["counts"].sum("band").values.astype(float)
+    for axes, image, name in zip(panels.flat, counts, shown["cluster"].values.tolist(), strict=False):
+        smooth = np.sqrt(gaussian_filter(image, SMOOTH_ARCSEC / 60 / step))
         brightest_inside = smooth[np.ix_(inside, inside)].max()
         axes.imshow(smooth, origin="lower", extent=(*edges, *edges), cmap="magma", vmax=brightest_inside)
         axes.add_patch(Rectangle((-half, -half), 2 * half, 2 * half, fill=False, ec="white", lw=0.6, ls="--"))
@@ -83,3 +88,19 @@ def images_figure(images: xr.Dataset, clusters: list[str] | None = None) -> Figu
     figure.supxlabel("arcmin to the West", fontsize=8)
     figure.supylabel("arcmin to the North", fontsize=8)
     return figure
+
+
+def _brightest(images: xr.Dataset, seen: float) -> list[int]:
+    """Return the rows of the clusters with the most counts within `seen` arcsec, the brightest first."""
+    inner = images["counts"].sel(x=slice(-seen, seen), y=slice(-seen, seen)).sum(("band", "y", "x"))
+    return np.argsort(-inner.values, kind="stable")[:MOST].tolist()
+
+
+def _named(images: xr.Dataset, clusters: str | int | Sequence[str | int]) -> list[int]:
+    """Return the rows of the clusters with these ids, names or parts of names; InputError if there are none."""
+    known = {"NAME": images["cluster"].values.astype(str), "ID_SRC": images["id_src"].values.astype(str)}
+    columns = {name: values.tolist() for name, values in known.items()}
+    rows = [find_cluster(columns, name_of(one), "images") for one in np.ravel(clusters).tolist()]
+    if not rows:
+        raise InputError("clusters: the list is empty. Give at least one id or name, or None for the brightest ones.")
+    return rows
