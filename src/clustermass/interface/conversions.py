@@ -126,7 +126,7 @@ def _masses(mass: u.Quantity | Column, redshift: ArrayLike) -> tuple[FloatArray,
 
     InputError unless `mass` has a unit of mass, and unless all redshifts are positive or NaN.
     """
-    known = np.ma.asarray(redshift, dtype=float).filled(np.nan)
+    known: FloatArray = np.ma.asarray(redshift, dtype=float).filled(np.nan)
     msun, z = np.broadcast_arrays(_in_msun(mass).to_value(u.Msun), known)
     if (z <= 0).any():
         raise InputError("redshift: must be above 0.")
