@@ -128,6 +128,12 @@ def test_minus_signs_of_word_processors(tmp_path, sign, encoding):
     check(text(tmp_path / "t.csv", [line.replace("-", sign) for line in rows(",")], encoding))
 
 
+def test_a_row_with_too_few_cells_is_named(tmp_path, caplog):
+    text(tmp_path / "t.csv", ["RA,DEC,NAME,Z", "136,1.5,a,0.3", "136,1.6,0.4", "136,1.7,c"])
+    assert read_table(tmp_path / "t.csv")["NAME"].tolist() == ["a", "0.4", "c"]
+    assert "t.csv: row 2 (and 1 more) has 3 cells for 4 columns" in caplog.text
+
+
 def test_text_beyond_ascii_is_transliterated(tmp_path):
     header, *lines = rows(",")
     names = ["eFEDS J0852\u22120130", "Abell \u03b1 Bj\u00f6rn"]

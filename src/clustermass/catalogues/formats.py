@@ -248,6 +248,8 @@ def _read_cells(path: Path, lines: list[str]) -> Table:
     csv.writer(header, delimiter=separator, lineterminator="").writerow([name.strip() for name in names])
     # "csv" allows rows that are too short; "tab" takes blanks between tabs for an empty cell
     kind = {"\t": "tab", " ": "basic"}.get(separator, "csv")
+    if kind == "csv":
+        _warn_of_short(path, rows, len(names), separator)
     table = ascii_tables.read([header.getvalue(), *rows], format=kind, delimiter=separator, guess=False, comment="#")
     for place, name in enumerate(table.colnames):
         # an id such as 007 must stay a text
@@ -259,6 +261,14 @@ def _read_cells(path: Path, lines: list[str]) -> Table:
         check_unit(unit, path)
         table[name].unit = Unit(unit.strip(), parse_strict="silent") if unit.strip() else None
     return _with_points(table, path)
+
+
+def _warn_of_short(path: Path, rows: list[str], columns: int, separator: str) -> None:
+    """Warn of rows with too few cells. astropy adds empty cells at their end, but the gap may be elsewhere."""
+    numbers = [len(cells) for cells in csv.reader(rows, delimiter=separator, skipinitialspace=True) if cells]
+    if short := [row for row, number in enumerate(numbers, 1) if number < columns]:
+        text = "%s: row %d (and %d more) has %d cells for %d columns. Empty cells are added at its end"
+        LOGGER.warning(text, path, short[0], len(short) - 1, numbers[short[0] - 1], columns)
 
 
 def _names_above(path: Path, lines: list[str], row: str) -> tuple[list[str], str]:
