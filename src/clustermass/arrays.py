@@ -83,10 +83,10 @@ def unit_vectors(longitude: FloatArray, latitude: FloatArray) -> FloatArray:
 def neighbours(
     ra: FloatArray, dec: FloatArray, other_ra: FloatArray, other_dec: FloatArray, radius_arcsec: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return all pairs of a position i and another position j that are within a radius, as two arrays of indices.
+    """Return all pairs of a position i and a position j at most `radius_arcsec` apart, as two arrays of indices.
 
-    `ra` and `dec` are the positions i, `other_ra` and `other_dec` the positions j, in deg. The pairs are sorted by i,
-    then by j. InputError if there are so many that they don't fit into memory.
+    `ra` and `dec` (deg) are the positions i, and `other_ra` and `other_dec` are the positions j. The pairs are sorted
+    by i, then by j. InputError if there are so many that they don't fit into memory.
     """
     from scipy.spatial import KDTree  # most users of this module don't need it
 
@@ -116,5 +116,5 @@ def near_pairs(ra: FloatArray, dec: FloatArray, chord: float) -> NDArray[np.intp
 
 
 def check_pairs(number: float, what: str) -> None:
-    """Raise InputError if `number` pairs don't fit into memory. `what` says what is paired, for the message."""
+    """Raise InputError if `number` pairs don't fit into memory. In the message, `what` names what is paired."""
     check_memory(number * _PAIR_BYTES, f"{number:.3g} pairs of {what}")

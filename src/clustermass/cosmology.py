@@ -1,6 +1,6 @@
 """Conversions of mass, radius and distance in flat LCDM. Masses are log10(M500c / Msun), without factors of h.
 
-In all functions, `parameters` is a block of the configuration as in `flat_lcdm`.
+In all functions, `parameters` is the block of the configuration that `flat_lcdm` describes.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ PUBLISHED_RELATIONS = {"h0_km_s_mpc": 70.0, "omega_m": 0.3}
 
 
 def flat_lcdm(parameters: Mapping[str, float]) -> FlatLambdaCDM:
-    """Return the astropy cosmology of a config block with the keys `h0_km_s_mpc` (km/s/Mpc) and `omega_m`."""
+    """Return an astropy cosmology. `parameters` has the keys `h0_km_s_mpc` (H0 in km/s/Mpc) and `omega_m`."""
     h0_km_s_mpc, omega_m = float(parameters["h0_km_s_mpc"]), float(parameters["omega_m"])
     return FlatLambdaCDM(H0=h0_km_s_mpc * u.km / u.s / u.Mpc, Om0=omega_m)
 

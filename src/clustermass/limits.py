@@ -6,13 +6,13 @@ from clustermass.errors import InputError
 
 
 class Limit(NamedTuple):
-    """The largest accepted number of something in a file, and the words in which messages and docs describe it."""
+    """A limit: at most `most` things of a kind are accepted in a file. `what` names this kind in messages and docs."""
 
     most: int
     what: str
 
     def check(self, number: float, path: object) -> None:
-        """Raise InputError if `number`, which the file `path` has or states, is larger than this limit."""
+        """Raise InputError if `number`, which was found in the file `path`, is larger than this limit."""
         if number > self.most:
             raise InputError(
                 f"{path}: more than {self.most:.12g} {self.what}. Was another file meant (docs/reference/limits.md)?"

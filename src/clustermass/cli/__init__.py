@@ -27,7 +27,10 @@ COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command in `arguments` (None = those of the process) and return its exit status (see `EXIT_CODES`)."""
+    """Run the command in `arguments`, and return its exit status (see `EXIT_CODES`).
+
+    If `arguments` is None, the arguments of this process are used.
+    """
     escape_tracebacks()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # signs that the terminal's encoding lacks

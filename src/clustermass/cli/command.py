@@ -11,9 +11,9 @@ Options = Mapping[str, Any]
 class Command(NamedTuple):
     """A command: its function, the texts of its help, and its arguments.
 
-    `arguments` is a dict from the title of each group of arguments to a dict from the names of these arguments to their
-    options. The function gets each argument under its name, and returns the exit status (None = 0). It imports slow
-    modules only when it is called.
+    `arguments` divides the arguments into groups. It maps the title of each group to a dict, which maps the names of
+    the group's arguments to their options. The function gets each argument under its name. It returns the exit status,
+    or None instead of 0. It imports slow modules only when it is called.
     """
 
     name: str

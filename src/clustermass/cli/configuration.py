@@ -15,7 +15,7 @@ PLAN_SCRIPT = Path(clustermass.__file__).resolve().parents[2] / "workflow" / "pl
 
 
 def check_config(config: Sequence[Path], base: Path) -> None:
-    """Print that a configuration is valid; InputError, with all errors, if it isn't.
+    """Print that a configuration is valid. If it isn't, raise an InputError that lists all its errors.
 
     The configuration consists of the file `base`, and of the files `config`, which override it in this order.
     """
@@ -30,7 +30,7 @@ def check_config(config: Sequence[Path], base: Path) -> None:
 
 
 def plan(config: Sequence[Path], directory: Path | None, cores: int | None) -> int:
-    """Print which results a configuration would compute anew; return the exit status."""
+    """Print which results would be computed anew with a configuration; return the exit status."""
     if not PLAN_SCRIPT.is_file():
         raise InputError(
             "plan needs the workflow, which isn't installed with the package. Get the repository, run `make "

@@ -19,7 +19,10 @@ LONGEST_S, HIGHEST_EV = 1e8, 10**6
 
 
 def masses(output: Path, column: Sequence[str], ensemble: Path | None, samp: bool, **field: Any) -> None:
-    """Write the mass catalogue of a field, predicted by `ensemble` (None = the released ensemble)."""
+    """Predict the masses of a field's clusters, and write the mass catalogue to `output`.
+
+    If `ensemble` is None, the released ensemble is used.
+    """
     columns = column_map(column)
     if output.suffix != ".fits":
         raise InputError(f"--output {output}: must end in .fits; .vot, .ecsv, .nc and others are written beside it.")

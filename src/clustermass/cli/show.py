@@ -11,9 +11,10 @@ KINDS = (".png", ".svg", ".pdf")
 
 
 def show(cluster: str | None, most: bool, field: Path, output: Path | None, overwrite: bool) -> None:
-    """Print the numbers of a cluster and draw its picture; without a cluster, list the most unusual clusters.
+    """Print the numbers of a cluster, and draw its picture.
 
-    If `most` is true, the cluster is the most unusual one of the field.
+    If `most` is true, the cluster is the most unusual one of the field. If `cluster` is None and `most` is false, the
+    most unusual clusters are listed instead.
     """
     if most and cluster is not None:
         raise InputError(f"--strangest chooses the cluster: leave out {cluster!r}.")

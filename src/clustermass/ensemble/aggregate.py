@@ -30,7 +30,7 @@ COLUMNS = (
 class Combined(NamedTuple):
     """Prediction of an ensemble: `mu` is log10(M500c / Msun), and `sigma` its standard deviation in dex.
 
-    `sigma_aleatoric` and `sigma_epistemic` are the two parts of `sigma`. All are float64 (cluster,).
+    `sigma_aleatoric` and `sigma_epistemic` are the two parts of `sigma`. All four are float64 (cluster,).
     """
 
     mu: np.ndarray
@@ -145,7 +145,7 @@ BRACKET_SIGMA, HALVINGS = 8.0, 64
 
 
 def mixture_cdf(value: FloatArray, mu: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Return the cumulative probability at `value` of each cluster's mixture of Gaussians, (cluster,).
+    """Return each cluster's cumulative probability at `value`, (cluster,), computed from its mixture of Gaussians.
 
     The shape of `value` is (cluster,). The Gaussians' means `mu` and standard deviations `sigma` have the shape
     (member, cluster).

@@ -249,7 +249,7 @@ def left_out_loss(fit: Fit, residual: FloatArray, sigma: FloatArray, fold: NDArr
 def paired_gain(gain: FloatArray, group: NDArray[np.str_]) -> tuple[float, float]:
     """Return the mean of `gain` (cluster,) and its standard error.
 
-    The error assumes that groups are independent of each other, but not that the clusters of a group are.
+    The error assumes that different groups are independent. The clusters of one group may depend on each other.
     """
     _, row = np.unique(group, return_inverse=True)
     mean = float(gain.mean())

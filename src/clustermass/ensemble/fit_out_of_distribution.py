@@ -97,8 +97,9 @@ def _expected(basis: FloatArray, values: FloatArray, name: str) -> tuple[FloatAr
     """Fit the mean and the log scatter of a quantity as functions of redshift, exposure and core brightness.
 
     `basis` (cluster, term) holds the polynomial terms of these three, and `values` the quantity called `name`. For
-    redshift and exposure themselves, only constants are fitted; core brightness depends only on these two. Returns the
-    coefficients of the mean, those of the log scatter, both (term,), and the quantity's `OodModel.knot_value`, (knot,).
+    redshift and exposure themselves, only constants are fitted; core brightness depends only on these two. Returns
+    three arrays: the coefficients of the mean, (term,), the coefficients of the log scatter, (term,), and the values of
+    `OodModel.knot_value` for this quantity, (knot,).
 
     The coefficients of both fits are found by least squares, in two passes. In the second pass, the fit of the mean is
     weighted with the inverse of the scatter from the first pass. Each deviation from the mean is then divided by the

@@ -66,9 +66,9 @@ class Measured(NamedTuple):
 def measure(smoothed: Sequence[Path], ensemble: Path, subsets: Sequence[str]) -> Measured:
     """Return the quantities of the out-of-distribution model for the clusters in an `ensemble.nc`.
 
-    `subsets` names the clusters that are wanted: train, val or test. `smoothed` are files with the images of clusters,
-    preprocessed as for the networks. They are read one after the other. InputError if a file is missing or damaged, an
-    image or a prediction isn't finite, or the images lack a cluster.
+    `subsets` names the subsets whose clusters are wanted: train, val or test. `smoothed` are files with the images of
+    clusters, preprocessed as for the networks. They are read one after the other. InputError if a file is missing or
+    damaged, an image or a prediction isn't finite, or the images lack a cluster.
     """
     table = read_netcdf(ensemble, (*PREDICTED, "split"))
     table = table.isel(cluster=np.isin(table["split"].values.astype(str), subsets))
@@ -143,11 +143,11 @@ def _log(values: FloatArray) -> FloatArray:
 
 
 def _brightness(total: FloatArray, radius: FloatArray) -> dict[str, FloatArray]:
-    """Return a dict from `core`, `ring`, `outskirts` and `neighbour` to the counts in this part of images, (cluster,).
+    """Return a dict from the names of four parts of images to the counts in each part, (cluster,).
 
-    `total` are images summed over all bands, (cluster, y, x). `radius` (y, x) is the distance of pixels from the centre
-    in arcsec. The outskirts are divided into four quarters, and only the two with the fewest counts are used.
-    `neighbour` is the brightest spot far from the centre.
+    The names are `core`, `ring`, `outskirts` and `neighbour`. `total` are images summed over all bands, (cluster, y,
+    x). `radius` (y, x) is the distance of pixels from the centre in arcsec. The outskirts are divided into four
+    quarters, and only the two with the fewest counts are used. `neighbour` is the brightest spot far from the centre.
     """
     core, outside = radius < CORE_ARCSEC, radius >= OUTSKIRTS_ARCSEC
     rows, columns = (np.arange(size) >= size // 2 for size in radius.shape)

@@ -1,4 +1,4 @@
-"""Out-of-distribution score: the rank, among validation clusters, of a cluster's density in the training distribution.
+"""Out-of-distribution score: how rare a cluster is in the distribution of the training clusters.
 
 Each quantity q_k of `ood_quantities` is compared with its expectation at the cluster's redshift, exposure and core
 brightness. With polynomial terms t of these three covariates, and fitted coefficients a_k and b_k,

@@ -1,4 +1,4 @@
-"""The files of a trained ensemble, and one packed file with all of them: an uncompressed zip with a manifest."""
+"""The files of a trained ensemble, and the packed file that holds them all. It is an uncompressed zip file."""
 
 from __future__ import annotations
 

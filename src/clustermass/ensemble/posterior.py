@@ -37,7 +37,7 @@ class Posterior:
         return np.asarray(ndtr((np.asarray(value)[..., None] - self.mu) / self.sigma).mean(axis=-1))
 
     def quantile(self, probability: ArrayLike) -> FloatArray:
-        """Return the log10 mass below which the true one lies with each `probability`, an array of any shape.
+        """Return the log10 masses below which the true mass lies with the probabilities `probability` (any shape).
 
         InputError unless the probabilities are between 0 and 1.
         """

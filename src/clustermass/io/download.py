@@ -32,7 +32,7 @@ from clustermass.io.provenance import file_sha256
 if TYPE_CHECKING:
     from clustermass.config.models import Download, Downloads
 
-#: function of a file's path and final name, which returns a text that says what is wrong with the file ("" = nothing)
+#: function of a file's path and final name, which returns a text that says what is wrong with the file, or ""
 Check: TypeAlias = Callable[[Path, str], str]
 _PIECE_BYTES = 1 << 18
 _LOG_EVERY_S = 5.0
@@ -53,7 +53,8 @@ _WEB_PAGES = ("text/html", "application/xhtml+xml")
 class TransferError(Exception):
     """Raised if an address does not give the file.
 
-    If `again` is true, another try may succeed. `after_s` is the number of seconds to wait before it (None = unknown).
+    If `again` is true, another try may succeed. `after_s` is the number of seconds to wait before this try, or None if
+    this number is unknown.
     """
 
     def __init__(self, reason: str, again: bool = False, after_s: float | None = None) -> None:
@@ -113,10 +114,11 @@ def _read_hashes(record: Path) -> dict[str, str]:
 
 
 def _fault(item: Download, hashes: dict[str, str], record: Path, path: Path, name: str) -> str:
-    """Return a text that says what is wrong with the file `path` ("" = nothing).
+    """Return a text that says what is wrong with the file `path`, or "" if nothing is.
 
     `path` is the download that `item` describes, or a file that was unpacked from it. `name` is the final name of this
-    file. `hashes` maps final names to the SHA-256 of first downloads, which the file `record` holds.
+    file. `hashes` maps final names to the SHA-256 that the files had when they were first downloaded. These hashes are
+    stored in the file `record`.
     """
     itself = name == Path(item["path"]).name
     size, rows, stated = (item.get("bytes"), item.get("rows"), item.get("sha256")) if itself else (None, None, None)
@@ -160,12 +162,13 @@ def _from_addresses(item: Download, downloads: Downloads, check: Check) -> None:
 
 
 def receive(url: str, part: Path, downloads: Downloads, size: int | None = None) -> None:
-    """Download a file of `size` bytes (None = unknown) into `part`, and continue where an earlier try of `url` stopped.
+    """Download the file at `url` into `part`, and continue where an earlier try of `url` stopped.
 
-    The block `downloads` sets the number of tries, the number of seconds without data after which a try ends, and the
-    length of the first pause between tries in s. The pause doubles after each try. Bytes of an earlier try are kept if
-    the server confirms by ETag or Last-Modified (header If-Range) that the file is the same. TransferError if the
-    address does not give the file; then `part` and `<part>.json` stay. InputError if the disk is full.
+    `size` is the number of bytes of the file, or None if it is unknown. The block `downloads` sets the number of tries,
+    the number of seconds without data after which a try ends, and the length of the first pause between tries in s. The
+    pause doubles after each try. Bytes of an earlier try are kept if the server confirms by ETag or Last-Modified
+    (header If-Range) that the file is the same. TransferError if the address does not give the file; then `part` and
+    `<part>.json` stay. InputError if the disk is full.
     """
     tries, pause_s = downloads.get("tries", 6), downloads.get("pause_s", 2.0)
     for number in range(1, tries + 1):
@@ -255,10 +258,10 @@ def check_redirects(response: requests.Response) -> None:
 
 
 def _range(response: requests.Response, have: int, version: str | None, part: Path) -> tuple[int, int | None]:
-    """Return the byte of the file at which the answer starts, and the length of the whole file (None = unknown).
+    """Return the position in the file at which the answer starts, and the length of the whole file in bytes.
 
-    `have` bytes of the `version` (an ETag or date) were received before. TransferError if the answer doesn't fit these
-    bytes.
+    The length is None if it is unknown. `have` bytes of the `version` (an ETag or date) were received before.
+    TransferError if the answer doesn't fit these bytes.
     """
     if response.status_code != requests.codes.partial_content:
         length = response.headers.get("Content-Length", "")
@@ -276,9 +279,9 @@ def _range(response: requests.Response, have: int, version: str | None, part: Pa
 def _save(response: requests.Response, part: Path, start: int, total: int | None, stall_s: float) -> None:
     """Append the received data to `part`, which has `start` bytes, and log every few seconds.
 
-    The whole file has `total` bytes (None = unknown). TransferError if the transfer is very slow, or if more than
-    `total` bytes arrive. If `total` is None, the largest accepted number of bytes depends on a limit and on the free
-    disk space. InputError if `part` can't be written.
+    The whole file has `total` bytes. If `total` is None, because this number is unknown, a limit and the free disk
+    space determine how many bytes are accepted. TransferError if the transfer is very slow, or if too many bytes
+    arrive. InputError if `part` can't be written.
     """
     most = int(min(limits.DOWNLOADED.most, start + _SHARE * shutil.disk_usage(part.parent).free))
     most = most if total is None else total

@@ -43,7 +43,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def is_temporary(name: str) -> bool:
-    """Return whether a name has the form of unfinished files of `atomic`, such as .images.nc.xp3_a0qz.part.nc."""
+    """Return whether a name has the form that `atomic` gives to unfinished files: .images.nc.xp3_a0qz.part.nc."""
     match = _TEMPORARY.fullmatch(name)
     return match is not None and Path(match[1]).suffix == (match[2] or "")
 
@@ -131,7 +131,7 @@ def check_weights_header(path: str | Path) -> None:
 
 
 def write_json(content: Mapping[str, Any], path: str | Path) -> None:
-    """Write `content` atomically as indented JSON. It may hold numbers and arrays of NumPy. ValueError for NaN."""
+    """Write `content` atomically as indented JSON. It may hold NumPy numbers and arrays. ValueError for NaN."""
     text = json.dumps(content, indent=2, allow_nan=False, default=lambda value: value.tolist())
     with atomic(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")

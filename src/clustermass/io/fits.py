@@ -71,7 +71,10 @@ _FOREIGN = {b"PK\3\4": "unzip", b"\x28\xb5\x2f\xfd": "unzstd", b"\x1f\x9d": "unc
 
 
 def write_fits(hdus: fits.HDUList, path: str | Path, checksum: bool = False) -> None:
-    """Write an HDU list atomically, with CHECKSUM and DATASUM if `checksum`. The same content gives the same bytes."""
+    """Write an HDU list atomically. The same content gives the same bytes.
+
+    If `checksum` is true, CHECKSUM and DATASUM are added.
+    """
     for hdu in hdus if checksum else ():
         hdu.add_datasum(when=CHECKSUM_COMMENT)
         hdu.add_checksum(when=CHECKSUM_COMMENT, override_datasum=True)
@@ -83,12 +86,13 @@ def write_fits(hdus: fits.HDUList, path: str | Path, checksum: bool = False) -> 
 def opened_fits(path: Path, advice: str = "Was another file meant?", whole: bool = True) -> Iterator[fits.HDUList]:
     """Open a FITS file, which may be packed by gzip, bzip2 or xz, for a `with` block.
 
-    CHECKSUM and DATASUM are compared where an HDU has them. For this, the whole file is read, but only a small part of
-    it at a time is in memory. If `whole` is False, no sums are compared, and only the parts that the caller asks for
-    are read, such as headers.
+    If an HDU states CHECKSUM or DATASUM, its bytes are compared with these sums. For this, the whole file is read, but
+    only a small part of it at a time is in memory. If `whole` is False, no sums are compared, and only the parts that
+    the caller asks for are read, such as headers.
 
     InputError if there is no such file, or if the file is truncated or damaged. Some damage is noticed only while the
-    `with` block reads data. InputError also if `path` is a folder or no FITS file; the message then ends with `advice`.
+    `with` block reads data. InputError also if `path` is a folder or isn't a FITS file; the message then ends with
+    `advice`.
     """
     path = Path(path)
     check_file(path, advice)
@@ -204,7 +208,7 @@ def _refuse_fpacked(hdus: Iterable[Any], path: Path) -> None:
 
 
 def _raised_by_us(error: BaseException) -> bool:
-    """Return whether this package's own code raised an exception, not a library that reads the file."""
+    """Return whether an exception was raised by this package's own code, and not by a library that it calls."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     return str(frame.f_globals.get("__name__", "")).startswith("clustermass.")
 
@@ -213,8 +217,8 @@ def _raised_by_us(error: BaseException) -> bool:
 def _stream(path: Path, advice: str, whole: bool) -> Iterator[BinaryIO]:
     """Yield a stream of the content of a FITS file, after a check of its structure.
 
-    If `whole`, a packed file is unpacked before, because astropy reads truncated packed files without an error.
-    InputError if it isn't a FITS file; the message ends with `advice`.
+    If `whole` is true, a packed file is first unpacked completely, because astropy reads truncated packed files without
+    an error. InputError if `path` isn't a FITS file; the message ends with `advice`.
     """
     with path.open("rb") as stream:
         source = unpacked(stream)
@@ -235,7 +239,7 @@ def _stream(path: Path, advice: str, whole: bool) -> Iterator[BinaryIO]:
 def _described(begin: bytes) -> str:
     """Return a text that says why a file that begins with the bytes `begin` isn't read.
 
-    It states these bytes, or the program that unpacks the file.
+    The text quotes these bytes, or names the program that unpacks the file.
     """
     if tools := [tool for first, tool in _FOREIGN.items() if begin.startswith(first)]:
         return f"it is packed; unpack it first, by {tools[0]}"
@@ -292,11 +296,11 @@ def _folded(total: int) -> int:
 
 
 def wrong_content(path: Path, name: str, size: int | None, rows: int | None) -> str:
-    """Return a text that says what is wrong with a downloaded file ("" = nothing).
+    """Return a text that says what is wrong with a downloaded file, or "" if nothing is.
 
-    The file must have `size` bytes and `rows` rows (None = any number). The ending of its final name `name` determines
-    what it should be: .fits and .fits.gz are FITS tables, .tsv is a table of VizieR, and .tar.gz and .tgz are archives.
-    The content of archives isn't checked here, but when they are unpacked.
+    The file must have `size` bytes and `rows` rows. If one of these is None, any number is right. The ending of its
+    final name `name` determines what it should be: .fits and .fits.gz are FITS tables, .tsv is a table of VizieR, and
+    .tar.gz and .tgz are archives. The content of archives isn't checked here, but when they are unpacked.
     """
     length = path.stat().st_size
     with path.open("rb") as stream:

@@ -15,7 +15,7 @@ _EQUATORIAL = re.compile(r"_?(ra|dec?)(j2000|deg|_.*)?", re.IGNORECASE)
 
 
 def check_frame(header: Mapping[str, Any], path: Path) -> None:
-    """Raise InputError if the header of a FITS table states another frame or equinox than ICRS and FK5 J2000."""
+    """Raise InputError if the header of a FITS table states a frame or an equinox other than ICRS and FK5 J2000."""
     frame, equinox = header.get("RADESYS", header.get("RADECSYS", "")), header.get("EQUINOX", 2000.0)
     if not _is_usual(frame, equinox):
         stated = printable(f"{frame} {equinox}".strip())[:60]
@@ -23,7 +23,7 @@ def check_frame(header: Mapping[str, Any], path: Path) -> None:
 
 
 def other_frames(fields: Iterable[Any], systems: Iterable[Any]) -> dict[str, str]:
-    """Return a dict from the names of a VOTable's equatorial columns in another frame to this frame.
+    """Return the equatorial columns of a VOTable that aren't in ICRS or FK5 J2000, as a dict from name to frame.
 
     `fields` are the columns of the table, and `systems` the elements COOSYS of the file.
     """

@@ -1,9 +1,9 @@
 """Program that reads the structure of a netCDF-4 file in a process of its own; `clustermass.io.hdf5` runs it.
 
-Its arguments are the path of a library with the functions of HDF5 and netCDF, the path of the file, and the largest
-number of variables. It prints how many bytes of memory the variables take, or why the file is refused. It imports only
-Python's standard library, so that it starts in a few hundredths of a second. If a hostile file makes HDF5 crash or
-never end, only this process is ended.
+Its arguments are the path of a shared library that contains the functions of HDF5 and netCDF, the path of the file, and
+the largest accepted number of variables. It prints how many bytes of memory the variables take, or why the file is
+refused. It imports only Python's standard library, so that it starts in a few hundredths of a second. If a hostile file
+makes HDF5 crash or never end, only this process is ended.
 """
 
 import ctypes
@@ -44,14 +44,14 @@ def refuse(why: str) -> NoReturn:
 
 
 class Library:
-    """The functions of HDF5 and of netCDF in a library."""
+    """A shared library, loaded from the file `path`, whose functions of HDF5 and netCDF can be called by name."""
 
     def __init__(self, path: str) -> None:
         self._library = ctypes.CDLL(path)
         self.hdf5("H5Eset_auto2", 0, None, None)
 
     def size(self, name: str, *arguments: Any) -> int:
-        """Return the result of a function of HDF5. Results and whole numbers in `arguments` have 64 bits."""
+        """Return the result of the HDF5 function `name`. Results and whole numbers in `arguments` have 64 bits."""
         if not hasattr(self._library, name):
             refuse(f"this build of netCDF4 lacks the function {name}")
         function = getattr(self._library, name)
@@ -59,30 +59,33 @@ class Library:
         return int(function(*(ctypes.c_int64(one) if isinstance(one, int) else one for one in arguments)))
 
     def hdf5(self, name: str, *arguments: Any) -> int:
-        """Return the result of a function of HDF5, an id or a small number; refuse the file if it is negative."""
+        """Return the result of the HDF5 function `name`, which is an id or a small number.
+
+        If the result is negative, the file is refused.
+        """
         result = self.size(name, *arguments)
         if ctypes.c_int(result).value < 0:
             refuse(f"HDF5 can't read it ({name})")
         return result
 
     def newest(self, *names: str) -> str:
-        """Return the first of `names` that is a function of the library, or the last one if none is."""
+        """Return the first of `names` that is a function of the library. If none is, return the last name."""
         return next(name for name in (*names, names[0]) if hasattr(self._library, name) or name == names[-1])
 
     def netcdf(self, name: str, *arguments: Any) -> None:
-        """Call a function of netCDF; refuse the file if it fails."""
+        """Call the netCDF function `name`; refuse the file if the function reports an error."""
         if getattr(self._library, name)(*arguments):
             refuse(f"netCDF can't read it ({name})")
 
     def has_attribute(self, file: int, variable: int, name: bytes) -> bool:
-        """Return whether a netCDF variable has an attribute."""
+        """Return whether a variable of a netCDF file has the attribute `name`."""
         return not self._library.nc_inq_attid(file, variable, name, ctypes.byref(ctypes.c_int()))
 
 
 def links(library: Library, root: int, most: int) -> list[bytes]:
-    """Return the names in the group `root`. The file is refused if it has links to other places, or too many names.
+    """Return the names of everything in the group `root` of an HDF5 file.
 
-    `most` is the largest number of names.
+    The file is refused if it has links to other places or files, or more than `most` names.
     """
     names: list[bytes] = []
 
@@ -100,7 +103,10 @@ def links(library: Library, root: int, most: int) -> list[bytes]:
 
 
 def data_bytes(library: Library, dataset: int, path: str) -> tuple[int, int]:
-    """Return the number of values of a data set, and the bytes of each value; refuse unsafe ways of storing them."""
+    """Return the number of values of a data set, and the number of bytes of each value.
+
+    The file is refused if the values are stored in an unsafe way.
+    """
     made = library.hdf5("H5Dget_create_plist", dataset)
     if library.hdf5("H5Pget_external_count", made) or library.hdf5("H5Pget_layout", made) == VIRTUAL:
         refuse("the values of a variable are in another file")
@@ -124,7 +130,10 @@ def data_bytes(library: Library, dataset: int, path: str) -> tuple[int, int]:
 
 
 def filter_number(library: Library, made: int, place: int) -> int:
-    """Return the number by which HDF5 identifies the filter at `place` among the filters of a data set."""
+    """Return the number by which HDF5 identifies a filter, such as that of zlib.
+
+    It is the filter at `place` in the list of a data set's filters. `made` is the id of the data set's properties.
+    """
     flags, values = ctypes.c_uint(), ctypes.c_size_t(0)
     return library.hdf5(
         "H5Pget_filter2", made, place, ctypes.byref(flags), ctypes.byref(values), None, 0, None, ctypes.byref(flags)
@@ -132,7 +141,7 @@ def filter_number(library: Library, made: int, place: int) -> int:
 
 
 def check_chunks(library: Library, dataset: int, size: int, path: str) -> None:
-    """Refuse a data set if one of its large compressed chunks unpacks to more bytes than the stated number, `size`."""
+    """Refuse the file if a large compressed chunk of a data set unpacks to more than the `size` bytes it states."""
     large: list[tuple[int, int]] = []
 
     def add(_place: Any, _filters: int, address: int, stored: int, _data: Any) -> int:
@@ -151,7 +160,7 @@ def check_chunks(library: Library, dataset: int, size: int, path: str) -> None:
 def memory(library: Library, path: bytes, sizes: dict[bytes, tuple[int, int]]) -> int:
     """Return how many bytes of memory the variables of a netCDF file take. All attributes and texts are read for this.
 
-    `sizes` maps the name of each data set to the number of its values and the bytes of each value.
+    `sizes` maps the name of each data set to the number of its values and the number of bytes of each value.
     """
     file, number, total = ctypes.c_int(), ctypes.c_int(), 0
     library.netcdf("nc_open", path, 0, ctypes.byref(file))

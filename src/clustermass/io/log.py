@@ -38,7 +38,7 @@ class Ended(BaseException):
 def orderly_end() -> Iterator[None]:
     """Raise `Ended` in the `with` block if SIGTERM or SIGHUP comes, so that temporary files are removed.
 
-    A signal that is ignored, as under nohup, or that already has a handler is left as it is.
+    Nothing changes for a signal that already has a handler, or that is ignored, as under nohup.
     """
 
     def end(number: int, _: object) -> None:
@@ -69,8 +69,8 @@ def printable(text: object) -> str:
 def printable_lines(text: object) -> str:
     """Return a message in which each line is made `printable`, and all lines except the first are indented.
 
-    Because of this, a line break in the name of a file can't fake a line of the log. Very long lines are cut, and a
-    message with very many lines, too.
+    Because of this, a line break in the name of a file can't fake a line of the log. Very long lines, and
+    messages with very many lines, are cut.
     """
     lines = str(text).split("\n")
     short = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ... ({len(line)} characters)" for line in lines]
@@ -122,17 +122,17 @@ def log_to(path: str | Path, label: str) -> logging.Handler:
 
 
 def logs_beside(result: Path) -> tuple[Path, Path]:
-    """Return the paths of two logs beside a result: the log of its making, and the log of a failure."""
+    """Return the paths of two logs beside a result: one if it was made, and one if this failed."""
     return result.with_suffix(".log"), result.with_suffix(".failed.log")
 
 
 @contextmanager
 def log_of_result(result: Path, label: str) -> Iterator[None]:
-    """Log the `with` block, which makes the file `result`, to a file with the name of the result and the ending .log.
+    """Write a log of the `with` block, which makes the file `result`.
 
-    The log gets this name when the block has succeeded. If the block fails, its exception is logged and raised again,
-    and the log gets the ending .failed.log. InputError if there is a file with the ending .failed.log already, and it
-    isn't a log of clustermass.
+    The log has the name of the result, with the ending .log. It gets this name when the block has succeeded. If the
+    block fails, its exception is logged and raised again, and the log gets the ending .failed.log. InputError if there
+    is a file with the ending .failed.log already, and it isn't a log of clustermass.
     """
     log, failed = logs_beside(result)
     if os.path.lexists(failed) and not _is_our_log(failed):

@@ -146,10 +146,11 @@ def write_netcdf(
     provenance: Mapping[str, Any],
     variables: Mapping[str, tuple[str, str]] = VARIABLES,
 ) -> None:
-    """Write `dataset` atomically as compressed netCDF-4 with units and long names, one chunk for each cluster.
+    """Write `dataset` atomically as compressed netCDF-4. Every variable gets a unit and a long name.
 
-    `variables` maps the name of every variable to its unit and its description; KeyError if a variable is missing
-    there. `title` is a sentence. `provenance`, the result of `io.provenance.provenance`, becomes global attributes.
+    Each cluster is stored in a chunk of its own. `variables` maps the name of every variable to its unit and its
+    description; KeyError if a variable is missing there. `title` is a sentence. `provenance`, the result of
+    `io.provenance.provenance`, becomes global attributes.
     """
     described = dataset.copy()
     encoding: dict[str, dict[str, Any]] = {}
@@ -210,7 +211,7 @@ def read_netcdf(path: str | Path, require: Iterable[str] = ()) -> xr.Dataset:
 
 
 def json_attribute(attributes: Mapping[str, Any], name: str, path: object) -> dict[str, Any]:
-    """Return the block of keys that the attribute `name` of a file holds as JSON; empty if there is no such attribute.
+    """Return the block of keys that the attribute `name` of a file holds as JSON, or {} if it has no such attribute.
 
     `attributes` are all attributes of the file `path`. InputError if the attribute `name` isn't a block of keys in
     JSON.
@@ -222,7 +223,7 @@ def json_attribute(attributes: Mapping[str, Any], name: str, path: object) -> di
 
 
 def check_finite(data: xr.Dataset, names: Iterable[str], path: object) -> None:
-    """Raise InputError if a variable in `names` holds NaN or infinity. `path` is the file that `data` are from."""
+    """Raise InputError if a variable in `names` holds NaN or infinity. `data` were read from the file `path`."""
     for name in names:
         if not np.isfinite(data[name].values).all():
             raise InputError(f"{path}: {name} holds numbers that aren't finite. Delete the file and run again.")

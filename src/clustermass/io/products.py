@@ -44,7 +44,7 @@ class FieldFiles(NamedTuple):
 
 
 class Column(NamedTuple):
-    """Column of a FITS table: its TTYPE, letter of TFORM, TUNIT, TCOMM and TUCD.
+    """Column of a FITS table: its TTYPE, the letter of its TFORM, its TUNIT, its TCOMM and its TUCD.
 
     The letter "A" stands for text, whose width is that of the longest entry.
     """
@@ -61,7 +61,7 @@ class Column(NamedTuple):
 
 
 def column(name: str, form: str, description: str = "", unit: str | None = None, **further: Any) -> Column:
-    """Return a column. Without `description`, unit and description are those of the lower-case name in `VARIABLES`."""
+    """Return a column. Without `description`, unit and description are taken from `VARIABLES` (lower-case name)."""
     if not description:
         unit, description = VARIABLES[name.lower()]
     return Column(name, form, _FITS_UNITS.get(unit, unit) if unit else None, description, **further)
@@ -195,7 +195,7 @@ MEMBERS = {
 
 
 def is_simulated(header: fits.Header) -> bool:
-    """Return whether a header says that its photons were simulated, in the card SIMULATE (SIMULATED in older files)."""
+    """Return whether the card SIMULATE (SIMULATED in older files) of a header says that photons were simulated."""
     return bool(header.get("SIMULATE", header.get("SIMULATED", False)))
 
 
@@ -212,7 +212,7 @@ def write_table(
     """Write a FITS file of one table atomically: ``write_table(path, "GTI", GTI, {"START": start, "STOP": stop})``.
 
     `name` is EXTNAME. `values` maps the names of `columns` to arrays (rows,). Arrays of other names are left out.
-    KeyError if a column is missing that isn't optional. `header` maps keywords of the table's header to a value or to
+    KeyError if a column that isn't optional is missing. `header` maps keywords of the table's header to a value or to
     (value, comment). `provenance`, the result of `io.provenance.provenance`, becomes HISTORY of the primary header. If
     `checksum`, CHECKSUM and DATASUM are added. The HDUs `images` follow the table.
     """

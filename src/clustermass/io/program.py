@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def program() -> str:
-    """Return what calls clustermass in the current folder's shell: its name if PATH has it, else its path."""
+    """Return the text by which a shell in the current folder calls clustermass.
+
+    This is its name if it is in a folder of PATH, otherwise its path.
+    """
     if shutil.which("clustermass"):
         return "clustermass"
     path = Path(sys.executable).with_name("clustermass")

@@ -16,7 +16,10 @@ _RATIO = 100
 
 
 def check_unpacked(size: int, path: Path) -> None:
-    """Raise InputError if the packed file `path` unpacks to suspiciously many bytes (`size`) for its own size."""
+    """Raise InputError if `size` is suspiciously large compared with the size of the packed file `path`.
+
+    `size` is the number of bytes to which the file unpacks.
+    """
     if size > _RATIO * path.stat().st_size:
         limits.UNPACKED.check(size, path)
 

@@ -30,7 +30,7 @@ class Hub:
         return {one: self._hub.getMetadata(self._key, one).get("samp.name", one) for one in ids}
 
     def call(self, tool: str, mtype: str, parameters: Mapping[str, str]) -> str:
-        """Send a message to a tool. Return its complaint, or "" if it did what was asked."""
+        """Send a message to a tool. Return the tool's complaint, or "" if it did what was asked."""
         message = {"samp.mtype": mtype, "samp.params": dict(parameters)}
         try:
             answer = self._hub.callAndWait(self._key, tool, message, _PATIENCE)
@@ -42,7 +42,7 @@ class Hub:
 
 @contextmanager
 def hub() -> Iterator[Hub]:
-    """Yield a connection to the running hub; InputError if there is none, or if it fails."""
+    """Yield a connection to the running hub; InputError if no hub is running, or if the hub fails."""
     lock = lock_file()
     lines = lock.read_text(errors="replace").splitlines()
     cards = dict(line.split("=", 1) for line in lines if line[:1] != "#" and "=" in line)

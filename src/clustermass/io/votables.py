@@ -53,7 +53,10 @@ def check_votable(content: bytes, path: Path) -> None:
 
 
 def check_declarations(parser: expat.XMLParserType, path: Path) -> None:
-    """Let an XML parser raise InputError for declarations that multiply: default attributes, and long namespaces."""
+    """Make an XML parser raise InputError for default attributes and for long namespaces.
+
+    Such a declaration is repeated in many elements, so that a small file can take much memory.
+    """
 
     def refuse(*_: object) -> None:
         raise InputError(f"{path}: declares attributes in a DOCTYPE, which no file of ours does. Remove them.")
@@ -65,10 +68,10 @@ def check_declarations(parser: expat.XMLParserType, path: Path) -> None:
 
 
 class _Column(NamedTuple):
-    """A column in binary data, whose number of items in a cell may vary (`varies`).
+    """A column in binary data. `varies` says whether the cells of the column may hold different numbers of items.
 
-    If the number doesn't vary, each cell is one item of `width` bytes. If it varies, a cell holds a stated number of
-    items of this size. astropy makes a number of `readings` for each item, because it reads some types one by one.
+    If it is False, each cell is one item of `width` bytes. If it is True, each cell states how many items of this size
+    it holds. astropy makes a number of `readings` for each item, because it reads some types one by one.
     """
 
     varies: bool
@@ -133,7 +136,7 @@ class _Sizes:
         self._check_rows(data)
 
     def _check_rows(self, data: bytes) -> None:
-        """Raise InputError if binary data have too many rows and cells, hold nothing in a row, or end within a row."""
+        """Raise InputError if binary data have too many rows and cells or empty rows, or if they end within a row."""
         flags, place, elements = math.ceil(len(self._columns) / 8) if self._flags else 0, 0, 0
         if any(math.isnan(column.width) for column in self._columns):
             return

@@ -73,7 +73,7 @@ def check_comments(header: fits.Header, path: Path) -> None:
 
 
 def _checked(lines: Sequence[str], path: Path) -> dict[str, Any]:
-    """Return the content of lines of YAML, with objects as dictionaries; InputError if it is unsafe."""
+    """Return the content of lines of YAML, in which objects become dictionaries; InputError if it is unsafe."""
     text = textwrap.dedent("\n".join(lines))
     limits.YAML.check(len(text), path)
     try:

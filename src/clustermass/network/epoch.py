@@ -47,7 +47,7 @@ class Program(NamedTuple):
     """Everything that an epoch is compiled from: network, loss and settings of the recipe.
 
     The network always gets the first `needed` side inputs. The other side inputs are measured by the source detection.
-    In each step, they are set to zero with the probability `hidden` for each cluster. A step uses `batch` samples.
+    In each step, they are set to zero for each cluster with the probability `hidden`. A step uses `batch` samples.
     Gradients are computed for `micro` samples at a time, and convolutions for `chunk` samples. `micro` divides `batch`,
     and `chunk` divides `micro`.
     """
@@ -207,7 +207,7 @@ def accumulate(
 
 
 def random_symmetries(images: jax.Array, key: jax.Array) -> jax.Array:
-    """Return square images (sample, y, x, band) after one of the square's eight symmetries, drawn for each image.
+    """Apply one of the square's eight symmetries, drawn at random, to each square image (sample, y, x, band).
 
     The eight symmetries are four flips, and rotations by 0, 90, 180 and 270 degrees.
     """

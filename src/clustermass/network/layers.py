@@ -4,9 +4,9 @@ The list `network.<name>.layers` of the configuration has one entry for each lay
 kind of the layer. The docstring of each class states the entry for its kind. To add a kind, write a class similar to
 those here and add it to `LAYERS` (docs/explanation/architecture.md lists the other places). The arguments of the class
 are the shape of the layer's input (without the sample axis) and the options of the entry. A layer is then called with
-three arguments: its input for a batch of samples, a dict with all inputs of the network, and a random key (None = no
-dropout). The attribute `of_maps` says whether a layer acts on maps (True), on one vector of features per sample
-(False), or both (None).
+three arguments: its input for a batch of samples, a dict with all inputs of the network, and a random key. Without a
+key (None) there is no dropout. The attribute `of_maps` says whether a layer acts on maps (True), on one vector of
+features per sample (False), or both (None).
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class GlobalPool(nnx.Module):
 
 
 class Flatten(nnx.Module):
-    """One vector of all pixels of all maps: `flatten: true`."""
+    """Puts all pixels of all maps into one vector: `flatten: true`."""
 
     of_maps = True
 
@@ -230,8 +230,8 @@ class Network(nnx.Module):
     def __call__(self, inputs: Inputs, key: Key = None, chunk: int | None = None) -> jax.Array:
         """Return the outputs (sample, ..., output) for a dict of standardised inputs, each float32 (sample, ...).
 
-        `key` is a random key for dropout (None = no dropout). `chunk` is the number of samples that the layers acting
-        on maps process at once (None = all). The number of samples must be a multiple of `chunk`.
+        `key` is a random key for dropout. If it is None, there is no dropout. Layers that act on maps process `chunk`
+        samples at once, or all samples if `chunk` is None. The number of samples must be a multiple of `chunk`.
         """
         layers = [getattr(self, group).layers[number] for group, number in self.order]
 

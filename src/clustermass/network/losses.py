@@ -27,7 +27,7 @@ DEFAULT = "likelihood"
 
 @dataclass(frozen=True)
 class Loss:
-    """Base class of the losses, for a network that predicts the mass but no sigma.
+    """Base class of the losses. Unless a subclass says otherwise, a network predicts the mass, but no sigma.
 
     All clusters then have the same sigma, which is the root mean square residual of the validation clusters.
     """

@@ -42,18 +42,18 @@ def train_networks(
     checkpoints: Checkpoints | None = None,
     side_by_side: bool | None = None,
 ) -> Iterator[tuple[TrainedNetwork, Member]]:
-    """Train networks and yield each one together with its member, which holds the training history.
+    """Train networks and yield each one together with its `Member`, which holds the training history.
 
     `network` and `recipe` are blocks of the configuration, and `members` are the networks' numbers in the ensemble.
     There is no argument for a test set, because the training must not use it. A member's initial weights, order of
     clusters, augmentation and dropout are determined by `seed` and its number. Members resume from `checkpoints` and
-    save their state there (None = no checkpoints).
+    save their state there. If `checkpoints` is None, nothing is saved.
 
     If `side_by_side` is True, all members are trained together in one program (`jax.vmap`). If it is False, they are
     trained one after another. None means together on a GPU, and one after another on a CPU. The two ways have different
     rounding errors, so that their results agree only to about 1e-4. If members are trained one after another by one CPU
-    thread, each result depends only on the arguments, to the last bit. It is the same whichever other members are
-    trained, and also after an interruption.
+    thread, each result depends only on the arguments, to the last bit. The result is the same whichever other
+    members are trained, and also after an interruption.
 
     InputError if a subset is empty or holds numbers that aren't finite, if the images aren't square, if a key of the
     recipe has an unknown value, or if a loss diverges.

@@ -1,4 +1,4 @@
-"""Train members of an ensemble with files of smoothed images and a split. Write files of predictions and weights."""
+"""Train members of an ensemble. Images and subsets are read from files; predictions and weights are written."""
 
 from __future__ import annotations
 
@@ -40,13 +40,14 @@ def train_members(
     checkpoints: Path | None = None,
     checkpoint_every_s: float = EVERY_S,
 ) -> None:
-    """Train members of an ensemble, and write two files for each: predictions and training history, and weights.
+    """Train members of an ensemble, and write two files for each.
 
     `images` are the files of smoothed images, one for each realization. The file `split` holds the subset of each
-    cluster. `outputs` maps each member's number to the two files to write: ``members/{member}.nc`` and
-    ``members/{member}.safetensors``. `checkpoints` is the folder of the checkpoints (None = no checkpoints), which are
-    written at least `checkpoint_every_s` seconds apart. A member's random numbers depend only on `seed` and the
-    member's number. The last digits of the results depend on the number of CPU `threads`.
+    cluster. `outputs` maps each member's number to the two files to write. ``members/{member}.nc`` gets the predictions
+    and the training history, ``members/{member}.safetensors`` the weights. `checkpoints` is the folder of the
+    checkpoints, which are written at least `checkpoint_every_s` seconds apart. If it is None, there are none. A
+    member's random numbers depend only on `seed` and the member's number. The last digits of the results depend on the
+    number of CPU `threads`.
 
     Masses of the test clusters are predicted, but `train_networks` gets only the training and validation clusters. A
     finished member isn't trained again; its files are written from its checkpoint. InputError in the cases of
