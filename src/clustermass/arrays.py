@@ -28,7 +28,7 @@ Streams: TypeAlias = dict[str, np.random.Generator]
 
 
 class Rows:
-    """Base class of tables, which are dataclasses of arrays of equal length.
+    """Base class of tables. A table is a dataclass whose fields are arrays of equal length.
 
     ``haloes[rows]`` is a table with some of the rows of the table ``haloes``.
     """
@@ -49,7 +49,7 @@ def generator(seed: int, *names: str) -> np.random.Generator:
 def random_streams(seed: int, name: str, realization: str) -> Streams:
     """Return a dict from each name in `STREAMS` to a random generator, for one realization of the sky `name`.
 
-    InputError if `realization` is not made of digits, such as "01".
+    InputError unless `realization` consists of digits, as "01" does.
     """
     if not realization.isdigit():
         raise InputError(f"realization {realization!r} of sky {name!r}: must be digits, such as 01.")
@@ -103,7 +103,7 @@ def neighbours(
 def near_pairs(ra: FloatArray, dec: FloatArray, chord: float) -> NDArray[np.intp]:
     """Return the pairs of positions (deg) whose unit vectors are at most `chord` apart, as row numbers (pair, 2).
 
-    InputError if a position isn't finite, or there are so many pairs that they don't fit into memory.
+    InputError if a position isn't finite, or if there are so many pairs that they don't fit into memory.
     """
     from scipy.spatial import cKDTree  # most users of this module don't need it
 

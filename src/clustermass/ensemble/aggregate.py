@@ -101,7 +101,7 @@ def read_members(members: Sequence[Path]) -> xr.Dataset:
 
 
 def _columns(images: Sequence[Path], members: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return a dict from each of `COLUMNS` to its values for the clusters of `members`, in the same order.
+    """Return a dict from each name in `COLUMNS` to the values of the clusters in `members`, in the same order.
 
     Only one file of `images` is in memory at a time.
     """
@@ -145,7 +145,7 @@ BRACKET_SIGMA, HALVINGS = 8.0, 64
 
 
 def mixture_cdf(value: FloatArray, mu: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Return each cluster's cumulative probability at `value`, (cluster,), computed from its mixture of Gaussians.
+    """Return the cumulative probabilities at `value` for the clusters' mixtures of Gaussians, (cluster,).
 
     The shape of `value` is (cluster,). The Gaussians' means `mu` and standard deviations `sigma` have the shape
     (member, cluster).
@@ -154,7 +154,7 @@ def mixture_cdf(value: FloatArray, mu: FloatArray, sigma: FloatArray) -> FloatAr
 
 
 def mixture_quantile(probability: FloatArray | float, mu: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Return the quantile of each cluster's mixture of Gaussians at a `probability`, (cluster,).
+    """Return the quantiles at `probability` for the clusters' mixtures of Gaussians, (cluster,).
 
     The Gaussians' means `mu` and standard deviations `sigma` have the shape (member, cluster). `probability` is one
     number for all clusters, or an array (cluster,). It must lie between 1e-15 and 1 - 1e-15.

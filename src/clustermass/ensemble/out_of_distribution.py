@@ -133,7 +133,7 @@ class OodModel:
         return OodScore(p, why, given)
 
     def _rarity(self, scores: FloatArray, used: NDArray[np.intp]) -> FloatArray:
-        """Return how rare clusters are, -ln p, (cluster,), given their normal scores (cluster, quantity).
+        """Return -ln p, which is larger for rarer clusters, (cluster,), given normal scores (cluster, quantity).
 
         Only the columns `used` of the scores count.
         """

@@ -24,7 +24,7 @@ class _Plain(gzip.GzipFile):
     def read(self, size: int | None = -1) -> bytes:
         """Return the next `size` bytes.
 
-        EOFError if `size` isn't from 0 to `_PIECE_BYTES`. Only a faulty header of the archive asks for such a size.
+        EOFError if `size` isn't from 0 to `_PIECE_BYTES`. Only a faulty header of the archive asks for another size.
         """
         if size is None or not 0 <= size <= _PIECE_BYTES:
             raise EOFError(f"a header of {size} bytes")

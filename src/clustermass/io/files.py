@@ -131,7 +131,7 @@ def check_weights_header(path: str | Path) -> None:
 
 
 def write_json(content: Mapping[str, Any], path: str | Path) -> None:
-    """Write `content` atomically as indented JSON. It may hold NumPy numbers and arrays. ValueError for NaN."""
+    """Write `content` atomically as indented JSON. It may hold NumPy numbers and arrays. ValueError if it holds NaN."""
     text = json.dumps(content, indent=2, allow_nan=False, default=lambda value: value.tolist())
     with atomic(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")

@@ -67,8 +67,8 @@ def _decisive_cards(source: BinaryIO, path: Path, copy: BinaryIO | None) -> dict
     """Return those cards of the next header that decide how many bytes of data follow it.
 
     The result is a dict from keyword to value, for the keywords in `_DECISIVE`. It is empty if no complete header
-    follows. OSError if the header states a size in a way that astropy could understand differently, and for bytes that
-    aren't a header.
+    follows. OSError if the next bytes aren't a header, or if the header states a size in a way that astropy could
+    understand differently.
     """
     cards: dict[str, str] = {}
     for number in range(limits.CARDS.most):

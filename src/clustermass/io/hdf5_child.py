@@ -141,7 +141,7 @@ def filter_number(library: Library, made: int, place: int) -> int:
 
 
 def check_chunks(library: Library, dataset: int, size: int, path: str) -> None:
-    """Refuse the file if a large compressed chunk of a data set unpacks to more than the `size` bytes it states."""
+    """Refuse the file if a large compressed chunk of a data set unpacks to more than the stated `size` bytes."""
     large: list[tuple[int, int]] = []
 
     def add(_place: Any, _filters: int, address: int, stored: int, _data: Any) -> int:

@@ -1,4 +1,4 @@
-"""Logs of steps, with their progress every few seconds, and remedies for errors in the log of a failed run."""
+"""Logs of steps, which show the progress every few seconds. Remedies for errors that such logs contain."""
 
 import errno
 import logging

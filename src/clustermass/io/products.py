@@ -61,7 +61,7 @@ class Column(NamedTuple):
 
 
 def column(name: str, form: str, description: str = "", unit: str | None = None, **further: Any) -> Column:
-    """Return a column. Without `description`, unit and description are taken from `VARIABLES` (lower-case name)."""
+    """Return a column. Without `description`, unit and description are those of its lower-case name in `VARIABLES`."""
     if not description:
         unit, description = VARIABLES[name.lower()]
     return Column(name, form, _FITS_UNITS.get(unit, unit) if unit else None, description, **further)

@@ -9,7 +9,7 @@ from pathlib import Path
 def program() -> str:
     """Return the text by which a shell in the current folder calls clustermass.
 
-    This is its name if it is in a folder of PATH, otherwise its path.
+    This is the name of the command if the command is in a folder of PATH, otherwise its path.
     """
     if shutil.which("clustermass"):
         return "clustermass"

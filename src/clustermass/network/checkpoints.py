@@ -115,7 +115,7 @@ class Checkpoints:
     _warned: set[int] = field(default_factory=set)
 
     def path(self, member: int) -> Path:
-        """Return the path of the checkpoint of the member with this number."""
+        """Return the path of a member's checkpoint, given the number of the member."""
         return self.folder / f"{member:02d}.{config_hash({'member': member, **self.shaping})}.safetensors"
 
     def resume(self, member: Member) -> Member:

@@ -191,7 +191,7 @@ def shuffled(key: jax.Array, samples: int, steps: int, batch: int) -> jax.Array:
 def accumulate(
     loss_and_gradient: Callable[..., Any], weights: nnx.State, data: TrainingData, rows: jax.Array, key: jax.Array
 ) -> tuple[jax.Array, nnx.State]:
-    """Return the mean loss of a batch and its gradient, computed one micro-batch at a time.
+    """Return the mean loss of a batch and the gradient of this loss, computed one micro-batch at a time.
 
     `rows` (micro-batch, sample) holds the batch's row numbers in `data`. `loss_and_gradient` is a function of the
     weights, the data of a micro-batch, and a random key.

@@ -98,7 +98,7 @@ def _member_dataset(network: TrainedNetwork, history: History, sample: TrainingS
 def _described(network: TrainedNetwork, sample: TrainingSample, image_file: Path) -> TrainedNetwork:
     """Return the network after adding what its file states about the sample.
 
-    These are the settings and the grid of the images, the ranges of the training clusters' redshifts, masses and
+    Added are the settings and the grid of the images, the ranges of the training clusters' redshifts, masses and
     counts, and the control.
     """
     table = sample.table
