@@ -146,8 +146,8 @@ class Ensemble(EnsembleFiles):
         """Return the log10 M500c that every member predicts for clusters, and the mean and sigma of the ensemble.
 
         The images `image` (cluster, band, y, x) must be preprocessed like the training images (see `check_grid`).
-        `redshift` and its standard error `redshift_err` have the shape (cluster,). Redshifts without an error are taken
-        as exact. `measurements` maps the names of measured quantities to arrays (cluster,), see
+        `redshift` and its standard error `redshift_err` have the shape (cluster,). Without `redshift_err`, the
+        redshifts are taken as exact. `measurements` maps the names of measured quantities to arrays (cluster,), see
         `clustermass.dataset.standardise.side_inputs`. `device` is ``auto``, ``cpu`` or ``gpu``.
 
         Networks of a control give no usable masses, and are refused unless `controlled` is True. If it is True, the

@@ -162,7 +162,7 @@ def table_of(hdu: Any, path: Path) -> Table:
 
 
 def _cell_bytes(column: fits.Column) -> int:
-    """Return how many bytes of memory a cell of a column takes. Scaled and variable-length cells take more."""
+    """Return how many bytes of memory a column's cell takes. Scaled and variable-length cells take more than others."""
     scaled = column.bscale not in (None, "", 1) or column.bzero not in (None, "", 0)
     return int(np.dtype(column.dtype).itemsize) * (8 if scaled else 1) + 128 * bool(_VARIABLE.match(str(column.format)))
 

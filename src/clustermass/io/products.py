@@ -284,9 +284,9 @@ def write_exposure(
 ) -> None:
     """Write `exposure.fits`: the vignetting-corrected exposure in s, float32 (y, x), as the primary image.
 
-    `coordinates` holds the cards of its celestial coordinates, such as CTYPE1 and CRVAL1. `header` and `provenance` are
-    as in `write_table`. `further` holds more images with their coordinates, which become the extensions EXPOSURE2,
-    EXPOSURE3, and so on.
+    `coordinates` holds the cards of the image's celestial coordinates, such as CTYPE1 and CRVAL1. `header` and
+    `provenance` are as in `write_table`. `further` holds more images with their coordinates, which become the
+    extensions EXPOSURE2, EXPOSURE3, and so on.
     """
     hdu = fits.PrimaryHDU(np.asarray(image_s, dtype=np.float32))
     hdu.header.update(coordinates)
