@@ -1,6 +1,6 @@
-"""Data of clusters' cards that are not in the mass catalogue: image, neighbours, unusual quantities.
+"""The images, neighbours and unusual quantities on clusters' cards, which the mass catalogue doesn't hold.
 
-A card is the picture and the numbers of one cluster on the page of a field. Its data are written to `masses.cards.nc`
+A card is the picture and the numbers of one cluster on the page of a field. These data are written to `masses.cards.nc`
 beside `masses.fits`.
 """
 
@@ -41,12 +41,12 @@ def cards_beside(fits: Path) -> Path:
 
 
 def card_images(images: xr.Dataset, exposure: ExposureMap | None) -> xr.Dataset:
-    """Return the inner part of counts images, with all energy bands joined into `COLOURS` groups, one for each colour.
+    """Return the inner part of counts images, in which neighbouring energy bands are summed into `COLOURS` groups.
 
-    `images` is the content of an `images.nc`, or a part of it. A group consists of neighbouring bands, whose counts are
-    summed. The variables of the result are `colour_counts`, uint16 (cluster, colour, y, x), `colour_bounds` (colour,
-    edge) in keV, and `exposed`, uint8 (cluster, y, x): 1 where the map `exposure` counts the centre of a pixel as
-    covered, or everywhere without a map.
+    `images` is the content of an `images.nc`, or a part of it. A picture shows each group in a colour of its own. The
+    variables of the result are `colour_counts`, uint16 (cluster, colour, y, x), `colour_bounds` (colour, edge) in keV,
+    and `exposed`, uint8 (cluster, y, x). `exposed` is 1 in a pixel whose centre is covered according to the map
+    `exposure`, and 0 in other pixels. Without a map, it is 1 everywhere.
     """
     inner = {name: np.flatnonzero(np.abs(images[name].values) <= HALF_WIDTH_ARCSEC) for name in ("y", "x")}
     part = images.isel(inner)
@@ -63,7 +63,7 @@ def card_images(images: xr.Dataset, exposure: ExposureMap | None) -> xr.Dataset:
 
 
 def _exposed(images: xr.Dataset, exposure: ExposureMap | None) -> NDArray[np.uint8]:
-    """Return whether each pixel of images is covered by an exposure map, 0 or 1, (cluster, y, x)."""
+    """Return 1 for each pixel that `exposure` covers, and 0 for others, (cluster, y, x). Without a map, all are 1."""
     x, y = np.meshgrid(*(images[name].values / SKY_PIXEL_ARCSEC for name in ("x", "y")))
     exposed = np.ones((images.sizes["cluster"], *x.shape), np.uint8)
     if exposure is not None:
@@ -85,9 +85,9 @@ def write_cards(
     """Write the file with the data of a field's cards.
 
     `columns` are the columns of the mass catalogue and the columns whose names begin with `card_`. `images` are results
-    of `card_images`. `catalogues` maps each realization to its catalogue. `ensemble` is the `ensemble.nc` for
-    `rate_masses`. `quantities` are the names of the quantities in `card_score`. `circle` says whether the networks see
-    a circle instead of a square.
+    of `card_images`. `catalogues` maps each realization to its catalogue. `ensemble` is the `ensemble.nc` from which
+    `rate_masses` computes masses. `quantities` are the names of the quantities in the column `card_score`. `circle`
+    says whether the networks see a circle or a square.
     """
     cluster = columns["CLUSTER"]
     whole = xr.concat(images, "cluster", data_vars="minimal", coords="minimal", compat="override", join="override")
@@ -105,10 +105,11 @@ def write_cards(
 
 
 def _neighbours(catalogues: Mapping[str, Path], columns: Columns) -> dict[str, NDArray[np.float32]]:
-    """Return columns of the other detections in each cluster's image, (cluster, neighbour). NaN = no such detection.
+    """Return measurements of the other detections in each cluster's image, as columns (cluster, neighbour).
 
     The detections with the most counts come first. `near_x` and `near_y` are offsets from the cluster to the West and
-    North in arcsec. The other columns are listed in `_NEIGHBOUR`.
+    North in arcsec. The other columns are listed in `_NEIGHBOUR`. If an image has fewer detections than a row has
+    places, the rest of the row is NaN.
     """
     names = ("near_x", "near_y", *_NEIGHBOUR.values())
     found = {name: np.full((columns["RA"].size, MOST_NEIGHBOURS), np.nan, np.float32) for name in names}

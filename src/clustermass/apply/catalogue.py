@@ -42,7 +42,7 @@ Cards: TypeAlias = dict[str, tuple[str | float, str]]
 
 
 class CataloguePaths(NamedTuple):
-    """Paths of a mass catalogue in its four formats, its regions for DS9, and the coverage of its field."""
+    """Paths of the four files of a mass catalogue, of its regions for DS9, and of its field's coverage map."""
 
     fits: Path
     votable: Path
@@ -58,7 +58,10 @@ class CataloguePaths(NamedTuple):
 
 
 def iau_names(acronym: str, ra: FloatArray, dec: FloatArray) -> NDArray[np.str_]:
-    """Return names `<acronym> JHHMMSS.s+DDMMSS` of ICRS positions in deg, (cluster,). Digits are cut, not rounded."""
+    """Return names `<acronym> JHHMMSS.s+DDMMSS` of ICRS positions in deg, (cluster,).
+
+    Coordinates are truncated to these digits, not rounded.
+    """
     # a millionth of the last digit is added, because a binary number may be slightly below the decimal one
     tenths = np.floor(np.mod(ra, 360) * 2400 + 1e-6).astype(int)
     arcsec = np.floor(np.abs(dec) * 3600 + 1e-6).astype(int)
@@ -118,7 +121,7 @@ def header_cards(
 
 
 def _conformal_cards(calibration: Calibration) -> Cards:
-    """Return header cards CONF68ER, CONF90ER, CONF95ER: standard error in % of the conformal intervals' coverage."""
+    """Return header cards CONF68ER, CONF90ER, CONF95ER: the standard error (in %) of conformal intervals' coverage."""
     errors = {level: coverage_error(level, calibration.number) for level in LEVELS}
     what = "error of the level of LOGM500_CONF"
     return {f"CONF{k}ER": (round(100 * error, 1), f"[%] {what}{k}") for k, error in errors.items() if error}
@@ -127,7 +130,7 @@ def _conformal_cards(calibration: Calibration) -> Cards:
 def _range_cards(key: str, ends: tuple[float, float], what: str) -> Cards:
     """Return two header cards with the lowest and highest value of a quantity in training.
 
-    There are no cards if the values are NaN (unknown), because FITS headers can't hold NaN.
+    If the values are unknown (NaN), no cards are returned, because FITS headers can't hold NaN.
     """
     low, high = ends
     return {f"{key}LO": (low, f"smallest {what}"), f"{key}HI": (high, f"largest {what}")} if low <= high else {}
@@ -189,7 +192,7 @@ def _write_ecsv(table: Table, path: Path) -> None:
 
 
 def _write_votable(table: Table, cards: Cards, made_by: list[tuple[str, str]], path: Path) -> None:
-    """Write a VOTable, with header and provenance as INFO. Reading the written numbers restores the same bits."""
+    """Write a VOTable, with header and provenance as INFO. All digits of the numbers are kept."""
     plain = table.copy()
     # bytes get the VOTable datatype char; str would get unicodeChar, which not every reader understands
     plain.convert_unicode_to_bytestring()

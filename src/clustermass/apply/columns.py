@@ -43,7 +43,7 @@ def predicted_mixture(predicted: Prediction, calibration: Calibration) -> tuple[
 
 
 def mass_columns(predicted: Prediction, calibration: Calibration) -> dict[str, FloatArray]:
-    """Return LOGM500, its errors, quantiles and conformal intervals, each (cluster,), and the Gaussians in `MEMBERS`.
+    """Return LOGM500, its errors, quantiles and conformal intervals, each (cluster,), and the columns `MEMBERS`.
 
     The scale of the calibration multiplies both the aleatoric and the epistemic sigma. The floor of the calibration is
     added in quadrature to the aleatoric sigma only.
@@ -65,7 +65,10 @@ def mass_columns(predicted: Prediction, calibration: Calibration) -> dict[str, F
 
 
 def sizes(columns: Columns, cosmology: Cosmology) -> Columns:
-    """Return M500 and its quantiles in Msun, and R500C in kpc and arcmin, each (cluster,); NaN = no mass."""
+    """Return M500 and its quantiles in Msun, and R500C in kpc and arcmin, each (cluster,).
+
+    Clusters without a mass get NaN.
+    """
     found = {name: 10 ** columns[f"LOG{name}"].astype(float) for name in ("M500", "M500_Q16", "M500_Q84")}
     radius, angle = np.full((2, found["M500"].size), np.nan)
     rows = np.isfinite(columns["LOGM500"])
@@ -92,9 +95,9 @@ def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: S
     FLAG_RANGE has a bit for each quantity outside its training range; a missing quantity (NaN) sets no bit. For
     exposures from the catalogue (ML_EXP), the range is wider by a factor `POINT_EXPOSURE` at both ends. FLAG_EDGE is 1
     if the covered fraction of the image is below `COVERED_MIN`. FLAG_NOCAT concerns three measurements of the
-    catalogue: count rate, extent and background. It is 1 if one of them is among the networks' side inputs
-    (`side_names`) but isn't positive in the catalogue. The networks then use none of the three, and predict a wider
-    sigma. They learned this in training, where the three are left out at random.
+    catalogue: count rate, extent and background. The flag is 1 if one of them isn't positive in the catalogue although
+    the networks use it as a side input (`side_names`). The networks then use none of the three, and predict a wider
+    sigma. They learned this in training, where the three measurements are left out at random.
     """
     values = {name: field[name].values.astype(float) for name in ("redshift", "ml_cts", "exposure_s")}
     values["log10_m500c"] = mass

@@ -63,12 +63,12 @@ def compare_published(
 ) -> None:
     """Write a JSON file that compares an observed field's masses with published masses and two published relations.
 
-    The relations give a mass from luminosity and a mass from count rate. In the JSON file `comparison`, `published` is
-    the name of the paper, and `n` holds the number of clusters with each kind of mass. `comparisons` holds the results
-    of `compare_masses` for each pair of `PAIRS` that has clusters. `pivots` are the mass and the redshift at which the
-    offsets of fits are stated. `clusters` holds all masses of each cluster (null = no mass). The text `caution`
-    explains what agreement means. InputError if a file is missing or faulty, the field is simulated, or no cluster has
-    both a mass in `masses` and a published mass.
+    One relation gives a mass from the luminosity, and the other gives a mass from the count rate. The JSON file
+    `comparison` has the following keys. `published` is the name of the paper. `n` holds the number of clusters with
+    each kind of mass. `comparisons` holds the results of `compare_masses` for each pair of `PAIRS` that has clusters.
+    `pivots` are the mass and the redshift at which the offsets of fits are stated. `clusters` holds all masses of each
+    cluster. A missing mass is null. The text `caution` explains what agreement means. InputError if a file is missing
+    or faulty, if the field is simulated, or if no cluster has both a mass in `masses` and a published mass.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ def compare_published(
         `masses` is `masses.fits` of the field. `catalogues` are `catalogue.fits` of each realization, which hold count
         rates, luminosities and names of clusters. `realizations` are the names of these realizations, such as "01".
     published, block
-        `published` is a table of published masses. `block` is its block `observed.published.<field>` of the
-        configuration. If the block sets `log10_m500c_min` or `log10_m500c_max`, only clusters with a published mass in
-        this range are compared.
+        `published` is a table of published masses. `block` is the block `observed.published.<field>` of the
+        configuration, which describes this table. If the block sets `log10_m500c_min` or `log10_m500c_max`, only
+        clusters with a published mass in this range are compared.
     relations, bootstrap, seed
         `relations` is the block `baselines`, whose keys `luminosity_published` and `count_rate_efeds` are used. All
         errors are computed from `bootstrap` resamplings. `seed` is the seed of the resamplings.
@@ -156,9 +156,9 @@ def _measured(masses: CheckedTable, catalogues: Mapping[str, Path]) -> Columns:
 def _clusters(
     masses: CheckedTable, measured: Columns, published: Published, rows: NDArray[np.int64], relations: Baselines
 ) -> Columns:
-    """Return ids, redshifts, masses of each kind and flags of all clusters, each (cluster,). A missing mass is NaN.
+    """Return ids, redshifts, flags and all kinds of masses of the clusters, each (cluster,). A missing mass is NaN.
 
-    `rows` holds each cluster's row in the table of published masses (-1 = none).
+    `rows` holds each cluster's row in the table of published masses. It is -1 for a cluster without a published mass.
     """
     redshift, mass, error = map(masses.numbers, ("Z", "LOGM500", "LOGM500_ERR"))
     stated = (published.mass, published.low, published.high)
@@ -253,7 +253,7 @@ def compare_masses(
 
 
 def _moments(difference: FloatArray) -> FloatArray:
-    """Return mean, median, standard deviation, scatter from the median absolute deviation, and rms of differences."""
+    """Return mean, median, standard deviation, scatter from the median absolute deviation, and rms of `difference`."""
     median = np.median(difference)
     nmad = _SIGMA_PER_MAD * np.median(np.abs(difference - median))
     return np.array([difference.mean(), median, difference.std(), nmad, np.sqrt(np.mean(difference**2))])

@@ -38,10 +38,10 @@ _CAUSES = {
 
 
 def conclude(columns: Mapping[str, NDArray[Any]], covered_least: float) -> None:
-    """Log how many clusters have masses and flags, which exposures were used, and warnings.
+    """Log the numbers of masses and of flags, the origin of the exposures, and warnings.
 
-    `columns` are those of the mass catalogue, (cluster,) each. Clusters with less than `covered_least` of the image
-    exposed have no mass.
+    `columns` are the columns of the mass catalogue, (cluster,) each. A cluster has no mass if the exposed share of its
+    image is below `covered_least`.
     """
     number, massive = columns["ID_SRC"].size, np.isfinite(columns["LOGM500"])
     no_redshift = columns["FLAG_NOZ"] != 0
@@ -74,7 +74,8 @@ def conclude(columns: Mapping[str, NDArray[Any]], covered_least: float) -> None:
 def _warn_of_unlike(columns: Mapping[str, NDArray[Any]], massive: NDArray[np.bool_], exposure: str) -> None:
     """Log a warning with likely causes if more clusters have FLAG_OOD than chance explains (p-value <= `UNUSUAL_P`).
 
-    `massive` says which clusters have a mass; the others don't count. `exposure` is a text about the exposures' origin.
+    `massive` says which clusters have a mass. Only these clusters are considered. `exposure` is a text about the
+    exposures' origin.
     """
     unlike = massive & (columns["FLAG_OOD"] != 0)
     number, total = int(unlike.sum()), int(massive.sum())

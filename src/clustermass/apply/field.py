@@ -60,22 +60,23 @@ def masses_of_field(
     log: bool = False,
     mass_prior: str = "training",
 ) -> Table:
-    """Write the mass catalogue of a field as `output` (FITS) and beside it as .vot, .ecsv and .nc, and return it.
+    """Write the mass catalogue of a field to `output` (FITS) and, beside it, to .vot, .ecsv and .nc; return the table.
 
     The files .reg (regions for DS9) and .moc.fits (coverage of the field) are also written beside it. If the field has
     at most `MOST_CLUSTERS` clusters, .cards.nc (pictures and numbers for the page of the field) is written, too.
 
     Images are cut and preprocessed like the training images of the ensemble. InputError if there is no trained
-    ensemble, an input is missing or faulty, or a file to write exists already and `overwrite` is False.
+    ensemble, if an input is missing or faulty, or if `overwrite` is False and a file to write exists already.
 
     Parameters
     ----------
     events
-        Event lists of the field, eSASS or SIXTE, or images of it in the energy bands of the networks.
+        Event lists of the field from eSASS or SIXTE. Instead, images of the field in the energy bands of the networks
+        can be given.
     catalogue, columns, catalogue_bands
-        `catalogue` is a table with at least a position (ICRS) and a redshift for each cluster. `columns` maps our
-        column names to the table's if they differ. `catalogue_bands` are the edges in eV of the table's energy bands,
-        if it has several.
+        `catalogue` is a table with at least a position (ICRS) and a redshift for each cluster. `columns` maps our names
+        of columns to the names in the table, where they differ. `catalogue_bands` are the edges of the table's energy
+        bands in eV. They are needed only if the table has several bands.
     ensemble
         Folder of a finished experiment (`ensemble.nc`, `calibration.json`, `domain.nc` and `members/*.safetensors`), or
         a file with an ensemble that `Ensemble.save` packed.
@@ -86,7 +87,7 @@ def masses_of_field(
         `acronym` is the survey's acronym in the column NAME. `overwrite` says whether existing files are replaced.
         `log` says whether a log file is written beside `output`.
     mass_prior
-        `training`, or `flat` to add the columns LOGM500_FLAT* (see `clustermass.apply.mass_prior`).
+        `flat` adds the columns LOGM500_FLAT* (see `clustermass.apply.mass_prior`). `training` doesn't add them.
     """
     if not (acronym.strip() and acronym.isascii() and acronym.isprintable()):
         raise InputError(f"acronym: is {acronym!r}, but must be printable ASCII, as FITS wants it.")
@@ -141,7 +142,10 @@ def check_settings(network: TrainedNetwork, path: Path) -> None:
 
 
 class CutField(NamedTuple):
-    """A user's field. Iterating over `parts` cuts its images, and only one part of them is in memory at a time."""
+    """A user's field. `parts` yields its images, a part at a time.
+
+    Each part is cut when it is needed, so that only one part is in memory.
+    """
 
     catalogue: Path  #: `catalogue.fits` of the field
     exposure: ExposureMap
@@ -153,9 +157,9 @@ def cut_field(
 ) -> CutField:
     """Convert the field of a sky (see `sky_of_files`) to files in `folder`, and return the field with its images.
 
-    `images` and `events_block` are blocks of the configuration. `edges_ev` states the energy bands that a user's band
-    images must have. If `with_redshift` is False, the redshifts in the catalogue aren't read. InputError if a file is
-    missing or faulty.
+    `images` and `events_block` are blocks of the configuration. `edges_ev` are the edges of the energy bands in eV. If
+    the user gives images instead of event lists, the images must have these bands. If `with_redshift` is False, the
+    redshifts in the catalogue aren't read. InputError if a file is missing or faulty.
     """
     field = FieldFiles(folder / "events.fits", folder / "exposure.fits", folder / "catalogue.fits")
     ingest_field(sky, REALIZATION, events_block, field, edges_ev, with_redshift)
@@ -180,7 +184,7 @@ def cut_for(network: TrainedNetwork, path: Path, sky: Sky, folder: Path, with_re
 def _masses(
     applied: AppliedEnsemble, sky: Sky, output: Path, acronym: str, cosmology: Cosmology, made_by: Mapping[str, Any]
 ) -> Table:
-    """Convert the field, write its mass catalogue and return it."""
+    """Convert the field and write its mass catalogue. Return the catalogue."""
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
         field = cut_for(applied.network, applied.trained.weights[0], sky, Path(folder))
         columns, pictures, number = list[Columns](), list[xr.Dataset](), 0

@@ -15,8 +15,9 @@ def find_cluster(columns: Mapping[str, Sequence[str]], wanted: str | int, where:
     """Return the row of the cluster whose name or id is `wanted`, or whose name contains `wanted`.
 
     `columns` holds the columns of `IDENTIFIERS` that exist in the catalogue `where`, as texts; NAME and ID_SRC must be
-    among them. Case, spaces and underscores don't matter. Digits alone are an id and not a part of a name. InputError,
-    with the names most similar to a name, if no cluster fits or several clusters fit.
+    among them. Case, spaces and underscores don't matter. A text of digits only is an id and not a part of a name.
+    InputError if no cluster fits or if several clusters fit. The message lists some names, the most similar ones if
+    possible.
     """
     rows, word = rows_called(columns, wanted), _plain(wanted)
     if len(rows) > 1:
@@ -47,7 +48,7 @@ def rows_called(columns: Mapping[str, Sequence[str]], wanted: str | int) -> list
 
 
 def short_list(texts: Iterable[str]) -> str:
-    """Return the first few texts, separated by commas, with a full stop or dots at the end."""
+    """Return the first few texts, separated by commas, with a full stop at the end, or dots if texts are left out."""
     names = list(texts)
     return ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else ".")
 

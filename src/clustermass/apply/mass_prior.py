@@ -117,7 +117,7 @@ def read_mass_prior(ensemble: Path) -> MassPrior:
 def flat_columns(
     centre: FloatArray, width: FloatArray, redshift: FloatArray, prior: MassPrior
 ) -> dict[str, FloatArray]:
-    """Return the columns `FLAT`, each (cluster,): mean, standard deviation, quantiles for a flat prior in log10 M500c.
+    """Return `FLAT`, each (cluster,): mean, standard deviation and quantiles for a flat prior in log10 M500c.
 
     The networks predict p(m | image, z), which is proportional to p(image | m, z) * p(m | z, training). The prediction
     is divided by the second factor (`MassPrior.divisor`) and normalised again. This leaves the likelihood p(image | m,

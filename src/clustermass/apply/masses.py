@@ -68,7 +68,7 @@ def infer_observed(
     exposures: Sequence[Path] = (),
     made_by: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the mass catalogue of an observed field in four formats, and its regions, coverage and data of cards.
+    """Write the mass catalogue of an observed field in four formats, and further files beside it.
 
     The total error is given by LOGM500_ERR^2 = s_a^2 + s_e^2 + s_z^2. The aleatoric part s_a and the epistemic part s_e
     are recalibrated. The part s_z is half the difference of the ensemble's masses at z + e and z - e, where e is the
@@ -79,32 +79,33 @@ def infer_observed(
     has a row in the catalogue, but no mass (NaN). The same holds if the exposed share of its image is below
     `COVERED_LEAST`.
 
-    InputError if a file is missing or damaged, files belong to different fields or preprocessings, the field has no
-    cluster, or `mass_prior` is `flat` and there are too few training clusters for their mass distribution.
+    InputError if a file is missing or damaged, if files belong to different fields or preprocessings, or if the field
+    has no cluster. InputError also if `mass_prior` is `flat` and there are too few training clusters to fit their mass
+    distribution.
 
     Parameters
     ----------
     images, smoothed, catalogues
         `images.nc`, `smoothed/<preprocessing>.nc` and `catalogue.fits` of every realization of the field, in the same
-        order. Published masses are copied from LOGM500_REF and LOGM500_REF_ERR of the catalogues that have them.
+        order. If a catalogue has the columns LOGM500_REF and LOGM500_REF_ERR, published masses are copied from them.
     exposures
         `exposure.fits` of every realization, in the same order. With these files, COVERED_FRACTION is the exposed share
         of the sky that the networks see. Without them, it is the exposed share of the whole image box.
     ensemble, calibration, domain, weights
         `ensemble.nc`, `calibration.json`, `domain.nc` and the members' safetensors of one experiment.
     output
-        Catalogue to write (.fits). The files .vot, .ecsv, .nc, .reg and .cards.nc are written beside it. If `exposures`
-        are given, .moc.fits is written, too.
+        Path of the catalogue to write (.fits). The files .vot, .ecsv, .nc, .reg (regions) and .cards.nc (data of cards)
+        are written beside it. If `exposures` are given, .moc.fits (coverage) is written, too.
     simulated
         Whether the field is simulated. If so, names begin with "SIM", and the header says that the field is simulated.
         A field whose images are marked as simulated always counts as simulated.
     cosmology, acronym, device
         `cosmology` is the cosmology of the training sky, which is written to the header. Names of observed clusters
-        begin with the survey's `acronym`. `device` applies the networks: auto, cpu or gpu.
+        begin with the survey's `acronym`. `device` is where the networks are computed: auto, cpu or gpu.
     mass_prior
         `flat` adds the columns LOGM500_FLAT* (see `mass_prior.flat_columns`). `training` doesn't add them.
     made_by
-        Provenance to write; if None, the provenance of this step.
+        Provenance to write. If it is None, the provenance of this step is written.
     """
     applied = AppliedEnsemble.read(Ensemble(ensemble, calibration, domain, tuple(weights)), device, mass_prior)
     field, pictures = _with_photons(load_sample(smoothed), images, exposures)
@@ -129,9 +130,10 @@ def infer_observed(
 def _with_photons(
     field: xr.Dataset, images: Sequence[Path], exposures: Sequence[Path]
 ) -> tuple[xr.Dataset, list[xr.Dataset]]:
-    """Return `field` with `n_phot`, the number of photons in each image, and the `card_images` of each file.
+    """Return two results: `field` with the further variable `n_phot`, and the `card_images` of each file.
 
-    Only one file of images is in memory at a time. The attribute `simulated` is True if any of these files says so.
+    `n_phot` is the number of photons in each image. Only one file of images is in memory at a time. The attribute
+    `simulated` of `field` is True if any of these files says so.
     """
     simulated, ids, photons, pictures = False, [], [], []
     for number, path in enumerate(images):
@@ -179,7 +181,7 @@ class AppliedEnsemble:
         return float(self.network.preprocessing.get("circle_arcsec") or np.inf)
 
     def shown(self, field: xr.Dataset) -> FloatArray:
-        """Return half the width of each cluster's image as the networks see it, in arcsec on the sky, (cluster,)."""
+        """Return half the side of the image that the networks see, in arcsec on the sky, (cluster,)."""
         cut, recipe = self.network.cutting["images"], cast("Recipe", self.network.preprocessing)
         return half_widths_arcsec(recipe, field["redshift"].values, cut["box_pixels"] * cut["pixel_arcsec"] / 2)
 
@@ -218,10 +220,11 @@ class AppliedEnsemble:
         acronym: str,
         made_by: Mapping[str, Any],
     ) -> Table:
-        """Write the mass catalogue of a field, and its regions, and return it as a table.
+        """Write the mass catalogue of a field and its regions, and return the catalogue as a table.
 
         `parts` are results of `columns`. `catalogues` maps each realization to its `catalogue.fits`. `pictures` are the
-        `card_images` of the same parts. If they contain all clusters, `write_cards` writes the data of the cards, too.
+        results of `card_images` for the same parts. If they contain all clusters, the data of the clusters' cards are
+        written, too (`write_cards`).
         """
         listed = list(parts)
         columns = {name: np.concatenate([part[name] for part in listed]) for name in listed[0]}
@@ -304,7 +307,7 @@ def _order(realization: NDArray[np.str_], id_src: NDArray[np.int64]) -> NDArray[
 
 
 def _of_catalogues(catalogues: Mapping[str, Path], columns: Columns) -> Columns:
-    """Return columns of the mass catalogue that are taken from the catalogues of the field, each (cluster,).
+    """Return the columns of the mass catalogue that come from the field's `catalogue.fits`, each (cluster,).
 
     They are published masses (`REFERENCE`), the brightest neighbour (`NEIGHBOUR`), and ids and names (`IDENTITY`). A
     missing number is NaN, and a missing id or name is "". A column of `IDENTITY` without any value is left out.

@@ -12,12 +12,12 @@ REACH_ARCSEC = 300.0
 def brightest_near(
     ra: FloatArray, dec: FloatArray, counts: FloatArray, rows: NDArray[np.int64]
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the distance (arcsec) and the counts of the brightest detection near each of some clusters, both (row,).
+    """Return the distance (arcsec) and the counts of the brightest detection near each cluster, both (row,).
 
-    The clusters are the detections in `rows`. Near means within `REACH_ARCSEC`. `ra` and `dec` (deg) and `counts` (NaN
-    = unknown) contain all detections, (detection,). If several detections have the same counts, or if all counts are
-    unknown, the nearest one is chosen. Distance and counts are NaN if there is no other detection near. If the counts
-    of the chosen detection are unknown, only the counts are NaN.
+    The clusters are the detections in `rows`. Near means within `REACH_ARCSEC`. `ra` and `dec` (deg) and `counts`
+    contain all detections, (detection,). Unknown counts are NaN. If several detections have the same counts, or if all
+    counts are unknown, the nearest one is chosen. Distance and counts are NaN if no other detection is near. If the
+    counts of the chosen detection are unknown, only the counts are NaN.
     """
     own, other = neighbours(ra[rows], dec[rows], ra, dec, REACH_ARCSEC)
     own, other = own[other != rows[own]], other[other != rows[own]]

@@ -37,7 +37,7 @@ def masses_over_redshift(applied: AppliedEnsemble, sky: Sky, redshift: FloatArra
     The variables are `CURVES`, each float64 (cluster, z) in dex. A cluster has no mass (NaN) if too little of its image
     is exposed. The coordinates are `cluster` (the column NAME of the mass catalogue), `z`, the clusters' ID_SRC, RA and
     DEC, and `trained` (z,), which is False outside the redshifts of the training clusters. InputError if a redshift
-    isn't above 0 or is above `MAX_REDSHIFT`, and in the cases of `clustermass.apply.field.masses_of_field`.
+    isn't above 0 or is above `MAX_REDSHIFT`. Other InputErrors are those of `clustermass.apply.field.masses_of_field`.
     """
     grid = np.atleast_1d(np.asarray(redshift, dtype=float))
     if grid.ndim != 1 or not grid.size or not ((grid > 0) & (grid <= MAX_REDSHIFT)).all():
@@ -67,7 +67,7 @@ def _curves(applied: AppliedEnsemble, part: xr.Dataset, field: CutField, grid: F
 
 
 def _masses(applied: AppliedEnsemble, part: xr.Dataset, field: CutField, redshift: FloatArray) -> dict[str, FloatArray]:
-    """Return `CURVES` (cluster, k) of some clusters at k redshifts. All images are scaled for the first redshift."""
+    """Return `CURVES` at k redshifts, (cluster, k). If images are scaled with redshift, the first redshift is used."""
     shape = (part.sizes["cluster"], redshift.size)
     assumed = part.assign(redshift=("cluster", np.full(shape[0], redshift[0])))
     enough = exposed(assumed.assign(covered_fraction=("cluster", applied.covered(assumed, field.exposure))))

@@ -16,9 +16,9 @@ def send_catalogue(catalogue: Path, cluster: str | None = None) -> list[str]:
     """Send a mass catalogue to all tools on the SAMP hub, and let sky viewers show a cluster or the field's middle.
 
     `catalogue` is the .fits file of a catalogue. Tools that read VOTables get the .vot file beside it. Returns a line
-    for each tool and message. `cluster` is an id, a name or a part of a name (None = show the middle of the field).
-    InputError if `cluster` fits no cluster or several clusters, if no hub is running, or if no tool accepts a table or
-    a position.
+    of text for each message to each tool. `cluster` is an id, a name or a part of a name. If `cluster` is None, the
+    viewers show the middle of the field. InputError if `cluster` fits no cluster or several clusters, if no hub is
+    running, or if no tool accepts a table or a position.
     """
     check_file(catalogue)
     table = read_product(catalogue, "MASSES", ("NAME", "ID_SRC", "RA", "DEC"))

@@ -80,8 +80,9 @@ class Distance(NamedTuple):
     """Two distances of a cluster's `quantity` from the training clusters, in sigma.
 
     `given` is the distance from training clusters that are like the cluster in all other quantities. `alone` is the
-    distance from those that are like it only in redshift, exposure and core brightness. For core brightness, these are
-    the clusters of the same redshift and exposure; for redshift and for exposure, all training clusters.
+    distance from training clusters that are like it only in redshift, exposure and core brightness. If the quantity is
+    the core brightness, `alone` is the distance from training clusters with the same redshift and exposure. If it is
+    the redshift or the exposure, `alone` is the distance from all training clusters.
     """
 
     quantity: str
@@ -90,7 +91,7 @@ class Distance(NamedTuple):
 
 
 class OtherMass(NamedTuple):
-    """Another log10(M500c / Msun) of a cluster, its standard error (NaN = unknown), and in words what it is from."""
+    """Another log10(M500c / Msun) of a cluster, its standard error (NaN if unknown), and in words its origin."""
 
     source: str
     value: float
@@ -112,9 +113,10 @@ class FieldCards:
 
     @classmethod
     def read(cls, masses: Path, cards: Path | None = None) -> FieldCards:
-        """Return the clusters in `masses.fits` with the data of their cards (None = the file beside it).
+        """Return the clusters in the mass catalogue `masses`, and the data of their cards from the file `cards`.
 
-        InputError if a file is missing or damaged, or if the two files contain different clusters.
+        If `cards` is None, the file beside `masses` is read. InputError if a file is missing or damaged, or if the two
+        files contain different clusters.
         """
         if not masses.is_file():
             raise InputError(f"{masses}: no such mass catalogue.")
@@ -140,11 +142,11 @@ class FieldCards:
         return self.columns["NAME"].size
 
     def row(self, row: int) -> dict[str, Any]:
-        """Return a dict from columns to a cluster's values."""
+        """Return a dict from the names of columns to a cluster's values."""
         return {name: values[row].item() for name, values in self.columns.items()}
 
     def find(self, cluster: str) -> int:
-        """Return the row of the cluster with this id, name or part of a name. InputError if none or several fit."""
+        """Return the row of the cluster with this id, name or part of a name. InputError unless one cluster fits."""
         texts = {name: self.columns[name].astype(str).tolist() for name in IDENTIFIERS if name in self.columns}
         return find_cluster(texts, cluster, self.path)
 
@@ -179,7 +181,7 @@ class FieldCards:
         )
 
     def outside(self, row: int) -> list[str]:
-        """Return the names in `RANGE_BITS` of the values of a cluster that no training cluster reaches."""
+        """Return the names of a cluster's quantities outside the range of the training clusters (see `RANGE_BITS`)."""
         return [name for bit, name in RANGE_BITS.items() if self.columns["FLAG_RANGE"][row] & bit]
 
     def posterior(self, row: int) -> Posterior | None:
@@ -188,7 +190,7 @@ class FieldCards:
         return Posterior(mu, sigma) if np.isfinite(mu).all() else None
 
     def other_masses(self, row: int) -> list[OtherMass]:
-        """Return the known masses of a cluster that aren't from the networks: published, and from its count rate."""
+        """Return a cluster's published mass and its mass from the count rate. Unknown masses are left out."""
         values = (self.columns["LOGM500_REF"], self.columns["LOGM500_REF_ERR"])
         found = [OtherMass("published", *(float(one[row]) for one in values))]
         source = "by count rate" + (", extrapolated" if {*self.outside(row)} - {"log10_m500c"} else "")
@@ -248,7 +250,7 @@ def _columns(table: CheckedTable) -> dict[str, NDArray[Any]]:
 
 
 def _check_members(members: Mapping[str, FloatArray], rows: int, path: Path) -> None:
-    """Raise InputError unless `members` holds each network's mean and positive sigma in each row with a mass."""
+    """Raise InputError unless `members` holds a mean and a positive sigma of each network in each row with a mass."""
     mu, sigma = (members[name] for name in MEMBERS)
     same = mu.shape == sigma.shape and mu.ndim == 2 and mu.shape[0] == rows and mu.shape[1] > 0
     if not (same and (np.isnan(mu) | ((np.abs(mu) < _LARGEST_LOG) & (sigma > 0) & (sigma < _LARGEST_LOG))).all()):
@@ -256,7 +258,7 @@ def _check_members(members: Mapping[str, FloatArray], rows: int, path: Path) -> 
 
 
 def _plain(table: CheckedTable, name: str) -> NDArray[Any]:
-    """Return a column without a mask, as floats (NaN = missing), whole numbers, or texts."""
+    """Return a column without a mask, as floats, whole numbers or texts. A missing float is NaN."""
     kind = table.table[name].dtype.kind
     if kind in "iub":
         return np.asarray(np.ma.getdata(table.table[name]))

@@ -10,10 +10,11 @@ _PATTERNS = ("masses.fits", "observed/*/masses.fits", "*/observed/*/masses.fits"
 
 
 def find_masses(path: Path) -> Path:
-    """Return the path of a mass catalogue (.fits): `path`, the file beside it, or a file below the folder `path`.
+    """Return the path of a mass catalogue (.fits): `path`, the .fits file beside it, or a file in the folder `path`.
 
-    A file beside `path` has the same name and the ending .fits. A catalogue directly in the folder takes precedence
-    over catalogues in the folders below. InputError if there is no catalogue, or if there are several below the folder.
+    A file beside `path` has the same name and the ending .fits. If `path` is a folder, a catalogue directly in this
+    folder takes precedence over catalogues in its subfolders. InputError if there is no catalogue, or if there are
+    several in the subfolders.
     """
     if path.is_dir():
         found = [one for pattern in _PATTERNS for one in sorted(path.glob(pattern))]

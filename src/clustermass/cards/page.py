@@ -27,9 +27,10 @@ _DECIMALS = {"RA": 5, "DEC": 5, "Z": 4, "Z_ERR": 4} | {one.name: 3 for one in MA
 
 
 def write_page(masses: Path, output: Path, cards: Path | None = None) -> None:
-    """Write the page of the field with the mass catalogue `masses.fits` and the data of cards (None = beside it).
+    """Write the page of a field to `output`.
 
-    InputError if a file is missing or damaged.
+    `masses` is the field's mass catalogue, and `cards` is the file with the data of the cards. If `cards` is None, the
+    file beside `masses` is used. InputError if a file is missing or damaged.
     """
     field = FieldCards.read(masses, cards)
     made_by = provenance("write_page", {}, [masses, cards] if cards else [masses])
@@ -40,9 +41,10 @@ def write_page(masses: Path, output: Path, cards: Path | None = None) -> None:
 
 
 def page(data: dict[str, Any]) -> str:
-    """Return the page with the content `data` as text.
+    """Return the HTML text of the page that shows `data`.
 
-    The page's security policy forbids other scripts and styles, and addresses outside the page.
+    The page's security policy forbids all other scripts and styles. It also forbids loading anything from outside the
+    page.
     """
     style = "".join(path.read_text(encoding="utf-8") for path in sorted(WEB.glob("*.css")))
     script = "".join(path.read_text(encoding="utf-8") for path in sorted(WEB.glob("*.js")))

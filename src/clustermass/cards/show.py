@@ -87,7 +87,10 @@ def list_of_strangest(field: FieldCards) -> str:
 
 
 def _strangeness(field: FieldCards, row: int) -> str:
-    """Return the most unusual quantity of a flagged cluster and, if it is bright, its brightest neighbour, in words."""
+    """Return a flagged cluster's most unusual quantity in words.
+
+    If the cluster has bright neighbours, the text also mentions the brightest one.
+    """
     times = [one.counts / float(field.columns["ML_CTS"][row]) for one in bright_neighbours(field, row)[:1]]
     return ", ".join([unusual(field, row), *(f"a neighbour with {one:.1f} times its counts" for one in times)])
 
@@ -97,7 +100,7 @@ def _redshift(value: float) -> str:
 
 
 def draw_card(field: FieldCards, row: int) -> Figure:
-    """Return a figure of a cluster: its image, the probability of its mass, its unusual quantities, and its flags."""
+    """Return a figure of a cluster: its image, the posterior of its mass, its unusual quantities, and its flags."""
     figure = output.new_figure(style.TWO_COLUMNS_IN, 4.7)
     # parts with separate layouts, so that the long labels of one part don't take space from the others
     ((left, right),) = figure.subfigures(1, 2, squeeze=False, width_ratios=(1, 1.05))

@@ -32,16 +32,16 @@ _SCATTER = " Masses of clusters with so bright a neighbour scatter more."
 
 
 class Note(NamedTuple):
-    """A sentence about a cluster. `warns` is True if it casts doubt on the mass."""
+    """A sentence about a cluster. `warns` is True if the sentence casts doubt on the cluster's mass."""
 
     warns: bool
     text: str
 
 
 def notes(field: FieldCards, row: int) -> list[Note]:
-    """Return notes about a cluster: its flags, a mass by count rate that disagrees, bright neighbours, a large R500c.
+    """Return notes about a cluster's flags, a mass by count rate that disagrees, bright neighbours, and a large R500c.
 
-    Without a flag, the first note says so.
+    If the cluster has no flag, the first note says so.
     """
     cells = field.row(row)
     found = [*_without_mass(field, row), *_out_of_range(field, row)]
@@ -61,7 +61,7 @@ def notes(field: FieldCards, row: int) -> list[Note]:
 
 
 def unusual(field: FieldCards, row: int) -> str:
-    """Return the most unusual quantity of a flagged cluster in words, with its distance from what is expected."""
+    """Return in words a flagged cluster's most unusual quantity, and its distance from the expected value."""
     why = str(field.columns["OOD_WHY"][row])
     given = {one.quantity: one.given for one in field.distances(row)}.get(why)
     side = (
@@ -73,7 +73,7 @@ def unusual(field: FieldCards, row: int) -> str:
 
 
 def _causes(field: FieldCards, row: int) -> str:
-    """Return a sentence on what may make a flagged cluster's quantities unusual; "" if nothing is at hand."""
+    """Return a sentence on possible causes of a flagged cluster's unusual quantities, or "" if no cause is found."""
     found = [
         f"{_RANGE[name][0].lower()} {_side(field, row, name)} the range of the training clusters"
         for name in field.outside(row)
@@ -95,7 +95,7 @@ def _disagreement(field: FieldCards, row: int) -> list[str]:
 
 
 def _rank(field: FieldCards, rarity: float) -> str:
-    """Return in words which share of the validation clusters is as unusual as a cluster whose OOD_P is `rarity`."""
+    """Return in words how many of the validation clusters are as unusual as a cluster whose OOD_P is `rarity`."""
     number = field.header.get("NOOD")
     rarer = np.rint(rarity * (number + 1)) - 1 if isinstance(number, int) else np.nan
     if not rarer >= 0:
@@ -125,7 +125,7 @@ def _without_mass(field: FieldCards, row: int) -> list[str]:
 
 
 def out_of_range(field: FieldCards, row: int) -> str:
-    """Return in words which values of a cluster no training cluster reaches, such as "redshift, counts"."""
+    """Return the names of a cluster's quantities outside the training clusters' range, such as "redshift, counts"."""
     return ", ".join(_RANGE[name][0].lower() for name in field.outside(row))
 
 
@@ -150,7 +150,7 @@ def _side(field: FieldCards, row: int, name: str) -> str:
 
 
 def _ends(field: FieldCards, name: str) -> list[float]:
-    """Return the smallest and the largest value of the training clusters; an empty list if the header lacks one."""
+    """Return the smallest and largest value of the training clusters, or an empty list if the header lacks one."""
     stated = [field.header.get(f"{_RANGE[name][1]}{end}") for end in ("LO", "HI")]
     ends = [float(end) for end in stated if isinstance(end, float | int)]
     return ends if len(ends) == len(stated) else []
@@ -170,9 +170,11 @@ def bright_neighbours(field: FieldCards, row: int) -> list[Neighbour]:
 
 
 def _bright_notes(field: FieldCards, row: int) -> list[Note]:
-    """Return a note for each bright neighbour. Point-like ones warn if they are very bright, or with FLAG_OOD.
+    """Return a note for each bright neighbour.
 
-    Masses of simulated clusters with a fainter point-like neighbour have no larger bias and scatter than others.
+    A note about a point-like neighbour is a warning only if the neighbour is very bright, or if the cluster has
+    FLAG_OOD. The reason is that simulated clusters with a fainter point-like neighbour have no larger bias and scatter
+    of their masses than other clusters.
     """
     own, radius = float(field.columns["ML_CTS"][row]), 60 * float(field.columns["R500C_ARCMIN"][row])
     found = []
@@ -197,7 +199,7 @@ class MassWords(NamedTuple):
 
 
 def mass_in_words(field: FieldCards, row: int) -> MassWords | None:
-    """Return a cluster's mass in words, in 10^14 solar masses or a smaller power of ten; None without a mass."""
+    """Return a cluster's mass in words, in 10^14 solar masses or a smaller power of ten, or None if it has no mass."""
     quantiles = [float(field.columns[f"LOGM500_Q{q}"][row]) for q in (16, 50, 84)]
     if not np.isfinite(quantiles).all():
         return None

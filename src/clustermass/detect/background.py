@@ -43,8 +43,8 @@ def estimate_background(
         b = sum(n) / sum(w) * P(1 <= n <= k | b) / P(n <= k - 1 | b).
 
     Sources that are too faint to be clipped remain in the background, and so do the wings of brighter sources. The same
-    holds for maps of eSASS erbackmap. `ra` (relative to the index's `ra_zero`) and `dec` have the shape (position,) and
-    are in deg. The rate is 0 where no cell near the position holds counts.
+    is true of the maps that erbackmap of eSASS makes. `ra` (relative to the index's `ra_zero`) and `dec` have the shape
+    (position,) and are in deg. The rate is 0 where no cell near the position holds counts.
     """
     if len(ra) == 0:
         return np.zeros(0)
@@ -88,8 +88,8 @@ class _Cells:
     def window(self, ra: FloatArray, dec: FloatArray, step: IntArray) -> tuple[IntArray, IntArray]:
         """Return the row and column indices of the cells around each position.
 
-        `step` holds offsets in cells, (step,), which are used in both directions. The shapes are (position, step, 1)
-        for rows and (position, step, step) for columns.
+        `step` holds offsets in cells, (step,), which are used for both rows and columns. The shapes are (position,
+        step, 1) for rows and (position, step, step) for columns.
         """
         rows = np.floor((dec - self.dec_low) / self.cell).astype(np.int64)[:, None] + step
         columns = np.floor((ra[:, None] * self.cosine[rows] - self.x_low) / self.cell).astype(np.int64)

@@ -80,7 +80,7 @@ class _Detections(Rows):
 def detect(
     events: Columns, candidates: Candidates, exposure_s: Exposure, psf: RadialProfile, parameters: Detection, seed: int
 ) -> tuple[Columns, Columns]:
-    """Return the columns of a table of detections near the candidates, and of a table of the photons that they share.
+    """Return the columns of two tables: detections near the candidates, and the photons that belong to the detections.
 
     At each candidate, a point source and beta models (beta = 2/3) are fitted to the counts n_i in the pixels i within
     the cut radius. The fits minimise the C statistic (Cash 1979) of the model m = background + neighbours + source:
@@ -90,9 +90,9 @@ def detect(
         EXT_LIKE = -ln Q(ext_dof / 2, (C_point - C_extended) / 2),
 
     where Q is the upper regularised incomplete gamma function. The background is estimated from the counts around the
-    candidate. The first pass fits haloes. The second pass fits AGN, and repeats the fits of haloes near an extended
-    detection that is more likely. In the second pass, the model includes the extended detections that are more likely
-    than the candidate. Differences from eSASS:
+    candidate. The first pass fits haloes. The second pass fits AGN. It also repeats the fit of each halo that lies near
+    a more likely extended detection. In the second pass, the model includes the extended detections that are more
+    likely than the candidate. Differences from eSASS:
 
     - Fits start at the true positions, displaced at random by start_scatter_arcsec. Sources are not searched elsewhere.
       Every detection therefore lies near a candidate. Fluctuations of the background elsewhere are not detected.
@@ -119,8 +119,9 @@ def detect(
 
     In a pixel, s counts are expected from a detection and b counts from everything else. A photon in this pixel belongs
     to the detection with the probability s / (s + b). The sum of this probability over all photons is FITTED. The
-    columns of the photons have the shape (photon,). They are ID_SRC (int32), the row EVENT in `events` (int32), and
-    this probability SHARE (float64). Photons outside the cut radius of all detections have no row.
+    columns of the photons have the shape (photon,). They are ID_SRC (int32), EVENT (int32), which is the photon's row
+    in `events`, and SHARE (float64), which is this probability. Photons outside the cut radius of all detections have
+    no row.
     """
     templates = build_templates(psf, parameters)
     field = _prepare(events, _worth_fitting(candidates, exposure_s), exposure_s, templates, parameters, seed)
@@ -178,7 +179,7 @@ def _prepare(
 
 
 def _agn_background(field: _Field, parameters: Detection) -> Float32Array:
-    """Return the counts that bright AGN are expected to add to each pixel with counts of other candidates' stamps.
+    """Return the counts that bright AGN are expected to add to each pixel with counts in other candidates' stamps.
 
     The pixels with counts are the entries of `_Field.stamps`; the result has the shape (entry,).
     """
@@ -197,8 +198,8 @@ def _agn_background(field: _Field, parameters: Detection) -> Float32Array:
 def _fit_all(field: _Field, parameters: Detection) -> None:
     """Fit all candidates in two passes, and write the results to `field`.
 
-    The first pass fits haloes. The second pass fits AGN, and repeats the fits of those haloes that lie near an extended
-    detection with a larger DET_LIKE. In the second pass, the background includes such extended detections.
+    The first pass fits haloes. The second pass fits AGN. It also repeats the fit of each halo that lies near an
+    extended detection with a larger DET_LIKE. In the second pass, the background includes such extended detections.
     """
     stamps, det_like, floor = field.stamps, field.det_like, parameters["det_like_floor"]
     halo, in_box = field.candidates.src_id > 0, field.box_like >= parameters["box_like_min"]
@@ -249,7 +250,7 @@ def _detections(field: _Field, floor: float) -> _Detections:
 
 
 def _unique_positions(detections: _Detections, parameters: Detection) -> BoolArray:
-    """Return whether each detection is kept, bool (detection,): of two near detections, only the more likely is kept.
+    """Return which detections are kept, bool (detection,). Of two near detections, only the more likely one is kept.
 
     The detections must be sorted by decreasing likelihood. Two detections are near if they are at most
     `merge_point_arcsec` apart. Two extended detections are also near if they are at most `merge_extended_arcsec` apart.
@@ -287,7 +288,7 @@ def _photons(field: _Field, detections: _Detections, share: FloatArray) -> Colum
 
 
 def _catalogue(field: _Field, detections: _Detections, share: FloatArray) -> Columns:
-    """Return the columns of the table of detections. `share` is that of `_shares`."""
+    """Return the columns of the table of detections. `share` is the result of `_shares`."""
     exposure, stamps = field.exposure[detections.stamp], field.stamps
     number, zero = np.arange(1, len(exposure) + 1, dtype=np.int32), field.index.ra_zero
     fitted = np.bincount(stamps.owner, share * stamps.counts, len(stamps.ra)).astype(np.float64)[detections.stamp]

@@ -51,7 +51,7 @@ def read_columns(path: Path, name: str) -> dict[str, NDArray[Any]]:
 
 
 def read_photons(events: Path, labels: Path) -> dict[str, NDArray[Any]]:
-    """Return the position (deg), energy (eV) and source of each photon in an event list and its labels."""
+    """Return position (deg) and energy (eV) of each photon in an event list, and its source according to `labels`."""
     pieces = [(piece.ra, piece.dec, piece.pi_ev) for piece in stream_events(events)]
     ra, dec, pi_ev = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
     src_id = read_columns(labels, "LABELS")["SRC_ID"]

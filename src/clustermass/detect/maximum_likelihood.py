@@ -72,9 +72,9 @@ def fit_stamps(
     """Return the best point source and the best extended source for each stamp in `selected`, shape (selected,).
 
     The search begins on a coarse grid of 3 x 3 positions and every second extent. If the likelihood of the best of
-    these fits is near the detection threshold, the search continues around it on finer grids of positions and with the
-    neighbouring extents. It ends at the maxima of parabolas in position and extent. `background` holds, for each entry
-    of `stamps`, the expected counts of everything except the source; they must be > 0.
+    these fits is near the detection threshold, the search continues around this fit, on finer grids of positions and
+    with the neighbouring extents. The search ends at the maxima of parabolas in position and extent. `background`
+    holds, for each entry of `stamps`, the expected counts of everything except the source; they must be > 0.
     """
     grid = _CoarseGrid(templates, parameters["shift_arcsec"])
     results = Fit.empty(len(selected)), Fit.empty(len(selected))
@@ -202,8 +202,8 @@ def negative_log_q(dof: float, delta_c: Floats) -> FloatArray:
     """Return -ln Q(dof / 2, delta_c / 2), eSASS's likelihood for a drop `delta_c` of the C statistic, float64 >= 0.
 
     Q is the upper regularised incomplete gamma function. It is the probability that chi^2 with `dof` degrees of freedom
-    exceeds `delta_c`. In ermldet, `dof` is 3 for a point source and 4 for an extended one. A negative `delta_c` counts
-    as 0. The result is finite for a finite `delta_c`.
+    exceeds `delta_c`. In ermldet, `dof` is 3 for a point source and 4 for an extended source. A negative `delta_c`
+    counts as 0. The result is finite for a finite `delta_c`.
     """
     a = dof / 2.0
     x = np.maximum(np.asarray(delta_c, dtype=np.float64) / 2.0, 0.0)

@@ -97,7 +97,8 @@ def in_groups(scatter: Mapping[str, Value]) -> list[str]:
 def draw_values(axes: Axes, lines: Sequence[str], values: Mapping[str, Value], room: float) -> None:
     """Draw and print the value and the 68 % interval of each predictor in `lines`, from top to bottom.
 
-    The numbers are printed at the right edge of the panel. The panel is widened for them by `room` times its width.
+    The numbers are printed at the right edge of the panel. To make room for the numbers, the panel is widened by `room`
+    times its width.
     """
     for place, name in enumerate(lines):
         value, interval = values.get(name, (None, None))

@@ -35,7 +35,7 @@ HISTOGRAM_BINS = 32
 
 @styled
 def bias(predictions: Data, baselines: Data) -> Figure:
-    """Return a figure of the bias and scatter of network and three baselines, in bins of true and of predicted mass.
+    """Return a figure of bias and scatter of the network and three baselines, in bins of true and of predicted mass.
 
     `predictions` and `baselines` are the contents of `predictions.nc` and `baselines.nc`. Only the test set is drawn.
     """
@@ -45,7 +45,7 @@ def bias(predictions: Data, baselines: Data) -> Figure:
 
 @styled
 def bias_supplement(predictions: Data, baselines: Data) -> Figure:
-    """Return a figure like `bias`, of the network and of the baselines that `bias` leaves out."""
+    """Return a figure like that of `bias`, for the network and the baselines that `bias` leaves out."""
     mass, residuals, sigma = residuals_of_test_set(predictions, baselines)
     left_out = {*MAIN, *LEFT_OUT} - {"network"}
     return draw_bias(mass, {name: residuals[name] for name in residuals if name not in left_out}, sigma)
@@ -144,7 +144,7 @@ def draw_all(
 
 
 def places(edges: np.ndarray, names: Collection[str]) -> np.ndarray:
-    """Return the positions of the markers of each of `names` in each bin of mass, (name, bin).
+    """Return the position of each predictor's marker in each bin of mass, (name, bin).
 
     The markers are side by side in the middle of a bin. The distance between them doesn't grow with the width of the
     bin, since a larger distance would look like a trend with mass within the bin.
@@ -248,7 +248,7 @@ def draw_pair(panels: np.ndarray, tables: Sequence[xr.Dataset], names: Sequence[
 
 
 def draw_distributions(axes: Axes, values: Sequence[np.ndarray], texts: Sequence[str]) -> None:
-    """Draw histograms of both experiments in the same bins. Print the experiments' texts above, in their colours."""
+    """Draw histograms of both experiments in the same bins, and print each of `texts` in its experiment's colour."""
     low, high = np.min(values), np.max(values)
     edges = np.linspace(low, max(high, low + 1e-3), HISTOGRAM_BINS + 1)
     for number, (each, text, (colour, _), fill) in enumerate(zip(values, texts, PAIR, (0.25, 0.0), strict=True)):

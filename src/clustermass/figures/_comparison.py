@@ -1,4 +1,4 @@
-"""Comparison of a run's experiments: their scatter, also divided by the scatter of two baselines.
+"""Comparison of a run's experiments: their scatters, and ratios of these scatters to the scatters of two baselines.
 
 The baselines are the relation between count rate and mass, and ridge regression.
 """
@@ -37,7 +37,7 @@ Row = Mapping[str, Any]
 
 @styled
 def comparison(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
-    """Return a figure of each experiment's scatter on each test sample, also divided by the scatter of baselines.
+    """Return a figure of each experiment's scatter on each test sample, and of its ratios to the scatters of baselines.
 
     The values are drawn with 68 % intervals, and printed. `metrics` are files `metrics.json`. `rows` holds an entry for
     each of them, with the keys that `report.summary.compared` describes.
@@ -64,10 +64,10 @@ def comparison(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
 
 
 def values_of(row: Row, key: str) -> Iterator[tuple[float, float, Sequence[float]]]:
-    """Yield the vertical shift of a marker, and the value of `key` in `row` with its 68 % interval.
+    """Yield the vertical shift of each marker of `row`, the value that it shows, and the 68 % interval of this value.
 
-    `key` is a key of `PANELS`. The first marker is that of all clusters, and the second that of isolated clusters.
-    Values that weren't measured are left out.
+    `key`, a key of `PANELS`, chooses the value. The first marker is for all clusters, and the second for isolated
+    clusters. Values that weren't measured are left out.
     """
     for shift, figures in ((-APART, row), (APART, row["isolated"])):
         if figures is not None and figures[key] is not None:
@@ -110,10 +110,11 @@ def draw_panel(axes: Axes, key: str, digits: int, places: np.ndarray, lines: Seq
 
 
 def limits(lines: Sequence[Row], key: str) -> tuple[float, float]:
-    """Return the limits of a panel. They contain all intervals and, for ratios, also 1.
+    """Return the limits of a panel.
 
-    Values of controls don't widen the limits beyond those that the other experiments need. If all experiments are
-    controls, the limits contain all of them.
+    They contain the values and intervals of all experiments that aren't controls and, for ratios, also 1. The value of
+    a control can be outside the limits; if it is inside, the limits also contain its interval. If all experiments are
+    controls, the limits contain all values and intervals.
     """
     shown = [row for row in lines if row["control"] == "none"] or lines
     ends = [] if key == "scatter_dex" else [1.0]
@@ -127,13 +128,13 @@ def limits(lines: Sequence[Row], key: str) -> tuple[float, float]:
 
 
 def look(control: bool, other_sky: bool) -> dict[str, Any]:
-    """Return the options of a marker: grey for controls, a diamond if the test sample isn't of the training sky."""
+    """Return the options of a marker, which is grey for controls, and a diamond for test samples of another sky."""
     marker, size = ("D", 3.5) if other_sky else ("o", 4)
     return {"color": style.GREY if control else style.BLUE, "marker": marker, "ms": size}
 
 
 def draw_heading(panels: Sequence[Axes], top: float, row: Row) -> None:
-    """Draw the heading of an experiment: its name, and its numbers of networks, epochs and training clusters."""
+    """Draw the heading of an experiment: its name, and the numbers of its networks, epochs and training clusters."""
     networks = "1 network" if row["n_members"] == 1 else f"{row['n_members']} networks"
     training = f"{networks}, {row['epochs']} epochs, {row['n_train']} clusters"
     control = "" if row["control"] == "none" else f"control: {row['control'].replace('_', ' ')}"
@@ -146,7 +147,7 @@ def draw_heading(panels: Sequence[Axes], top: float, row: Row) -> None:
 
 
 def legend(lines: Sequence[Row]) -> list[Line2D]:
-    """Return the entries of the legend, only for kinds of markers that are drawn."""
+    """Return the legend's entries for the kinds of markers that are drawn."""
     isolated = any(shift > 0 for row in lines for key in PANELS for shift, _, _ in values_of(row, key))
     marks = [
         ("all test clusters", look(False, False), True),

@@ -72,7 +72,7 @@ def observed(masses: Table | str | Path, relation: CountRateRelation) -> Figure:
 
 
 def read_masses(masses: Table | str | Path) -> xr.Dataset:
-    """Return a data set of the clusters of a mass catalogue that have a mass.
+    """Return a data set of those clusters in a mass catalogue that have a mass.
 
     Its variables, each of shape (cluster,), are the columns `COLUMNS` in the units of the catalogue, and those flags of
     `FLAGS` that the catalogue has (True if the flag is set). The attribute `without_mass` is the number of clusters

@@ -34,10 +34,10 @@ BINNED_BY = {
 
 @styled
 def predictions(predictions: Data) -> Figure:
-    """Return a figure of predicted against true masses of test and training set, and of the test set's residuals.
+    """Return a figure of predicted against true masses in test and training set, and of residuals in the test set.
 
-    `predictions` is the content of a `predictions.nc`. It holds `split`, `log10_m500c`, `mu` and `sigma_calibrated` of
-    the clusters of all subsets, (cluster,) each. Masses are log10(M500c / Msun), sigma is in dex.
+    `predictions` is the content of a `predictions.nc`. It holds `split`, `log10_m500c`, `mu` and `sigma_calibrated`,
+    (cluster,) each, for the clusters of all subsets. Masses are log10(M500c / Msun), sigma is in dex.
     """
     test, train = (subset(predictions, split, require=["mu", "sigma_calibrated"]) for split in ("test", "train"))
     masses = np.concatenate([part[name].values for part in (train, test) for name in ("log10_m500c", "mu")])
@@ -59,7 +59,7 @@ def predictions(predictions: Data) -> Figure:
 
 
 def draw_masses(axes: Axes, subset: xr.Dataset, limits: tuple[float, float], **look: Any) -> None:
-    """Draw predicted against true mass, with lines of equal masses and of the mean sigma; print scatter and bias.
+    """Draw predicted against true mass, and lines of equal masses and of the mean sigma. Print scatter and bias.
 
     `limits` are the limits of both axes, and `look` are options of the markers.
     """
@@ -76,7 +76,7 @@ def draw_masses(axes: Axes, subset: xr.Dataset, limits: tuple[float, float], **l
 
 
 def draw_residuals(axes: Axes, residual: np.ndarray, sigma: np.ndarray) -> None:
-    """Draw a histogram of the residuals in dex, with the distribution that follows from the predicted sigmas."""
+    """Draw a histogram of the residuals in dex, and the distribution that is expected from the predicted sigmas."""
     reach = max(4 * float(residual.std()), 0.01)
     edges = float(residual.mean()) + reach * np.linspace(-1, 1, 33)
     # residuals beyond four standard deviations are counted in the outermost bins, not dropped

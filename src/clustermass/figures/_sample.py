@@ -73,7 +73,7 @@ def sample(truth: Sequence[Table | str | Path], ensemble: Data) -> Figure:
 
 
 def read_haloes(truth: Sequence[Table | str | Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Return redshift and log10(M500c / Msun) of all haloes, (halo,) each; InputError if there is none."""
+    """Return redshift and log10(M500c / Msun) of all haloes, (halo,) each; InputError without haloes."""
     columns = [np.empty((2, 0))]
     for one in truth:
         with reading(name_of(one), "table TRUTH"), halo_table(one) as table:
@@ -98,7 +98,7 @@ def halo_table(truth: Table | str | Path) -> Iterator[Any]:
 def energy_bands(images: Sequence[Data], split: Data | None = None, half_width_arcsec: float | None = None) -> Figure:
     """Return a figure of one bright cluster in every energy band.
 
-    The cluster is the one with the most fitted counts of those with a fully exposed box. Each of `images` is the
+    Among the clusters with a fully exposed box, the one with the most fitted counts is drawn. Each of `images` is the
     content of a realization's `images.nc`. It holds `counts` (cluster, band, y, x), `band_bounds` (band, edge) in keV,
     and the variables `ml_cts`, `covered_fraction`, `redshift` and, if masses are known, `log10_m500c`, of shape
     (cluster,). If `split` (`splits/{sky}.nc`) is given, only clusters of the test set are considered.

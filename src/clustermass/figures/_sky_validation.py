@@ -72,7 +72,7 @@ def label_page(figure: Figure, data: xr.Dataset, table: Block) -> None:
 
 
 def draw_number_counts(axes: Axes, data: xr.Dataset) -> None:
-    """Draw the numbers of clusters per deg2 above a flux: all simulated ones, selected ones, and published ones.
+    """Draw the numbers of simulated, of selected and of published clusters per deg2 above a flux.
 
     Fluxes of selected clusters and of eFEDS candidates are those inside 500 kpc, and all other fluxes are those inside
     R500c.

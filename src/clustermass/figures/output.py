@@ -1,7 +1,7 @@
 """Functions that create figures and write them to files.
 
-The same data give files with the same bytes. Therefore figures depend neither on the time, nor on random ids, nor on
-the settings in the user's matplotlibrc.
+The same data give files with the same bytes, because figures depend neither on the time, nor on random ids, nor on the
+settings in the user's matplotlibrc.
 """
 
 import functools

@@ -113,7 +113,10 @@ def nice_ticks(low: float, high: float, number: int) -> list[float]:
 
 
 def draw_equality(axes: Axes, limits: tuple[float, float], ticks: int | None = None) -> None:
-    """Draw the line of equal masses. Both axes get `limits`, the same scale, and about `ticks` ticks if given."""
+    """Draw the line of equal masses.
+
+    Both axes get `limits` and the same scale. If `ticks` is given, both axes get about this number of ticks.
+    """
     axes.plot(limits, limits, color=BLACK, lw=0.8, label="equality")
     axes.set(xlim=limits, ylim=limits, aspect="equal")
     if ticks:

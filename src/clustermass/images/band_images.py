@@ -102,7 +102,7 @@ def _is_image(path: Path) -> bool:
 def read_images(path: Path) -> list[BandImage]:
     """Return all two-dimensional images in a FITS file that have a celestial WCS.
 
-    The band of an image is EMIN1 to EMAX1 (keV) in its header.
+    The edges of an image's band are EMIN1 and EMAX1 (keV) in its header.
 
     Counts are whole numbers from 0 to 65535. InputError if the file is missing or damaged, if it has no such image, or
     if an image has no energy band or has pixels that aren't counts.

@@ -58,7 +58,10 @@ class Detections(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """True mass, id and position of each detection's halo, (clusters,). Without a halo: NaN, and -1 for `halo_id`."""
+    """True mass, id and position of each detection's halo, (clusters,).
+
+    For a detection without a halo, `halo_id` is -1, and all other values are NaN.
+    """
 
     log10_m500c: FloatArray
     halo_id: NDArray[np.int64]
@@ -196,7 +199,7 @@ def _check_memory(clusters: int, geometry: ImageGeometry) -> None:
 def _read_detections(path: Path, images: Images, exp_from: str) -> Detections:
     """Return the detections in `catalogue.fits` above the likelihood limits in `images`. InputError if there are none.
 
-    `exp_from` is the origin of the exposures, which is used if the file doesn't state it.
+    `exp_from` is the origin of the exposures. It is used only if the file doesn't state an origin.
     """
     det_like_min, ext_like_min = images["det_like_min"], images["ext_like_min"]
     table = read_product(path, "CATALOGUE", ("ID_SRC", "RA", "DEC", *MEASURED))

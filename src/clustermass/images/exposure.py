@@ -87,7 +87,7 @@ def planes(hdus: fits.HDUList) -> list[Any]:
 
 
 def unlike(header: fits.Header, task: str) -> str:
-    """Return what an image is, in words, if its CREATOR is a known eSASS task other than `task`, else ""."""
+    """Return in words what an image is, if it was made by a known eSASS task other than `task` (CREATOR), else ""."""
     creator = (str(header.get("CREATOR", "")).upper().split() or [""])[0]
     return f"{_TASKS[creator]} (CREATOR {creator})" if creator in _TASKS and creator != task else ""
 

@@ -49,7 +49,7 @@ def preprocess(images: Path, output: Path, recipe: Recipe) -> None:
 
     The file `images` holds one of two variables: `counts`, on the grid on which they are stored (base grid), or
     `image`, which has been smoothed already. In the second case, the file's attribute `applied` says how. The recipe
-    must then contain the same smoothing, and only its clip and transform are applied. InputError if the file is
+    must then contain the same smoothing. Only the recipe's clip and transform are applied. InputError if the file is
     damaged, if the recipe doesn't fit the base grid or the smoothing in `applied`, or if the recipe's transform is
     unknown. The message names the key.
     """
@@ -115,7 +115,7 @@ def inside_circle(offsets: FloatArray, radius: float) -> NDArray[np.bool_]:
 
 
 def _from_smoothed(images: str, source: xr.Dataset, recipe: Recipe) -> _Images:
-    """Return published images, which are rebinned and smoothed already, after the recipe's clip and transform."""
+    """Apply the recipe's clip and transform to published images, which are already rebinned and smoothed."""
     applied = json_attribute(source.attrs, "applied", images)
     for key in ("bands", "circle_arcsec", "scale_to_redshift"):
         if recipe.get(key) is not None:
@@ -162,7 +162,7 @@ def _joined_bands(images: str, source: xr.Dataset, number: int) -> dict[str, Any
 def finish(
     counts: NDArray[Any], smoothing: Smoothing | None = None, clip: float | None = None, transform: str | None = None
 ) -> NDArray[np.float32]:
-    """Return counts (cluster, band, y, x) on the recipe's grid after smoothing, clip and transform. None skips a step.
+    """Smooth, clip and transform counts (cluster, band, y, x) on the recipe's grid. Steps that are None are skipped.
 
     The calculation is in float64, and the result is float32. InputError if the transform is unknown.
     """
@@ -249,7 +249,7 @@ class Grid:
 
 
 def zooms(recipe: Recipe, redshift: FloatArray) -> FloatArray:
-    """Return the angle of a length at each redshift divided by its angle at the recipe's redshift, (cluster,).
+    """Return the angle of a fixed length at each redshift, divided by its angle at the recipe's redshift, (cluster,).
 
     The ratio is NaN for a cluster without a positive redshift.
     """

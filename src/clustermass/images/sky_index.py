@@ -34,7 +34,7 @@ class Photons(NamedTuple):
 
 
 class ImageStack:
-    """Counts around positions (clusters,) in deg, added up piece by piece. They are uint16 (clusters, band, y, x)."""
+    """Counts around positions (clusters,) in deg, uint16 (clusters, band, y, x), added up piece by piece."""
 
     def __init__(self, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
         self.ra, self.dec, self.geometry = ra, dec, geometry

@@ -231,7 +231,7 @@ def _temperature_deviation(scores: FloatArray, parameters: Clusters, rng: np.ran
 
 
 def _brightness_deviation(mean_log_profile: FloatArray, deviation: FloatArray) -> FloatArray:
-    """Return the deviation of ln(emission inside R500c) from that of each halo's mean profile, (halo,).
+    """Return the deviation of ln(emission inside R500c) from its value for the halo's mean profile, (halo,).
 
     The deviations are shifted and scaled so that their mean is 0 and their standard deviation is 1.
     """

@@ -170,8 +170,8 @@ def _detected(
 
     `source` holds the row of each photon's source in `sources`, and `label` the number of this source. Before the
     scatter, the photon is `offset_arcsec` to the East and North of its source. The number of a source's photons was
-    drawn for the exposure `most_s` (s), the largest at any place that its photons can reach. A photon is therefore kept
-    with the probability (exposure where it lands) / `most_s`.
+    drawn for the exposure `most_s` (s), which is the largest exposure at any place that these photons can reach. A
+    photon is therefore kept with the probability (exposure where it lands) / `most_s`.
     """
     radius = psf.draw_radius(rng, energy_ev)
     phase = np.float32(2 * np.pi) * rng.random(len(radius), dtype=np.float32)

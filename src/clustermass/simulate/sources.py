@@ -54,7 +54,7 @@ def halo_density(redshift: FloatArray, log10_m500c: FloatArray, cosmology: Mappi
 
 
 def set_colossus(cosmology: Mapping[str, float]) -> float:
-    """Set the cosmology of the package colossus to that of a config block, and return h.
+    """Set the package colossus to the cosmology of a config block, and return h.
 
     Masses in colossus are in Msun/h.
     """

@@ -70,9 +70,9 @@ def redistribution() -> FloatArray:
 def redistribution_below(detector_ev: ArrayLike, photon_kev: ArrayLike) -> FloatArray:
     """Return the probability that a photon of `photon_kev` (0.1-3 keV) gets a detector energy below `detector_ev`.
 
-    For most photons, the distribution of detector energies is a Gaussian. For a part of these photons, an exponential
-    smears it to lower energies. For a small share of all photons, the distribution is flat from zero to the photon
-    energy. `CHARGE_LOSS` holds both shares at each photon energy. The arguments are broadcast.
+    For most photons, the distribution of detector energies is a Gaussian. For a part of these photons, the Gaussian is
+    smeared to lower energies by an exponential. For a small share of all photons, the distribution is flat from zero to
+    the photon energy. `CHARGE_LOSS` holds both shares at each photon energy. The arguments are broadcast.
     """
     from scipy.special import log_ndtr, ndtr
 
@@ -107,10 +107,10 @@ def detection_band_fraction(count_spectrum: FloatArray) -> FloatArray:
 class KingPsf:
     """King point-spread function (1 + (r / core)^2)^-slope, cut at `radius_max_arcsec`. Its integral is 1.
 
-    Its fields are the keys of the config block `psf`. At photon energy E the core radius is `core_arcsec` times
-    (E / 1 keV)^`energy_slope`, and the profile scales with it. The default core of 7.6 arcsec and slope of 1.5 give
-    eROSITA's half-energy width of 26 arcsec, averaged over the field of view (Predehl et al. 2021), and wings that fall
-    as r^-3.
+    Its fields are the keys of the config block `psf`. At photon energy E the core radius is `core_arcsec` times (E / 1
+    keV)^`energy_slope`, and the profile scales with it. By default, the core is 7.6 arcsec and the slope is 1.5. The
+    wings then fall as r^-3, and the half-energy width is 26 arcsec. This is eROSITA's width averaged over the field of
+    view (Predehl et al. 2021).
     """
 
     core_arcsec: float
