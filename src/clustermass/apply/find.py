@@ -39,7 +39,10 @@ def find_cluster(columns: Mapping[str, Sequence[str]], wanted: str | int, where:
 
 
 def rows_called(columns: Mapping[str, Sequence[str]], wanted: str | int) -> list[int]:
-    """Return the rows whose name or id is exactly `wanted`, in the first column of `IDENTIFIERS` that contains it."""
+    """Return the rows whose name or id is exactly `wanted`.
+
+    The columns of `IDENTIFIERS` are searched in order, until one of them contains `wanted`.
+    """
     searched = [columns[name] for name in IDENTIFIERS[:-1] if name in columns]
     for texts in (*searched, _with_realization(columns)):
         if rows := [row for row, text in enumerate(texts) if text and _plain(text) == _plain(wanted)]:

@@ -157,12 +157,12 @@ class FieldCards:
 
     @property
     def pixel_arcsec(self) -> float:
-        """Side of a pixel of the cards' images."""
+        """Side of a pixel of the cards' images, in arcsec."""
         return float(self.data["x"][1] - self.data["x"][0])
 
     @property
     def half_arcsec(self) -> float:
-        """Half the side of the cards' images."""
+        """Half the side of the cards' images, in arcsec."""
         return self.pixel_arcsec * self.data["x"].size / 2
 
     def neighbours(self, row: int) -> list[Neighbour]:
@@ -234,7 +234,10 @@ def _read_cards(path: Path) -> xr.Dataset:
 
 
 def _columns(table: CheckedTable) -> dict[str, NDArray[Any]]:
-    """Return the columns of a mass catalogue, converted by `_plain`. InputError for a wrong type or mass."""
+    """Return the columns of a mass catalogue, converted by `_plain`.
+
+    InputError if a column has a wrong type, or if a mass is impossibly large or small.
+    """
     formats = {one.name: one.format for one in MASSES if one.name in table.table.colnames}
     cells = {name: table.table[name] for name in formats}
     wrong = [name for name, one in cells.items() if one.ndim != 1 or one.dtype.kind not in _KINDS[formats[name]]]

@@ -155,7 +155,7 @@ def _prepare(
     parameters: Detection,
     seed: int,
 ) -> _Field:
-    """Return a field before its fits, with stamps, background and box likelihood of each candidate."""
+    """Return a field before its fits. The stamp, background and box likelihood of each candidate are computed."""
     angle = np.radians(candidates.ra)
     ra_zero = float(np.degrees(np.arctan2(np.sin(angle).sum(), np.cos(angle).sum())))
     index = index_events(events, ra_zero, parameters["e_min_ev"], parameters["e_max_ev"])

@@ -59,7 +59,7 @@ class Fit(Rows):
 
 @dataclass(frozen=True)
 class _Batch(Rows):
-    """The pixels with counts of several stamps, (stamp, entry). Rows are padded with 0 counts and a background of 1."""
+    """The pixels with counts in several stamps, (stamp, entry). Rows are padded with 0 counts and a background of 1."""
 
     counts: Floats
     background: Floats

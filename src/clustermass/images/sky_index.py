@@ -59,7 +59,10 @@ class ImageStack:
 
 
 class SkyIndex:
-    """Photons in the energy bands (all, or those in `rows`), sorted by strip of declination, then right ascension."""
+    """Photons in the energy bands, sorted by strip of declination, then by right ascension.
+
+    If `rows` is given, only these rows of `photons` are used.
+    """
 
     def __init__(
         self, photons: EventList | Photons, geometry: ImageGeometry, rows: NDArray[np.int64] | None = None

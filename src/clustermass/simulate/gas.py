@@ -291,7 +291,7 @@ def emitting_haloes(
 def all_haloes(
     sky: Sky, cosmology: Mapping[str, float], field: Field, spectra: ClusterSpectra, rng: Streams
 ) -> EmittingHaloes:
-    """Return all haloes of `field`, drawn at random together with their gas, bright or not."""
+    """Return all haloes of `field`, bright or faint, drawn at random together with their gas."""
     parameters = sky["clusters"]
     haloes = draw_haloes(field, parameters, cosmology, rng["haloes"])
     gas = draw_gas(haloes, parameters, cosmology, rng["gas"])

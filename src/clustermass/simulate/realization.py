@@ -120,7 +120,7 @@ def listed_haloes(
 ) -> tuple[EmittingHaloes, dict[str, NDArray[Any]]]:
     """Return the haloes in `truth.fits`: first those with photons, then those that an optical survey finds.
 
-    Returns also the columns of their richness, which are missing if `truth_min` of the config block `richness` is None.
+    Also returns the columns of their richness, which are missing if `truth_min` of the config block `richness` is None.
     `bright` says which haloes have photons, bool (halo,).
     """
     if parameters["truth_min"] is None:
