@@ -51,7 +51,7 @@ def masses_over_redshift(applied: AppliedEnsemble, sky: Sky, redshift: FloatArra
 
 
 def _curves(applied: AppliedEnsemble, part: xr.Dataset, field: CutField, grid: FloatArray, acronym: str) -> xr.Dataset:
-    """Return the masses of the clusters with the images `part` at each redshift of `grid`."""
+    """Return the masses of the clusters whose images are in `part`, at each redshift of `grid`."""
     # images that are scaled to the redshift differ from one redshift to the next
     scaled = applied.network.preprocessing.get("scale_to_redshift") is not None
     blocks = [_masses(applied, part, field, block) for block in (grid[:, None] if scaled else grid[None, :])]

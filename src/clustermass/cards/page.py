@@ -63,7 +63,7 @@ def _hash(text: str) -> str:
 
 
 def content(field: FieldCards) -> dict[str, Any]:
-    """Return the content of the page as JSON values: the field, and a dictionary for each cluster.
+    """Return the content of the page as JSON values: entries for the field, and a dictionary for each cluster.
 
     If a field has more than `MOST_CLUSTERS` clusters, only the clusters with the largest DET_LIKE are shown.
     """

@@ -163,7 +163,7 @@ def _telling(value: float, ends: Sequence[float], least: int) -> int:
 
 
 def bright_neighbours(field: FieldCards, row: int) -> list[Neighbour]:
-    """Return the detections in the networks' image that are bright (`_BRIGHT`), brightest first."""
+    """Return the bright detections (see `_BRIGHT`) in the image that the networks see, the brightest first."""
     own, seen = float(field.columns["ML_CTS"][row]), float(field.data["seen_arcsec"][row])
     inside = (one for one in field.neighbours(row) if max(abs(one.x), abs(one.y)) <= seen)
     return sorted((one for one in inside if one.counts > _BRIGHT[one.kind] * own > 0), key=lambda one: -one.counts)

@@ -135,10 +135,10 @@ def energy_bands(images: Sequence[Data], split: Data | None = None, half_width_a
 
 
 def describe(cluster: xr.Dataset, photons: float, seen: float | None) -> str:
-    """Return a title with the cluster's id, redshift and number of photons, and its mass if it is known.
+    """Return a title for the figure of a cluster.
 
-    `seen` is half the side of the box that the networks see, in arcsec. If it is given, the title also states the size
-    of the box.
+    It states the cluster's id, redshift and number of photons, and also its mass if the mass is known. `seen` is half
+    the side of the box that the networks see, in arcsec. If `seen` is given, the title also states the size of the box.
     """
     words = [f"cluster {cluster['cluster'].item()}"]
     if "log10_m500c" in cluster and np.isfinite(cluster["log10_m500c"]):

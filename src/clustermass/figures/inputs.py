@@ -34,7 +34,7 @@ def dataset(source: Data, require: Iterable[str] = ()) -> xr.Dataset:
 def block(source: Block, what: str) -> Mapping[str, Any]:
     """Return `source` if it is a block of numbers, or read it from a JSON file.
 
-    InputError if the file is missing or damaged; the message calls its content `what`.
+    InputError if the file is missing or damaged. In the message, `what` names the content of the file.
     """
     return read_json(source, what) if isinstance(source, str | Path) else source
 

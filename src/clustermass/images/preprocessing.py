@@ -71,9 +71,9 @@ def _check_form(source: xr.Dataset, images: Path) -> None:
 
 
 def preprocessed(source: xr.Dataset, recipe: Recipe, name: str) -> tuple[xr.Dataset, dict[str, float]]:
-    """Return what `preprocess` writes for the content of `images.nc`, and attributes that describe the grid.
+    """Return the data set that `preprocess` writes, and attributes that describe its grid.
 
-    Messages begin with `name`.
+    `source` is the content of `images.nc`. Error messages begin with `name`.
     """
     from_counts = "image" not in source
     image, offsets, grid = (_from_counts if from_counts else _from_smoothed)(name, source, recipe)

@@ -201,7 +201,10 @@ def draw_photons(
 
 
 def event_list(photons: Photons, field: Field, name: str, rng: np.random.Generator) -> tuple[EventList, IdArray]:
-    """Return an event list of the photons in random order with random times, and the source number of each event."""
+    """Return an event list of the photons, and the source number of each event.
+
+    The photons are in random order and get random times.
+    """
     number = len(photons)
     order = rng.permutation(number)
     steps = rng.standard_exponential(number + 1)  # their partial sums are sorted uniform times

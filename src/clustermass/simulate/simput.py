@@ -230,7 +230,7 @@ def _log_radius(profiles: RadialProfiles, share: float) -> FloatArray:
 
 
 def cluster_image(gas: Gas, row: int) -> tuple[Float32Array, float]:
-    """Return an image of cluster `row` without the PSF, and the width of its pixels in deg.
+    """Return an image of cluster `row`, not convolved with the PSF, and the width of the image's pixels in deg.
 
     The image (y, x) is just large enough for the whole profile. Its major axis is along x, and its sum is 1.
     """
@@ -297,7 +297,7 @@ class ArrivingSpectra:
         return cls(names, absorbed / flux[:, None], flux / _band_flux(emitted))
 
     def with_background(self, density: FloatArray) -> tuple[ArrivingSpectra, float]:
-        """Return these spectra with the background's spectrum added at the end, and the flux of the background.
+        """Return two results: these spectra, followed by the spectrum of the background; and the background's flux.
 
         `density` is the background's absorbed spectrum at `ENERGY_KEV` in photon/s/cm2/keV/arcmin2. The flux is in
         erg/s/cm2/arcmin2.
