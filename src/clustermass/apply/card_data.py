@@ -1,7 +1,7 @@
 """The images, neighbours and unusual quantities on clusters' cards, which the mass catalogue doesn't hold.
 
-A card is the picture and the numbers of one cluster on the page of a field. These data are written to `masses.cards.nc`
-beside `masses.fits`.
+A card is the picture and the numbers of one cluster on the page of a field. The images, neighbours and unusual
+quantities are written to `masses.cards.nc` beside `masses.fits`.
 """
 
 from __future__ import annotations

@@ -168,8 +168,8 @@ def conformal_error(level: np.ndarray, validation: int, test: int) -> np.ndarray
 def coverage(z_score: np.ndarray, levels: np.ndarray) -> np.ndarray:
     """Return the share of clusters whose true mass is inside the Gaussian interval of each of `levels`, (level,).
 
-    A level is the probability of the interval, which is central around the predicted mass. `z_score` is
-    (true - predicted) / sigma, (cluster,).
+    A level is the probability of an interval that is centred on the predicted mass. `z_score` is (true - predicted) /
+    sigma, (cluster,).
     """
     half_widths = stats.norm.ppf(0.5 * (1 + levels))
     return np.asarray(np.mean(np.abs(z_score)[:, None] <= half_widths, axis=0))

@@ -63,8 +63,8 @@ def spread(
 
     The spread of a cluster is the difference between the largest and the smallest log10 mass that the members predict.
     The images show the test clusters with the largest and with the smallest spread. Below, the spread of all test
-    clusters is drawn against the counts of the brightest neighbour divided by the counts of the cluster. If there are
-    no catalogues, it is drawn against the counts of the cluster.
+    clusters is drawn against the ratio of the brightest neighbour's counts to the cluster's counts. Without catalogues,
+    it is drawn against the cluster's counts.
 
     All data are files of a run. `images`, `truth` and `catalogues` (if any) each hold one file for each realization, in
     the same order. `half_width_arcsec` is half the side of the networks' input images. The errors of medians are

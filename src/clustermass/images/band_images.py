@@ -33,7 +33,10 @@ _PIXEL_BYTES, _COUNT_BYTES = 32, 100
 
 
 class BandImage(NamedTuple):
-    """One band image: counts, int64 (y, x); celestial WCS; edges of the band in eV; file name; whether simulated."""
+    """An image in an energy band: counts, int64 (y, x); celestial WCS; edges of the band in eV; name of the file.
+
+    `simulated` says whether the image is simulated.
+    """
 
     counts: NDArray[np.int64]
     wcs: WCS

@@ -208,11 +208,11 @@ def _around(ra: float, half: float) -> list[tuple[float, float]]:
 
 
 def box_bounds(dec: float, half: float) -> tuple[float, float, float] | None:
-    """Return lowest and highest declination and half-width in right ascension of a box around `dec`, all in deg.
+    """Return three angles of a box in deg: lowest declination, highest declination, half-width in right ascension.
 
-    `half` is half the side of the box in rad. The result is None near a pole. In the Northern hemisphere, a box has its
-    lowest declination at its Southern corners, its highest at the middle of its Northern side, and its farthest right
-    ascensions at its Northern corners.
+    `dec` is the declination of the box's centre in deg, and `half` is half the side of the box in rad. The result is
+    None near a pole. In the Northern hemisphere, a box has its lowest declination at its Southern corners, its highest
+    at the middle of its Northern side, and its farthest right ascensions at its Northern corners.
     """
     sine, cosine = np.sin(np.radians(abs(dec))), np.cos(np.radians(dec))
     corner = 1.0 - 2.0 * half**2

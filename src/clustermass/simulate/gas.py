@@ -101,9 +101,10 @@ class RadialProfiles:
         return np.asarray(np.minimum(value, self.total))
 
     def draw_radius(self, rng: np.random.Generator, profile: NDArray[np.integer]) -> FloatArray:
-        """Return a random radius for each photon, distributed as radius times brightness, (photon,).
+        """Return a random radius for each photon, (photon,).
 
-        `profile` holds the row of each photon's profile.
+        The probability density of a radius is proportional to the radius times the brightness there. `profile` holds
+        the row of each photon's profile.
         """
         wanted = rng.random(len(profile)) * self.total[profile]
         ring = (self.enclosed_at_nodes[profile] <= wanted[:, None]).sum(axis=1) - 1
