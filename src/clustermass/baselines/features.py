@@ -111,8 +111,8 @@ PROFILE_BANDS = 5
 def cluster_features(sample: xr.Dataset, cosmology: Mapping[str, float]) -> tuple[FloatArray, list[str]]:
     """Return the features of every cluster, float64 (cluster, feature), and their names.
 
-    `sample` is the content of an `images.nc`, with the counts (cluster, band, y, x) of clusters and their columns of
-    the catalogue. True masses aren't used. `cosmology` serves to convert kpc to arcsec, and rates to luminosities.
+    `sample` is the content of an `images.nc`: counts (cluster, band, y, x), and the columns that the catalogue has for
+    these clusters. True masses aren't used. `cosmology` serves to convert kpc to arcsec, and rates to luminosities.
     There are these kinds of features:
 
     - values of the catalogue, such as the redshift, most of them as logarithms
@@ -122,7 +122,7 @@ def cluster_features(sample: xr.Dataset, cosmology: Mapping[str, float]) -> tupl
     - hardness ratios: (hard - soft) / (hard + soft + `HARDNESS_PRIOR`)
     - squares and products of some of these features
 
-    A feature is NaN if the cluster lacks a quantity that it is computed from.
+    A feature is NaN if the cluster lacks a quantity from which the feature is computed.
     """
     profile = annulus_counts(sample["counts"].values, sample["x"].values, sample["y"].values)
     scale = arcmin_per_mpc(sample["redshift"].values, cosmology) * 60 / 1000  # arcsec per kpc
@@ -146,7 +146,7 @@ def _catalogue(sample: xr.Dataset) -> dict[str, FloatArray]:
 def _net(profile: AnnulusCounts, counts: FloatArray, radius: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return background-subtracted counts within `radius` (arcsec), and their Poisson error, (cluster, band) each.
 
-    `counts` are the plain or robust counts of `profile`, from which the background is taken.
+    `counts` are the plain or the robust counts of `profile`. The background is taken from `profile`, too.
     """
     area = np.pi * np.minimum(radius, OUTER_RADII[-1])[:, None] ** 2 / 3600
     inside = within(counts, radius)

@@ -270,7 +270,8 @@ def fit_selection(l500: FloatArray, redshift: FloatArray, selected: NDArray[np.b
 
     The arguments hold the true luminosity in erg/s, the redshift, and whether the halo is selected, (halo,) each. The
     log odds are a quadratic polynomial in log10 L and ln(1 + z). It is fitted by logistic regression to all haloes with
-    a positive luminosity; masses aren't used. None if too few haloes are selected, or too few aren't.
+    a positive luminosity; masses aren't used. The result is None if there are too few selected haloes, or too few
+    haloes that aren't selected.
     """
 
     def features(log10_l: FloatArray, z: FloatArray) -> FloatArray:

@@ -61,8 +61,8 @@ def count_rate_relation(redshift: FloatArray, block: CountRateRelation | Mapping
 
     The relation is log10 M = log10_mass + slope_rate * log10(rate / pivot_rate) + linear_z * q + quadratic_z * q^2,
     where q is the redshift term log10((1 + z) / (1 + pivot_z)). The parameters are the keys of `block`, which is the
-    block `baselines.count_rate_efeds` of the configuration. Four of them were fitted, to 453 clusters, with an rms of
-    0.035 dex. The observable X is the fitted count rate in count/s, 0.2-2.3 keV.
+    block `baselines.count_rate_efeds` of the configuration. Four of them were fitted to 453 clusters; the residuals
+    have an rms of 0.035 dex. The observable X is the fitted count rate in count/s, 0.2-2.3 keV.
     """
     q = redshift_term(redshift, block["pivot_z"])
     mass = block["log10_mass"] + block["linear_z"] * q + block["quadratic_z"] * q**2

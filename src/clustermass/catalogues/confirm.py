@@ -68,14 +68,15 @@ def confirm(candidates: Positions, haloes: OpticalHaloes, random: Positions, par
     """Return the counterpart of each candidate, and F_CONT, by the method of Klein et al. (2018, 2019, 2022).
 
     A halo can be the counterpart of all positions within `radius_r500` times its R500. The aperture in which galaxies
-    are counted is centred on the position. A halo at the distance d therefore has its richness times
-    exp(-(d / (`damping_r500` R500))^2 / 2). If several haloes are possible, the counterpart is the one whose richness
-    is reached least often at random positions at its redshift.
+    are counted is centred on the position. A halo at the distance d from the position therefore counts with its
+    richness times exp(-(d / (`damping_r500` R500))^2 / 2). If several haloes are possible, the counterpart is the one
+    that is least likely by chance: the fewest random positions have such a rich halo at a similar redshift.
 
     `random` are positions all over the exposed field, at which counterparts are searched in the same way. Let S_random
-    and S_candidate be the shares of random positions and of candidates with a counterpart at least as rich, in the same
-    bin of redshift. Then F_CONT = S_random / S_candidate, at most 1, and made monotonic. If the share c of all
-    candidates are no clusters, then of those with F_CONT < f about the share f c are no clusters.
+    be the share of random positions that have a counterpart at least as rich in the same bin of redshift. S_candidate
+    is the same share for candidates. Then F_CONT = S_random / S_candidate. F_CONT is limited to 1, and smoothed so that
+    a richer counterpart never has a larger F_CONT than a poorer one. If the share c of all candidates is spurious, then
+    about the share f c of the candidates with F_CONT < f is spurious.
     """
     at_candidates, at_random = (_pairs(at, haloes, parameters) for at in (candidates, random))
     best, found = _best(at_candidates, at_random)
@@ -106,7 +107,7 @@ def _pairs(at: Positions, haloes: OpticalHaloes, parameters: Matching) -> _Pairs
 
 
 def _best(pairs: _Pairs, random: _Pairs) -> tuple[_Pairs, FloatArray]:
-    """Return the best pair of each position that has one, and how often a random position has one as good."""
+    """Return the best pair of each position that has a pair, and `_chance` of this pair, (position with a pair,)."""
     chance = _chance(pairs, random)
     order = np.lexsort((-pairs.richness, chance, pairs.position))
     first = order[np.flatnonzero(np.diff(pairs.position[order], prepend=-1))]
@@ -114,7 +115,7 @@ def _best(pairs: _Pairs, random: _Pairs) -> tuple[_Pairs, FloatArray]:
 
 
 def _chance(pairs: _Pairs, random: _Pairs) -> FloatArray:
-    """Return how many pairs at random positions are at least as rich at a similar redshift, (pair,)."""
+    """Return, for each pair, how many pairs in `random` are at least as rich and at a similar redshift, (pair,)."""
     here, there = (np.floor(np.log1p(one.redshift) / _REDSHIFT_STEP).astype(int) for one in (pairs, random))
     number = np.zeros(len(here))
     for step in np.unique(here):
@@ -132,7 +133,11 @@ def _f_cont(
     chance: FloatArray,
     random: int,
 ) -> FloatArray:
-    """Return F_CONT of candidates with a counterpart. `rank` and `chance` are 0 for the richest counterparts."""
+    """Return F_CONT of candidates with a counterpart.
+
+    `rank` holds `_chance` of the counterparts of candidates, and `chance` that of the counterparts of random positions.
+    `candidates` and `random` are the numbers of all candidates and of all random positions.
+    """
     bins = max(1, len(redshift) // CANDIDATES_PER_BIN)
     edges = np.quantile(redshift, np.arange(1, bins) / bins) if bins > 1 else np.zeros(0)
     here, there = np.searchsorted(edges, redshift, side="right"), np.searchsorted(edges, random_redshift, side="right")

@@ -28,7 +28,7 @@ _CARDS = ("OBJECT", "SIMULATE", "REALIZ", "SEED", "H0", "OMEGA_M")
 
 
 class _Matched(NamedTuple):
-    """Columns of the catalogue without redshifts, columns of the matches, and the true redshift of each detection."""
+    """Columns of the catalogue except redshifts, columns of the matches, and the true redshift of each detection."""
 
     catalogue: dict[str, NDArray[Any]]
     matches: dict[str, NDArray[Any]]

@@ -121,10 +121,10 @@ def join_tables(
 
     Earlier tables take precedence. Rows are joined by ID_SRC, never by name, because the names of three out of four
     clusters differ in the last digit between two eFEDS tables. A column from a further table is called "<column> of
-    <file>". It is masked for clusters that the further table doesn't contain. The redshifts are a dict from the name of
-    each further table with redshifts to the redshifts of the catalogue's rows in this table, (rows,); NaN = none.
-    InputError for a missing column or a bad cell, or if a further table has no ID_SRC, has no row in common with the
-    catalogue, or gives other positions for the same ID_SRC.
+    <file>". It is masked for clusters that the further table doesn't contain. The redshifts are a dict. It maps the
+    name of each further table that has redshifts to an array (rows,), which holds this table's redshift for each row of
+    the catalogue (NaN = none). InputError for a missing column or a bad cell, or if a further table has no ID_SRC, has
+    no row in common with the catalogue, or gives other positions for the same ID_SRC.
     """
     joined, names = catalogue.table.copy(copy_data=False), dict(catalogue.names)
     redshifts: dict[str, FloatArray] = {}

@@ -57,12 +57,12 @@ def read_catalogue(
 
     Redshifts that aren't positive or are above `MAX_REDSHIFT` count as missing, because values such as -1, -99.9, -9999
     and inf mean "unknown". Negative errors count as missing for the same reason. Photometric redshifts with an infinite
-    or very large error (`MAX_ERROR`) also count as missing. For Klein et al. (2022), SPEC_Z_BEST_COMB is preferred to
-    Z_BEST_COMB unless `columns` names a column of redshifts. Redshifts without any error or kind are taken as exact. If
-    the table has no DET_LIKE or no EXT_LIKE, every row passes any cut on this quantity (`VOUCHED_LIKELIHOOD`). If
-    `with_redshift` is False, no table needs redshifts, and Z is NaN in all rows. No row is dropped. Likely contaminants
-    are kept, too; `select_clusters` can drop them. InputError for a missing column, a bad cell, an unknown Z_TYPE, or
-    if there are several rows and none has a redshift.
+    or very large error (`MAX_ERROR`) also count as missing. In the table of Klein et al. (2022), SPEC_Z_BEST_COMB is
+    preferred to Z_BEST_COMB unless `columns` names a column of redshifts. Redshifts without any error or kind are taken
+    as exact. If the table has no DET_LIKE or no EXT_LIKE, every row passes any cut on this quantity
+    (`VOUCHED_LIKELIHOOD`). If `with_redshift` is False, no table needs redshifts, and Z is NaN in all rows. No row is
+    dropped. Likely contaminants are kept, too; `select_clusters` can drop them. InputError for a missing column, a bad
+    cell, an unknown Z_TYPE, or if there are several rows and none has a redshift.
 
     Returns a row for each detection in the order of the file, with the columns and units of
     `clustermass.io.products.CATALOGUE`. Optional columns are included if the tables have them; Z_ORIGIN is always

@@ -71,7 +71,7 @@ def split_sample(images: Sequence[Path], output: Path, division: Division) -> No
 
 
 def extend_split(images: Sequence[Path], split: Path, output: Path, division: Division) -> None:
-    """Write subset and group of every cluster of an image set that isn't the default one.
+    """Write subset and group of every cluster of a further image set.
 
     `split` is the file that `split_sample` wrote for the default images, with the same `division`. The output holds the
     clusters of both image sets. `extended` divides the new clusters. InputError if a file is unreadable or lacks a
@@ -102,7 +102,8 @@ def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tup
     - If a new cluster touches default clusters, it gets subset and group of one of them: of a test cluster if there is
       one, otherwise of a validation cluster, otherwise of a training cluster. If there are several such clusters, it is
       the one with the smallest id. Therefore no new training cluster touches a default validation or test cluster.
-    - If a new cluster touches no default cluster, it is assigned as in `split_sample`, or to folds by group.
+    - If a new cluster touches no default cluster, its subset follows from its group, as in `split_sample`. This also
+      holds if the default clusters are divided into folds by mass.
     """
     rows = rows_of(clusters["cluster"].values, first)
     old = rows >= 0

@@ -101,7 +101,7 @@ def ordered(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def widths(names: Sequence[str]) -> tuple[int, int]:
-    """Return two numbers of columns: of the needed and of the measured side inputs among `names`.
+    """Return how many columns the needed side inputs among `names` have, and how many the measured ones have.
 
     If there are measured inputs, the second number includes a further column, which is 1 for clusters that have them.
     """

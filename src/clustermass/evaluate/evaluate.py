@@ -65,7 +65,7 @@ def evaluate(
     - `baselines`: scores of each baseline
     - `ratios`: the scatter of the ensemble divided by the scatter of each baseline
     - `baselines_left_out`: for each baseline that couldn't be computed, the reason
-    - `domain`: the result of `summarise_ood`, only if its file `ood` for these clusters is given
+    - `domain`: the result of `summarise_ood` for the file `ood`; left out if `ood` is None
 
     Scores of fewer than three clusters are null. InputError if a file is missing, damaged or lacks a variable, if the
     files hold different clusters, or if a prediction isn't finite.

@@ -120,7 +120,7 @@ def _hold(rows: Rows, form: re.Pattern[str], *names: str) -> bool:
 
 
 def _within(values: NDArray[Any], dtype: type[np.integer[Any]]) -> NDArray[Any]:
-    """Return whole numbers as `dtype`. Numbers that don't fit become the largest of `dtype`, which no photon has."""
+    """Return whole numbers as `dtype`. Numbers that don't fit become its largest number, which no photon has."""
     ends = np.iinfo(dtype)
     return np.where((values >= ends.min) & (values <= ends.max), values, ends.max).astype(dtype)
 

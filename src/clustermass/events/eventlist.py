@@ -192,8 +192,8 @@ class Selection:
     def share(self) -> float:
         """Return the share of the list's exposure that belongs to the chosen modules (the argument `modules`).
 
-        It is the chosen modules' share of the good time of all modules that have photons. If the good time of a module
-        is unknown, it is their share of the number of modules.
+        It is the good time of the chosen modules, divided by the good time of all modules that have photons. If the
+        good time of a module is unknown, the numbers of modules are used instead of their good times.
         """
         listed = {module: seconds for module, seconds in self._good_time_s.items() if module}
         chosen = self._modules & listed.keys()

@@ -119,7 +119,7 @@ def _merged_gti(heads: Sequence[EventList], spans: Sequence[TimeSpans]) -> dict[
 
 
 def _log_repeated(lists: Sequence[StoredEvents], repeated: Sequence[NDArray[np.bool_]]) -> None:
-    """Log how many photons of each list are also in earlier lists. InputError if all photons of a list are."""
+    """Log how many photons of each list are also in earlier lists. InputError if all photons of a list are repeated."""
     dropped = [int(marks.sum()) for marks in repeated]
     for number, (stored, repeats) in enumerate(zip(lists, dropped, strict=True)):
         if repeats == len(stored):

@@ -43,7 +43,7 @@ class _SpillFile:
 
 
 class StoredEvents(_SpillFile):
-    """An event list in a temporary file, with some 40 bytes for each photon, but without the columns `without`."""
+    """An event list in a temporary file of some 40 bytes for each photon. Columns in `without` aren't stored."""
 
     def __init__(self, folder: Path, without: Collection[str] = ()) -> None:
         super().__init__(folder)

@@ -128,7 +128,8 @@ def _inside(exposure: ExposureMap, detections: Table, files: RealizationFiles) -
 def _maps(paths: list[str], one_observation: bool, band_images: ImagePhotons | None, share: float) -> ExposureMap:
     """Return the user's maps, multiplied by `share`, as one map.
 
-    Where maps overlap, their exposures are added. If the maps belong to `one_observation`, the largest is used instead.
+    Where maps overlap, their exposures are added. If the maps belong to `one_observation`, the largest exposure is used
+    instead.
     """
     read = [(image * np.float32(share), wcs) for image, wcs in (read_exposure(Path(path)) for path in paths)]
     if band_images:

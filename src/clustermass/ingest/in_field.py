@@ -22,8 +22,9 @@ def in_field(planes: Iterable[tuple[NDArray[np.float32], WCS]], ra: FloatArray, 
     """Return whether each position (deg) has exposure within `REACH_ARCMIN`, bool (rows,).
 
     `planes` are exposure maps (y, x) and their celestial coordinates. Exposure is searched for in cells with sides of
-    about `_CELL_ARCMIN`. Therefore a position that is too far from any exposure by less than a cell may count, too.
-    Time and memory grow with the area of the field and with the number of rows, but not with the product of both.
+    about `_CELL_ARCMIN`. Therefore a position may also count if the nearest exposure is up to about one cell farther
+    away than `REACH_ARCMIN`. Time and memory grow with the area of the field and with the number of rows, but not with
+    the product of both.
     """
     near = np.zeros(ra.size, dtype=bool)
     for image, wcs in planes:

@@ -84,8 +84,8 @@ def ingest_published(
 
     Instead of `counts`, `images.nc` holds smoothed counts, the variable `image`. The attribute `applied` of the file
     says how these were made. Redshifts are the true ones (error 0), `ml_cts` is ML_RATE x ML_EXP, and `exposure_s` is
-    ML_EXP. Each image is divided into 5 x 5 cells; the share of these that hold photons is the covered fraction
-    (`photon_coverage`).
+    ML_EXP. Each image is divided into 5 x 5 cells; the covered fraction (`photon_coverage`) is the share of cells that
+    hold photons.
 
     InputError if a file is missing, faulty or hostile, or if the published images, their catalogue and the
     configuration don't belong together.
@@ -151,9 +151,10 @@ def _dataset(images: NDArray[np.float32], part: _Columns, names: NDArray[np.str_
 
 
 def _truth(part: _Columns) -> dict[str, NDArray[Any]]:
-    """Return a dict with the columns of `truth.fits` of one realization, whose rows of the catalogue are `part`.
+    """Return a dict with the columns of one realization's `truth.fits`.
 
-    Each halo has one row, even if it has several rows in the catalogue.
+    `part` holds those rows of the catalogue that belong to the realization. Each halo has one row in the result, even
+    if it has several rows in `part`.
     """
     first = np.unique(part["halo_id"], return_index=True)[1]
     unknown = np.full(first.size, np.nan)

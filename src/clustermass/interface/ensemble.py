@@ -121,7 +121,7 @@ class Ensemble(trained.Ensemble):
         catalogue_bands
             Edges of the table's energy bands in eV, if it has several.
         acronym
-            First word of the column NAME.
+            First word of the clusters' names in the column NAME.
         mass_prior
             `flat` adds the columns LOGM500_FLAT*: masses whose posterior was divided by the mass prior.
         output
@@ -130,14 +130,16 @@ class Ensemble(trained.Ensemble):
         overwrite
             Whether existing files are replaced.
         z_grid
-            Redshifts to assume for all clusters, (z,). Redshifts in the catalogue are then ignored; it needs none.
+            Redshifts to assume for all clusters, (z,). The catalogue needs no redshifts then, and existing ones are
+            ignored.
 
         Returns
         -------
         Table or xarray.Dataset
-            A row for each detection in the field with DET_LIKE and EXT_LIKE above the cuts of the networks' images (5
-            and 6 for the released networks), with the columns of docs/reference/catalogue.md, and the header as `meta`.
-            A table without one of these columns passes the cut on it.
+            A row for each cluster of `catalogue` that lies in the field and passes the cuts on DET_LIKE and EXT_LIKE.
+            The cuts are those of the images on which the networks were trained: DET_LIKE above 5 and EXT_LIKE above 6
+            for the released networks. If `catalogue` has no DET_LIKE or no EXT_LIKE, all its rows pass the cut on this
+            quantity. The columns are described in docs/reference/catalogue.md, and `meta` holds the header.
             With `z_grid`: LOGM500, LOGM500_ERR and quantiles in dex, each (cluster, z); see
             `clustermass.apply.over_redshift.masses_over_redshift`.
 
@@ -163,10 +165,10 @@ class Ensemble(trained.Ensemble):
     def posterior(self, cluster: str | int) -> Posterior:
         """Return the posterior of a cluster's log10(M500c / Msun).
 
-        `cluster` is the id, the name or a part of the name of a cluster in the last field: that of the last call of
-        `masses` without `z_grid`. For clusters of earlier fields, use `Posterior.read`. `cluster` can also be the id of
-        a simulated cluster of the training sky, as in `ensemble.nc`. InputError if no cluster or several clusters fit,
-        or if the cluster has no mass.
+        `cluster` is the id, the name or a part of the name of a cluster in the last field. The last field is the one
+        for which `masses` was last called without `z_grid`. For clusters of earlier fields, use `Posterior.read`.
+        `cluster` can also be the id of a simulated cluster of the training sky, as in `ensemble.nc`. InputError if no
+        cluster or several clusters fit, or if the cluster has no mass.
         """
         cluster = name_of(cluster)
         for last in self._last:

@@ -54,7 +54,7 @@ class Posterior(trained.Posterior):
 
 
 def read_members(masses: Path) -> xr.Dataset:
-    """Return names, ids and the predictions of the members from the netCDF file of a mass catalogue.
+    """Return the clusters' names and ids and the members' predictions, from the netCDF file of a mass catalogue.
 
     This file is `masses` or, if `masses` has another format of the catalogue, the .nc beside `masses`. InputError if
     the netCDF file is missing or doesn't contain the predictions of the members.

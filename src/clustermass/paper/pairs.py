@@ -36,13 +36,13 @@ class Predictions(NamedTuple):
 def compare_pairs(
     predictions: Sequence[Predictions], compared_with: Mapping[str, str], output: Path, resamplings: int, seed: int
 ) -> None:
-    """Write `pairs.json`, which compares each experiment with its reference, with a row for each sky.
+    """Write `pairs.json`, which compares each experiment with its reference. It has a row for each experiment and sky.
 
     `compared_with` maps the name of an experiment to the name of its reference. A row holds the names `experiment`,
     `sky` and `against` (the reference), the number `n` of common test clusters, and the following:
 
-    - `own` and `other`: scatter and bias of the experiment and of its reference. `bias_by_truth` holds their mean
-      residuals in the two ranges `ENDS` of true mass.
+    - `own` and `other`: scatter and bias of the experiment and of its reference. In both blocks, `bias_by_truth` holds
+      the mean residuals in the two ranges `ENDS` of true mass.
     - `scatter_ratio` (own divided by other) and `bias_difference_dex`. Their intervals `<name>_ci68` are from a paired
       bootstrap of whole groups, and show the errors due to the choice of clusters.
     - `bias_nearer_zero_by_truth`: by how much the absolute bias of the experiment is smaller than that of its

@@ -102,7 +102,8 @@ class Results:
         - `member_sigma`: mean ratio of a member's sigma to the ensemble's sigma; as its error, the standard deviation
           of the ratio
         - `bias/<low>`: bias in the bin of true mass whose lower edge is <low>
-        - `above_60_over_all`: scatter of the clusters with DET_LIKE and EXT_LIKE above 60, divided by that of all
+        - `above_60_over_all`: scatter of the clusters with DET_LIKE and EXT_LIKE above 60, divided by the scatter of
+          all clusters
         """
         block = self.of(experiment)
         match key.split("/"):

@@ -150,7 +150,7 @@ def seconds(step: str, work: float, costs: Sequence[Costs]) -> float | None:
 
 
 def size(path: Path, work: float, costs: Sequence[Costs]) -> float | None:
-    """Return the estimated bytes of a file, in the same way as `seconds`; None if no file of its kind is known."""
+    """Return the bytes of a file, estimated as in `seconds`; None if no file of the same kind is known."""
     for kind in kinds(path):
         if groups := [one.bytes[kind] for one in costs if kind in one.bytes]:
             return _median(groups, work, lambda one: one.value * work / one.work)

@@ -242,7 +242,9 @@ class Files:
 
     @classmethod
     def around(cls, path: Path, folders: Sequence[Path] = ()) -> "Files":
-        """Return the `Files` of the results folder that is `path` or contains it, or of ./results for other files.
+        """Return the `Files` of the results folder that contains `path`, or of `path` if this is a results folder.
+
+        If `path` is a file outside of any results folder, return the `Files` of ./results.
 
         InputError if `path` doesn't exist, or is a folder that isn't part of a results folder.
         """

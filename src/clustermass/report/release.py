@@ -45,9 +45,9 @@ def release(
 ) -> None:
     """Pack an ensemble for the release into the file `packed`, and write its datasheet.
 
-    The packed `ensemble.nc` holds only the variables `KEPT` of the training clusters, and as an attribute the `version`
-    of the `settings`. `metrics` is the metrics.json of the clusters on which the ensemble is tested. `template` is the
-    text of the datasheet, with placeholders for numbers and for the `settings`. InputError in the cases of
+    The packed `ensemble.nc` holds only the variables `KEPT` of the training clusters. Its attribute `version` is the
+    version in `settings`. `metrics` is the metrics.json of the clusters on which the ensemble is tested. `template` is
+    the text of the datasheet, with placeholders for numbers and for the `settings`. InputError in the cases of
     `pack_ensemble`, and if the packed file would have more than `MOST_BYTES`.
     """
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
@@ -71,7 +71,7 @@ def _check_size(trained: EnsembleFiles, packed: Path) -> None:
 
 
 def _write_reduced(ensemble: Path, version: str, output: Path) -> None:
-    """Write the part of an `ensemble.nc` that masses of new clusters depend on."""
+    """Write to `output` only that part of an `ensemble.nc` on which the masses of new clusters depend."""
     table = read_netcdf(ensemble, KEPT)
     training = table.isel(cluster=table["split"].values.astype(str) == "train")
     reduced = training[[*KEPT]].drop_vars("cluster").assign_coords(member=table["member"])

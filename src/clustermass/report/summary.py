@@ -79,9 +79,9 @@ def _scatter(scores: Mapping[str, Any], ratios: Mapping[str, Any]) -> dict[str, 
 def compared(metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows of a comparison of experiments, with the `key_figures` added to each row.
 
-    Each row has a file `metrics.json` in `metrics`, at the same place. The row holds the name of the `experiment`, the
-    test `sky` (None = the test set of the training sky), and further columns. In the first row of each experiment `sky`
-    must be None, because only the file of this row holds the number of training clusters.
+    `metrics` holds the file metrics.json of each row, in the order of the rows. A row holds the name of the
+    `experiment`, the test `sky` (None = the test set of the training sky), and further columns. In the first row of
+    each experiment `sky` must be None, because only the file of this row holds the number of training clusters.
     """
     complete: list[dict[str, Any]] = []
     trained: dict[str, int] = {}
@@ -103,8 +103,8 @@ def summarise(
 
     The keys of all mappings are names of experiments. `metrics` holds the metrics.json of each experiment. `masses`
     holds a dict from each observed field to its masses.fits. `test_skies` holds a dict from each further test sky to
-    its metrics.json. `trained` holds settings of the training (`epochs`, `control`). Unlike all other results, the file
-    depends on the time and on the machine.
+    its metrics.json. `trained` holds settings of each experiment's training (`epochs`, `control`). Unlike all other
+    results, the file depends on the time and on the machine.
     """
     experiments = {
         name: key_figures(path)

@@ -102,10 +102,10 @@ def again(files: Files, names: Iterable[str] = ()) -> str:
 def _anew(file: str, files: Files, used_by: Iterable[str] = ()) -> str:
     """Return the remedy for a wrong file, as text with commands.
 
-    The commands remove the file, and make it and all files that depend on it again. They repeat the run to which the
-    file or one of `used_by` belongs. The file is named as a target, because Snakemake makes a missing intermediate file
-    only if it is asked for. The text has no command if the file isn't in the results folder, or if its name has
-    invisible characters.
+    The commands first remove the file. Then they make the file again, and all files that depend on it. They repeat the
+    run to which the file or one of `used_by` belongs. The file is named as a target, because Snakemake makes a missing
+    intermediate file only if it is asked for. The text has no command if the file isn't in the results folder, or if
+    its name has invisible characters.
     """
     if not files.is_inside(file):
         return "Its name leads out of the results folder or has invisible characters. Remove nothing by this name"
@@ -114,7 +114,7 @@ def _anew(file: str, files: Files, used_by: Iterable[str] = ()) -> str:
 
 
 def _of_itself(path: Path, record: Record, files: Files) -> Iterator[Finding]:
-    """Yield a finding if a file's settings have another hash than it states, and the findings of `_calibration`."""
+    """Yield a finding if a file states a wrong hash of its settings, and yield the findings of `_calibration`."""
     shown = files.shown(path)
     if record.parameters is not None:
         try:
@@ -187,9 +187,10 @@ def _without_record(path: Path, files: Files, result: Verification) -> None:
 
 
 def _broken(catalogue: Path, files: Files) -> Iterator[Finding]:
-    """Yield a finding for each file that doesn't state its inputs, in the chain from the events to a catalogue.
+    """Yield findings about the chain of files from the events to a catalogue.
 
-    Yield also a finding if the chain doesn't begin with events or images.
+    There is a finding for each file that doesn't state its inputs, and one if the chain doesn't begin with events or
+    images.
     """
     shown, chain = files.shown(catalogue), files.chain([catalogue])
     for path, record in chain.items():

@@ -126,7 +126,7 @@ def with_error(
 
 
 def leave_one_out(data: xr.Dataset) -> list[xr.Dataset]:
-    """Return a list of data sets, each of which lacks another realization. It is empty for a single realization."""
+    """Return a list of data sets, each of which lacks a different realization. It is empty for a single realization."""
     number, field = data.sizes["realization"], data["field"].values
     return [
         data.isel(realization=np.arange(number) != one, candidate=np.flatnonzero(field != one))

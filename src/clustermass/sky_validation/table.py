@@ -60,7 +60,7 @@ class Row(NamedTuple):
 
 
 def tuned() -> dict[str, str]:
-    """Return a dict from the `key` of a row to the settings of the sky's configuration that were tuned for it."""
+    """Return a dict from the `key` of a row to those settings of the sky that were tuned for this row."""
     return {row: keys for keys, rows in statistics.published()["tuned"].items() for row in rows}
 
 
