@@ -73,7 +73,8 @@ def fit_baselines(
 
     `sky` is the training sky, and `split` the file of its subsets. The experiment's `selection` and `train_selection`
     are described in `clustermass.dataset.sample.load_sample`. `block` is the block `baselines` of the configuration.
-    `seed` is the seed of the boosted trees, and of the choice of `train_clusters` training clusters (None = all).
+    `seed` is the seed of the boosted trees, and of the choice of `train_clusters` training clusters. If
+    `train_clusters` is None, all training clusters are used.
 
     If `other` is None, the masses of all selected clusters of `sky` are predicted. If another sky `other` is given, the
     masses of its selected clusters are predicted instead, and all of these are test clusters. Clusters whose halo is in

@@ -87,7 +87,7 @@ def read_table(path: Path) -> Table:
 
 
 def _unpacked(path: Path, size: int | None = None) -> bytes:
-    """Return the first `size` bytes of a file after unpacking (None = all).
+    """Return the first `size` bytes of a file after unpacking, or all bytes if `size` is None.
 
     InputError if the file is damaged or too large.
     """

@@ -14,7 +14,7 @@ _WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
 
 
 def identified(table: CheckedTable, usual: Sequence[str]) -> CheckedTable:
-    """Return the table, in which ID_SRC now means the first of the columns `usual` whose values are unique.
+    """Return the table, in which ID_SRC now means the first column in `usual` whose values are unique.
 
     The table is returned unchanged if it has no such column.
     """

@@ -106,7 +106,7 @@ def match_by_confirmation(
     parameters: Matching,
     rng: np.random.Generator,
 ) -> _Matched:
-    """Return the catalogue, matches and redshifts of detections that are confirmed as an optical follow-up does it.
+    """Return the catalogue, matches and redshifts of detections, which are confirmed as in an optical follow-up.
 
     `found` are the columns of detections, `truth` those of haloes with their measured richness. Random positions for
     F_CONT are drawn by `rng` all over the exposed field. A detection matches its counterpart if F_CONT is below

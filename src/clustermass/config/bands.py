@@ -32,7 +32,10 @@ def band_edges(bands: BandsKey) -> tuple[int, ...]:
 
 
 def joined_edges(edges: Sequence[int], number: int | None) -> tuple[int, ...]:
-    """Return the edges of the `number` bands that result from joining neighbouring bands. None joins no bands."""
+    """Return the edges of the `number` bands that result from joining neighbouring bands.
+
+    If `number` is None, no bands are joined.
+    """
     return tuple(edges[:: (len(edges) - 1) // (number or len(edges) - 1)])
 
 

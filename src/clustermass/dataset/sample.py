@@ -233,7 +233,7 @@ def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
 
 
 def realization_of(images: Path) -> str:
-    """Return the realization's name in an `images.nc`, without reading the images; InputError if it is damaged."""
+    """Return the name of the realization that an `images.nc` belongs to; InputError if the file is damaged."""
     with opened_netcdf(images) as dataset:
         return str(dataset["realization"].values[0])
 

@@ -71,7 +71,7 @@ def split_sample(images: Sequence[Path], output: Path, division: Division) -> No
 
 
 def extend_split(images: Sequence[Path], split: Path, output: Path, division: Division) -> None:
-    """Write subset and group of every cluster of a further image set.
+    """Write subset and group of every cluster of an image set (further images of a sky, such as larger ones).
 
     `split` is the file that `split_sample` wrote for the default images, with the same `division`. The output holds the
     clusters of both image sets. `extended` divides the new clusters. InputError if a file is unreadable or lacks a

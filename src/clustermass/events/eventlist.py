@@ -130,9 +130,9 @@ class Selection:
     dropped if its FLAG has a bit in common with the mask. `pattern_mask` states which patterns to keep, like the
     parameter `pattern` of evtool. It is the sum of 1 (singles), 2 (doubles), 4 (triples) and 8 (quadruples). InputError
     unless it is between 1 and 15. Photons whose PAT_TYP is not 1 to 4 are invalid and always dropped. `energy_ev` holds
-    a lower edge (included) and an upper edge (excluded) in eV. None keeps all energies. Photons of telescope modules
-    that aren't in `modules` are dropped. Photons without a module (TM_NR 0) are kept. Photons outside the good time
-    intervals of their module are dropped.
+    a lower edge (included) and an upper edge (excluded) in eV. If it is None, all energies are kept. Photons of
+    telescope modules that aren't in `modules` are dropped. Photons without a module (TM_NR 0) are kept. Photons outside
+    the good time intervals of their module are dropped.
     """
 
     def __init__(

@@ -63,7 +63,7 @@ def field_exposure(
     """Return the exposure of a realization's field. `detections` are the rows of its catalogue.
 
     `photons` are the selected photons, and `centre` is their mean position in deg. `band_images` are images that the
-    user gave instead of event lists (None = event lists).
+    user gave instead of event lists; it is None if the user gave event lists.
 
     The exposure is taken from the user's maps. If there is no map, the exposure of all clusters is the configured
     `exposure_s`. If this isn't set either, the exposure of each cluster is its ML_EXP, which `of_exposed_part` corrects

@@ -126,7 +126,8 @@ class Ensemble(trained.Ensemble):
             `flat` adds the columns LOGM500_FLAT*: masses whose posterior was divided by the mass prior.
         output
             Catalogue to write, ending in .fits; .vot, .ecsv, .nc, .reg, .moc.fits and .cards.nc are written beside it
-            (.cards.nc for up to 5000 clusters). None = no file is written. Only the command line writes the page .html.
+            (.cards.nc for up to 5000 clusters). If it is None, no file is written. Only the command line writes the
+            page .html.
         overwrite
             Whether existing files are replaced.
         z_grid

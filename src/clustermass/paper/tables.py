@@ -68,7 +68,7 @@ def count(block: Block, key: str = "n") -> str:
 
 
 def numbers(results: Results, published: Published) -> Table:
-    """Return the table of published numbers, our numbers with both recipes, and whether ours agree with those published.
+    """Return the table of published numbers and of our numbers with both recipes, and whether these agree.
 
     The published number is compared with our number for the paper's recipe. If this wasn't measured, it is compared
     with our number for our recipe.

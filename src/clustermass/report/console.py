@@ -81,7 +81,7 @@ def _print(console: Console, *lines: str) -> None:
 
 
 def _cells(figures: Mapping[str, Any]) -> dict[str, str]:
-    """Return an experiment's column of the table of key figures, as a dict from the name of the row to the cell."""
+    """Return an experiment's column of the table of key figures, as a dict from the name of each row to its cell."""
     return {
         "clusters, train / test": f"{figures['n_train']} / {figures['n_test']}",
         "networks": str(figures["n_members"]),

@@ -43,7 +43,7 @@ _XML, _DESCRIPTION = ("INFO", "description"), "http://purl.org/dc/elements/1.1/ 
 
 
 class Record(NamedTuple):
-    """Provenance of a file, as the file itself states it; "" and None = not stated."""
+    """Provenance of a file, as the file itself states it. What the file doesn't state is "" or None."""
 
     step: str
     source: str = ""  #: name and version of the software

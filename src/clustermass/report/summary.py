@@ -39,7 +39,7 @@ LOCK = Path(__file__).parents[2] / "uv.lock"  #: pins all packages of the enviro
 
 
 def key_figures(metrics: str | Path) -> dict[str, Any]:
-    """Return the key figures in a file `metrics.json`; None for those that are missing or null there.
+    """Return the key figures in a file `metrics.json`. Values that are missing or null there become None.
 
     They include the numbers of clusters and members, the scatter, bias and calibration of the test set, and the ratios
     `RATIOS` with their 68 % intervals `<ratio>_ci68`. `flagged` is the share of test clusters with FLAG_OOD.
