@@ -68,5 +68,6 @@ def test_what_cannot_be_trained_is_refused_and_leaves_no_folder(skies, options, 
     with pytest.raises(clustermass.InputError, match=message):
         clustermass.train_ensemble(fields, tmp_path / "mine", **options)
     assert not (tmp_path / "mine").exists()
+    some = fields or [clustermass.SimulatedField({"seed": 1, "cosmology": PLANCK}, tmp_path)]
     with pytest.raises(clustermass.InputError, match=r"exists already\. Name a new folder"):
-        clustermass.train_ensemble(fields, tmp_path)
+        clustermass.train_ensemble(some, tmp_path)
