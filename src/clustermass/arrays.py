@@ -1,4 +1,4 @@
-"""Types of arrays, tables of arrays, random generators, unit vectors, pairs of close positions, bisection."""
+"""Types of arrays, tables, random generators, unit vectors, pairs of close positions, and bisection."""
 
 import zlib
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def generator(seed: int, *names: str) -> np.random.Generator:
 
 
 def random_streams(seed: int, name: str, realization: str) -> Streams:
-    """Return a dict from each name in `STREAMS` to a random generator, for one realization of the sky `name`.
+    """Return a random generator for each name in `STREAMS`, as a dict, for one realization of the sky `name`.
 
     InputError unless `realization` consists of digits, as "01" does.
     """

@@ -1,7 +1,7 @@
-"""The images, neighbours and unusual quantities on clusters' cards, which the mass catalogue doesn't hold.
+"""Data of clusters' cards that aren't in the mass catalogue: images, neighbours and unusual quantities.
 
-A card is the picture and the numbers of one cluster on the page of a field. The images, neighbours and unusual
-quantities are written to `masses.cards.nc` beside `masses.fits`.
+A card is the picture and the numbers of one cluster on the page of a field. In its unusual quantities, a cluster is
+unlike the training clusters. The data are written to `masses.cards.nc` beside `masses.fits`.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def cards_beside(fits: Path) -> Path:
 
 
 def card_images(images: xr.Dataset, exposure: ExposureMap | None) -> xr.Dataset:
-    """Return the inner part of counts images, in which neighbouring energy bands are summed into `COLOURS` groups.
+    """Return the inner part of counts images, with neighbouring energy bands summed into `COLOURS` groups.
 
-    `images` is the content of an `images.nc`, or a part of it. A picture shows each group in a colour of its own. The
+    `images` is the content of an `images.nc`, or a part of it. A card shows each group in a colour of its own. The
     variables of the result are `colour_counts`, uint16 (cluster, colour, y, x), `colour_bounds` (colour, edge) in keV,
-    and `exposed`, uint8 (cluster, y, x). `exposed` is 1 in a pixel whose centre is covered according to the map
-    `exposure`, and 0 in other pixels. Without a map, it is 1 everywhere.
+    and `exposed`, uint8 (cluster, y, x). The variable `exposed` is 1 in pixels whose centre the map `exposure` covers,
+    and 0 in other pixels. Without a map, all pixels are 1.
     """
     inner = {name: np.flatnonzero(np.abs(images[name].values) <= HALF_WIDTH_ARCSEC) for name in ("y", "x")}
     part = images.isel(inner)
@@ -84,10 +84,10 @@ def write_cards(
 ) -> None:
     """Write the file with the data of a field's cards.
 
-    `columns` are the columns of the mass catalogue and the columns whose names begin with `card_`. `images` are results
-    of `card_images`. `catalogues` maps each realization to its catalogue. `ensemble` is the `ensemble.nc` from which
-    `rate_masses` computes masses. `quantities` are the names of the quantities in the column `card_score`. `circle`
-    says whether the networks see a circle or a square.
+    `columns` holds the columns of the mass catalogue, and further columns whose names begin with `card_`. `images` are
+    results of `card_images`. `catalogues` maps each realization to its catalogue. `ensemble` is the file `ensemble.nc`
+    with the training clusters to which `rate_masses` fits its relation. `quantities` names the quantities along the
+    second axis of `card_score`. `circle` is True if the networks see a circle, and False if they see a square.
     """
     cluster = columns["CLUSTER"]
     whole = xr.concat(images, "cluster", data_vars="minimal", coords="minimal", compat="override", join="override")
@@ -105,11 +105,11 @@ def write_cards(
 
 
 def _neighbours(catalogues: Mapping[str, Path], columns: Columns) -> dict[str, NDArray[np.float32]]:
-    """Return measurements of the other detections in each cluster's image, as columns (cluster, neighbour).
+    """Return positions and measurements of the other detections in each cluster's image, (cluster, neighbour).
 
     The detections with the most counts come first. `near_x` and `near_y` are offsets from the cluster to the West and
-    North in arcsec. The other columns are listed in `_NEIGHBOUR`. If an image has fewer detections than a row has
-    places, the rest of the row is NaN.
+    North in arcsec. The other columns are listed in `_NEIGHBOUR`. Each cluster has `MOST_NEIGHBOURS` places. If its
+    image has fewer detections, the remaining places are NaN.
     """
     names = ("near_x", "near_y", *_NEIGHBOUR.values())
     found = {name: np.full((columns["RA"].size, MOST_NEIGHBOURS), np.nan, np.float32) for name in names}

@@ -141,9 +141,9 @@ def write_catalogue(
 ) -> Table:
     """Write the mass catalogue in four formats, and return it as a table. Missing numbers are NaN.
 
-    `columns` holds the columns of `clustermass.io.products.MASSES`, each (cluster,). Only optional columns may be
-    missing. It also holds the columns of `MEMBERS`, each (cluster, member), which are written only to FITS and netCDF.
-    `cluster` holds the ids of the clusters, (cluster,), which become the coordinate `cluster` of the netCDF file.
+    `columns` holds the columns of `clustermass.io.products.MASSES`, each (cluster,), of which only optional ones may
+    be missing. `columns` also holds the columns of `MEMBERS`, each (cluster, member), which are written only to FITS
+    and netCDF. `cluster` holds the clusters' ids, (cluster,). They are the coordinate `cluster` of the netCDF file.
     `header` is a result of `header_cards`, and `made_by` a result of `clustermass.io.provenance.provenance`.
     """
     inputs = made_by.get("input_sha256", {}).values()
@@ -192,7 +192,7 @@ def _write_ecsv(table: Table, path: Path) -> None:
 
 
 def _write_votable(table: Table, cards: Cards, made_by: list[tuple[str, str]], path: Path) -> None:
-    """Write a VOTable, with header and provenance as INFO. All digits of the numbers are kept."""
+    """Write a VOTable. Header and provenance become INFO elements. All digits of the numbers are kept."""
     plain = table.copy()
     # bytes get the VOTable datatype char; str would get unicodeChar, which not every reader understands
     plain.convert_unicode_to_bytestring()

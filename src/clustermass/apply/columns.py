@@ -90,13 +90,14 @@ def excess_error(redshift: FloatArray, error: FloatArray, trained: float) -> Flo
 
 
 def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: Sequence[str]) -> Columns:
-    """Return FLAG_RANGE, FLAG_EDGE and FLAG_NOCAT of a field with the log10 masses `mass`, each int16 (cluster,).
+    """Return FLAG_RANGE, FLAG_EDGE and FLAG_NOCAT of a field's clusters, each int16 (cluster,).
 
-    FLAG_RANGE has a bit for each quantity outside its training range; a missing quantity (NaN) sets no bit. For
-    exposures from the catalogue (ML_EXP), the range is wider by a factor `POINT_EXPOSURE` at both ends. FLAG_EDGE is 1
-    if the covered fraction of the image is below `COVERED_MIN`. FLAG_NOCAT concerns three measurements of the
-    catalogue: count rate, extent and background. The flag is 1 if one of them isn't positive in the catalogue although
-    the networks use it as a side input (`side_names`). The networks then use none of the three, and predict a wider
+    `mass` holds the clusters' log10 masses. FLAG_RANGE has a bit for each quantity outside its training range; a
+    missing quantity (NaN) sets no bit. For exposures from the catalogue (ML_EXP), the range is wider by a factor
+    `POINT_EXPOSURE` at both ends. FLAG_EDGE is 1 if the covered fraction of the image is below `COVERED_MIN`.
+
+    FLAG_NOCAT is 1 if count rate, extent or background isn't positive in the catalogue although the networks use it as
+    a side input (`side_names`). For such a cluster the networks use none of the three measurements, and predict a wider
     sigma. They learned this in training, where the three measurements are left out at random.
     """
     values = {name: field[name].values.astype(float) for name in ("redshift", "ml_cts", "exposure_s")}

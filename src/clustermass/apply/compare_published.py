@@ -63,12 +63,13 @@ def compare_published(
 ) -> None:
     """Write a JSON file that compares an observed field's masses with published masses and two published relations.
 
-    One relation gives a mass from the luminosity, and the other gives a mass from the count rate. The JSON file
-    `comparison` has the following keys. `published` is the name of the paper. `n` holds the number of clusters with
-    each kind of mass. `comparisons` holds the results of `compare_masses` for each pair of `PAIRS` that has clusters.
-    `pivots` are the mass and the redshift at which the offsets of fits are stated. `clusters` holds all masses of each
-    cluster. A missing mass is null. The text `caution` explains what agreement means. InputError if a file is missing
-    or faulty, if the field is simulated, or if no cluster has both a mass in `masses` and a published mass.
+    One relation gives a mass from the luminosity, and the other gives a mass from the count rate. InputError if a file
+    is missing or faulty, if the field is simulated, or if no cluster has both a mass in `masses` and a published mass.
+
+    The JSON file `comparison` has the following keys. `published` is the name of the paper. `n` holds the number of
+    clusters with each kind of mass. `comparisons` holds the results of `compare_masses` for each pair of `PAIRS` that
+    has clusters. `pivots` holds the mass and the redshift at which fitted offsets are stated. `clusters` holds all
+    masses of each cluster; a missing mass is null. `caution` is a text about what agreement means.
 
     Parameters
     ----------
@@ -126,9 +127,9 @@ def _read_masses(path: Path) -> CheckedTable:
 
 
 def _measured(masses: CheckedTable, catalogues: Mapping[str, Path]) -> Columns:
-    """Return ids, names and measurements of a mass catalogue's clusters, read from their realizations' catalogues.
+    """Return ids, names and measurements of the clusters in a mass catalogue, from their realizations' catalogues.
 
-    The columns have the shape (cluster,). They are `id_src`, `id` (the user's id as a text), `rate` (ML_RATE),
+    Each column has the shape (cluster,). The columns are `id_src`, `id` (the user's id as a text), `rate` (ML_RATE),
     `luminosity` (LX500) and, if any catalogue has names, `name` (NAME_CAT). Missing rates and luminosities are NaN.
     """
     realization, id_src = np.array(masses.texts("REALIZATION")), np.asarray(masses.table["ID_SRC"], dtype=np.int64)

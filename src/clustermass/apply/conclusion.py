@@ -102,9 +102,9 @@ def _warn_of_range(bits: NDArray[Any]) -> None:
 def split_clusters(columns: Mapping[str, NDArray[Any]]) -> list[tuple[int, int]]:
     """Return the pairs of rows that may describe the same cluster.
 
-    In such a pair, the redshifts are equal within `_SAME_REDSHIFT` times 1 + z or within three standard errors, and the
-    distance on the sky is below the larger R500. Only rows with masses are compared. If too many rows are near each
-    other, a warning is logged, and no pair is returned.
+    In such a pair, the distance on the sky is below the larger R500. The redshifts agree within `_SAME_REDSHIFT` times
+    1 + z, or within three standard errors. Only rows with masses are compared. If too many pairs are so near, a warning
+    is logged, and no pair is returned.
     """
     rows = np.flatnonzero(np.isfinite(columns["LOGM500"]))
     if rows.size < 2:

@@ -60,10 +60,11 @@ def masses_of_field(
     log: bool = False,
     mass_prior: str = "training",
 ) -> Table:
-    """Write the mass catalogue of a field to `output` (FITS) and, beside it, to .vot, .ecsv and .nc; return the table.
+    """Write the mass catalogue of a field in four formats, and return it as a table.
 
-    The files .reg (regions for DS9) and .moc.fits (coverage of the field) are also written beside it. If the field has
-    at most `MOST_CLUSTERS` clusters, .cards.nc (pictures and numbers for the page of the field) is written, too.
+    The FITS file is `output`. Files beside it have the endings .vot, .ecsv and .nc (the same catalogue), .reg (regions
+    for DS9) and .moc.fits (coverage of the field). If the field has at most `MOST_CLUSTERS` clusters, there is also
+    .cards.nc (pictures and numbers for the page of the field).
 
     Images are cut and preprocessed like the training images of the ensemble. InputError if there is no trained
     ensemble, if an input is missing or faulty, or if `overwrite` is False and a file to write exists already.
@@ -71,11 +72,10 @@ def masses_of_field(
     Parameters
     ----------
     events
-        Event lists of the field from eSASS or SIXTE. Instead, images of the field in the energy bands of the networks
-        can be given.
+        Event lists of the field from eSASS or SIXTE, or images of the field in the energy bands of the networks.
     catalogue, columns, catalogue_bands
-        `catalogue` is a table with at least a position (ICRS) and a redshift for each cluster. `columns` maps our names
-        of columns to the names in the table, where they differ. `catalogue_bands` are the edges of the table's energy
+        `catalogue` is a table with at least a position (ICRS) and a redshift for each cluster. `columns` maps our
+        column names to those of the table, where the two differ. `catalogue_bands` are the edges of the table's energy
         bands in eV. They are needed only if the table has several bands.
     ensemble
         Folder of a finished experiment (`ensemble.nc`, `calibration.json`, `domain.nc` and `members/*.safetensors`), or
@@ -116,7 +116,7 @@ def sky_of_files(
     columns: Mapping[str, str] | None = None,
     catalogue_bands: Sequence[int] | None = None,
 ) -> Sky:
-    """Return the configuration of an observed sky whose files are given; `masses_of_field` describes the arguments."""
+    """Return the configuration of an observed sky with these files. `masses_of_field` describes the arguments."""
     files = {"events": [*map(str, events)], "catalogue": str(catalogue), "exposure_s": exposure_s}
     files["exposure"] = [*map(str, exposure)]
     sky = {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": columns or {}}
@@ -124,7 +124,7 @@ def sky_of_files(
 
 
 def check_settings(network: TrainedNetwork, path: Path) -> None:
-    """Raise InputError unless the settings in a network's file `path` are allowed in a configuration."""
+    """Raise InputError if a setting in a network's file `path` isn't allowed in a configuration."""
     events = network.cutting.get("events")
     events = {"modules": [*ALL_MODULES], **events} if isinstance(events, dict) else events
     blocks: tuple[tuple[str, Any, Any], ...] = (
@@ -142,9 +142,9 @@ def check_settings(network: TrainedNetwork, path: Path) -> None:
 
 
 class CutField(NamedTuple):
-    """A user's field. `parts` yields its images, a part at a time.
+    """The catalogue, exposure map and images of a user's field.
 
-    Each part is cut when it is needed, so that only one part is in memory.
+    `parts` yields the images in parts. Each part is cut when it is asked for, so that only one part is in memory.
     """
 
     catalogue: Path  #: `catalogue.fits` of the field

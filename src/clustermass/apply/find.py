@@ -14,10 +14,10 @@ LISTED = 5
 def find_cluster(columns: Mapping[str, Sequence[str]], wanted: str | int, where: object) -> int:
     """Return the row of the cluster whose name or id is `wanted`, or whose name contains `wanted`.
 
-    `columns` holds the columns of `IDENTIFIERS` that exist in the catalogue `where`, as texts; NAME and ID_SRC must be
-    among them. Case, spaces and underscores don't matter. A text of digits only is an id and not a part of a name.
-    InputError if no cluster fits or if several clusters fit. The message lists some names, the most similar ones if
-    possible.
+    `columns` holds NAME, ID_SRC and, if the catalogue has them, the other columns of `IDENTIFIERS`, all as texts.
+    Case, spaces and underscores don't matter. If `wanted` consists of digits, it is compared with whole ids and names,
+    not with parts of names. InputError if no cluster or more than one cluster fits. The message begins with `where`
+    (the catalogue), and lists some names, if possible names similar to `wanted`.
     """
     rows, word = rows_called(columns, wanted), _plain(wanted)
     if len(rows) > 1:
@@ -51,7 +51,7 @@ def rows_called(columns: Mapping[str, Sequence[str]], wanted: str | int) -> list
 
 
 def short_list(texts: Iterable[str]) -> str:
-    """Return the first few texts, separated by commas, with a full stop at the end, or dots if texts are left out."""
+    """Return the first `LISTED` texts, separated by commas. Dots follow if there are more, otherwise a full stop."""
     names = list(texts)
     return ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else ".")
 

@@ -77,7 +77,7 @@ class MassPrior:
         return np.asarray(shape / spread, dtype=float)
 
     def divisor(self, mass: FloatArray, redshift: float) -> FloatArray:
-        """Return p(m | z) as `density` does, but at least `FLOOR` times its maximum over all masses."""
+        """Return p(m | z) like `density`. Values below `FLOOR` times the largest p(m | z) are raised to that limit."""
         highest = float(self.shape.max()) / self._scale(redshift)[1]
         return np.maximum(self.density(mass, redshift), FLOOR * highest)
 
@@ -91,7 +91,8 @@ def read_mass_prior(ensemble: Path) -> MassPrior:
     """Return the mass distribution of the training clusters in `ensemble.nc`, fitted by `MassPrior.fit`.
 
     InputError if the file is missing, lacks a variable or has fewer than `MIN_CLUSTERS` training clusters with a mass.
-    InputError also if training weighted the clusters by mass, because the networks then learned another distribution.
+    InputError also if the clusters had weights in training that depend on their masses. The networks then learned
+    another distribution than that of the clusters.
     """
     table = read_netcdf(ensemble, ("split", "log10_m500c", "redshift"))
     if "weighting" in table.attrs:
@@ -117,13 +118,14 @@ def read_mass_prior(ensemble: Path) -> MassPrior:
 def flat_columns(
     centre: FloatArray, width: FloatArray, redshift: FloatArray, prior: MassPrior
 ) -> dict[str, FloatArray]:
-    """Return `FLAT`, each (cluster,): mean, standard deviation and quantiles for a flat prior in log10 M500c.
+    """Return the columns `FLAT`: mean, standard deviation and quantiles for a flat prior in log10 M500c, (cluster,).
 
     The networks predict p(m | image, z), which is proportional to p(image | m, z) * p(m | z, training). The prediction
-    is divided by the second factor (`MassPrior.divisor`) and normalised again. This leaves the likelihood p(image | m,
-    z) of a cluster that was selected like the training clusters. `centre` and `width` are the means and standard
-    deviations (dex) of the Gaussian components of each predicted distribution, (member, cluster). `redshift` is
-    positive and has the shape (cluster,).
+    is divided by the second factor (`MassPrior.divisor`) and normalised again. The result is proportional to the
+    likelihood p(image | m, z) of a cluster that was selected like the training clusters.
+
+    Each predicted distribution is a sum of Gaussians with the means `centre` and the standard deviations `width` (dex),
+    both (member, cluster). `redshift` is positive and has the shape (cluster,).
     """
     rows = [_flat(mu, sigma, z, prior) for mu, sigma, z in zip(centre.T, width.T, redshift.tolist(), strict=True)]
     return dict(zip(FLAT, np.array(rows, dtype=float).reshape(-1, len(FLAT)).T, strict=True))

@@ -72,16 +72,16 @@ def infer_observed(
 
     The total error is given by LOGM500_ERR^2 = s_a^2 + s_e^2 + s_z^2. The aleatoric part s_a and the epistemic part s_e
     are recalibrated. The part s_z is half the difference of the ensemble's masses at z + e and z - e, where e is the
-    part of the redshift's error that exceeds the errors of the training redshifts (`excess_error`). Quantiles belong to
-    the recalibrated mixture of the members' Gaussians, after s_z is added in quadrature to the sigma of each Gaussian.
-    Conformal intervals use the ensemble's sigma before recalibration and without s_z. They were calibrated with this
-    sigma on validation clusters, whose redshifts also have errors. A cluster without redshift (FLAG_NOZ) or exposure
-    has a row in the catalogue, but no mass (NaN). The same holds if the exposed share of its image is below
-    `COVERED_LEAST`.
+    part of the redshift's error that exceeds the errors of the training redshifts (`excess_error`). Quantiles are those
+    of the recalibrated mixture of the members' Gaussians, after s_z is added in quadrature to the sigma of each
+    Gaussian. Conformal intervals use the ensemble's sigma before recalibration and without s_z. They were calibrated
+    with this sigma on validation clusters, whose redshifts also have errors.
+
+    All clusters have a row in the catalogue. The mass is NaN if a cluster has no redshift (FLAG_NOZ) or no exposure, or
+    if the exposed share of its image is below `COVERED_LEAST`.
 
     InputError if a file is missing or damaged, if files belong to different fields or preprocessings, or if the field
-    has no cluster. InputError also if `mass_prior` is `flat` and there are too few training clusters to fit their mass
-    distribution.
+    has no cluster. If `mass_prior` is `flat`, InputError also in the cases of `read_mass_prior`.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ class AppliedEnsemble:
 
     @classmethod
     def read(cls, trained: Ensemble, device: str, mass_prior: str) -> AppliedEnsemble:
-        """Return a trained ensemble, read from its files. `infer_observed` describes `device` and `mass_prior`."""
+        """Read the files of the ensemble `trained`. `infer_observed` describes `device` and `mass_prior`."""
         return cls(
             trained=trained,
             calibration=read_calibration(trained.calibration),
@@ -177,7 +177,7 @@ class AppliedEnsemble:
 
     @property
     def circle_arcsec(self) -> float:
-        """Radius beyond which the networks see nothing; infinite if they see a square."""
+        """Radius of the circle that the networks see, in arcsec. It is infinite if they see a square."""
         return float(self.network.preprocessing.get("circle_arcsec") or np.inf)
 
     def shown(self, field: xr.Dataset) -> FloatArray:
@@ -193,13 +193,13 @@ class AppliedEnsemble:
     def columns(self, field: xr.Dataset, name: str) -> Columns:
         """Return the columns of the mass catalogue that follow from `field` and from the networks' predictions.
 
-        The clusters are sorted by realization and ID_SRC. Columns of `MEMBERS` have the shape (cluster, member), all
-        others (cluster,). `write` adds the remaining columns: NAME, the columns from `catalogue.fits`, and the columns
-        that `sizes` returns.
-
-        Further columns for `write_cards` are `card_seen` (cluster,), `card_score` and `card_given` (cluster, quantity).
         `field` holds preprocessed images, the quantities of their clusters, and `n_phot`. InputError if an image isn't
-        finite; the message begins with `name`.
+        finite; the message begins with `name`. The clusters are sorted by realization and ID_SRC. Columns of `MEMBERS`
+        have the shape (cluster, member), and all other columns of the catalogue (cluster,). `write` adds the columns
+        that are still missing: NAME, the columns from `catalogue.fits`, and the columns that `sizes` returns.
+
+        The result also holds columns for `write_cards`: `card_seen` with the shape (cluster,), and `card_score` and
+        `card_given` with the shape (cluster, quantity).
         """
         field = field.isel(cluster=_order(field["realization"].values.astype(str), id_src(field)))
         # without redshift no mass (and no scaled image)
@@ -222,9 +222,8 @@ class AppliedEnsemble:
     ) -> Table:
         """Write the mass catalogue of a field and its regions, and return the catalogue as a table.
 
-        `parts` are results of `columns`. `catalogues` maps each realization to its `catalogue.fits`. `pictures` are the
-        results of `card_images` for the same parts. If they contain all clusters, the data of the clusters' cards are
-        written, too (`write_cards`).
+        `parts` are results of `columns`. `catalogues` maps each realization to its `catalogue.fits`. `pictures` are
+        results of `card_images`. If they contain all clusters of `parts`, `write_cards` writes the data of the cards.
         """
         listed = list(parts)
         columns = {name: np.concatenate([part[name] for part in listed]) for name in listed[0]}
@@ -309,9 +308,9 @@ def _order(realization: NDArray[np.str_], id_src: NDArray[np.int64]) -> NDArray[
 def _of_catalogues(catalogues: Mapping[str, Path], columns: Columns) -> Columns:
     """Return the columns of the mass catalogue that come from the field's `catalogue.fits`, each (cluster,).
 
-    They are published masses (`REFERENCE`), the brightest neighbour (`NEIGHBOUR`), and ids and names (`IDENTITY`). A
-    missing number is NaN, and a missing id or name is "". A column of `IDENTITY` without any value is left out.
-    `columns` holds REALIZATION and ID_SRC of the clusters.
+    These columns are published masses (`REFERENCE`), the brightest neighbour (`NEIGHBOUR`), and ids and names
+    (`IDENTITY`). Missing numbers are NaN, and missing ids or names are "". A column of `IDENTITY` in which all values
+    are missing is left out. `columns` holds REALIZATION and ID_SRC of the clusters.
     """
     number = columns["ID_SRC"]
     found: Columns = {name: np.full(number.size, np.nan) for name in (*REFERENCE, *NEIGHBOUR)}

@@ -32,12 +32,12 @@ CURVES = ("LOGM500", "LOGM500_ERR", *QUANTILES)
 
 
 def masses_over_redshift(applied: AppliedEnsemble, sky: Sky, redshift: FloatArray, acronym: str) -> xr.Dataset:
-    """Return the masses of a field's clusters at each assumed redshift, which is taken as exact.
+    """Return the masses of a field's clusters at each redshift in `redshift`, which is taken as exact.
 
     The variables are `CURVES`, each float64 (cluster, z) in dex. A cluster has no mass (NaN) if too little of its image
     is exposed. The coordinates are `cluster` (the column NAME of the mass catalogue), `z`, the clusters' ID_SRC, RA and
     DEC, and `trained` (z,), which is False outside the redshifts of the training clusters. InputError if a redshift
-    isn't above 0 or is above `MAX_REDSHIFT`. Other InputErrors are those of `clustermass.apply.field.masses_of_field`.
+    isn't between 0 and `MAX_REDSHIFT`. Other InputErrors are those of `clustermass.apply.field.masses_of_field`.
     """
     grid = np.atleast_1d(np.asarray(redshift, dtype=float))
     if grid.ndim != 1 or not grid.size or not ((grid > 0) & (grid <= MAX_REDSHIFT)).all():
@@ -67,7 +67,7 @@ def _curves(applied: AppliedEnsemble, part: xr.Dataset, field: CutField, grid: F
 
 
 def _masses(applied: AppliedEnsemble, part: xr.Dataset, field: CutField, redshift: FloatArray) -> dict[str, FloatArray]:
-    """Return `CURVES` at k redshifts, (cluster, k). If images are scaled with redshift, the first redshift is used."""
+    """Return `CURVES` at k redshifts, (cluster, k). Images that are scaled with redshift are scaled for the first one."""
     shape = (part.sizes["cluster"], redshift.size)
     assumed = part.assign(redshift=("cluster", np.full(shape[0], redshift[0])))
     enough = exposed(assumed.assign(covered_fraction=("cluster", applied.covered(assumed, field.exposure))))

@@ -15,8 +15,8 @@ from clustermass.io.samp import hub
 def send_catalogue(catalogue: Path, cluster: str | None = None) -> list[str]:
     """Send a mass catalogue to all tools on the SAMP hub, and let sky viewers show a cluster or the field's middle.
 
-    `catalogue` is the .fits file of a catalogue. Tools that read VOTables get the .vot file beside it. Returns a line
-    of text for each message to each tool. `cluster` is an id, a name or a part of a name. If `cluster` is None, the
+    Return a line of text for each message to a tool. `catalogue` is the .fits file of the catalogue. Tools that read
+    VOTables get the .vot file beside it. `cluster` is an id, a name or a part of a name. If `cluster` is None, the
     viewers show the middle of the field. InputError if `cluster` fits no cluster or several clusters, if no hub is
     running, or if no tool accepts a table or a position.
     """
