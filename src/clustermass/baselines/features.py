@@ -31,7 +31,7 @@ class AnnulusCounts(NamedTuple):
     area: FloatArray
 
     def background(self) -> FloatArray:
-        """Return the robust surface brightness in the outermost annuli in counts/arcmin2, (cluster, band)."""
+        """Return the surface brightness of `robust` counts in the outermost annuli, counts/arcmin2, (cluster, band)."""
         outer = slice(-BACKGROUND_ANNULI, None)
         return np.asarray(self.robust[..., outer].sum(axis=-1) / self.area[outer].sum(), dtype=float)
 
@@ -111,9 +111,9 @@ PROFILE_BANDS = 5
 def cluster_features(sample: xr.Dataset, cosmology: Mapping[str, float]) -> tuple[FloatArray, list[str]]:
     """Return the features of every cluster, float64 (cluster, feature), and their names.
 
-    `sample` is the content of an `images.nc`: counts (cluster, band, y, x), and the columns that the catalogue has for
-    these clusters. True masses aren't used. `cosmology` serves to convert kpc to arcsec, and rates to luminosities.
-    There are these kinds of features:
+    `sample` is the content of an `images.nc`: counts (cluster, band, y, x), and the clusters' columns from the
+    catalogue. True masses aren't used. `cosmology` serves to convert kpc to arcsec, and rates to luminosities. The
+    kinds of features are:
 
     - values of the catalogue, such as the redshift, most of them as logarithms
     - apertures: log10 of net counts per ks
@@ -195,7 +195,7 @@ def _luminosities(
 ) -> dict[str, FloatArray]:
     """Return a dict from names to features log10(rate * (D_L / Gpc)^2 / E(z)^2), (cluster,) each.
 
-    Boosted trees need these features, because a decision tree can't add a term of the rate and a term of the redshift.
+    Boosted trees need these features, because a decision tree can't compute the luminosity from rate and redshift.
     """
     gpc = luminosity_distance_cm(np.maximum(redshift, 1e-3), cosmology) / 3.0857e27
     shift = 2 * np.log10(gpc / efunc(redshift, cosmology))
@@ -204,7 +204,7 @@ def _luminosities(
 
 
 def _interactions(named: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """Return a dict from names to squares and products of features. Ridge regression needs them, as it is linear."""
+    """Return squares and products of features by name. They are for ridge regression, which is linear in its inputs."""
     bright = {name: named[name] for name in ("log_ml_rate", "robust_500kpc", "robust_96arcsec", "hardness1_500kpc")}
     squares = {f"{name}_squared": value**2 for name, value in bright.items()}
     with_z = {f"{name}_ln_z": value * named["ln_z"] for name, value in bright.items()}

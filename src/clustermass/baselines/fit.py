@@ -76,20 +76,22 @@ def fit_baselines(
     `seed` is the seed of the boosted trees, and of the choice of `train_clusters` training clusters. If
     `train_clusters` is None, all training clusters are used.
 
-    If `other` is None, the masses of all selected clusters of `sky` are predicted. If another sky `other` is given, the
-    masses of its selected clusters are predicted instead, and all of these are test clusters. Clusters whose halo is in
-    the training or validation set are left out. Two clusters of the other sky are in the same group if they share a
-    halo, or if their image boxes of side `box_arcsec` overlap. Features of both skies are measured in the cosmology of
-    `sky`.
+    If `other` is None, the masses of all selected clusters of `sky` are predicted. Otherwise `other` is another sky,
+    and the masses of its selected clusters are predicted instead. All of these are test clusters; clusters whose halo
+    is in the training or validation set are left out. Two clusters of the other sky are in the same group if they share
+    a halo, or if their image boxes of side `box_arcsec` overlap. Features of both skies are measured in the cosmology
+    of `sky`.
 
-    The luminosity baselines use the true L500 and kT, as if they were measured without error. The other baselines use
-    no true values except the masses to which they are fitted. `baselines.nc` holds the predicted log10(M500c / Msun),
-    `mu` (predictor, cluster), and four variables (cluster,): `split` (the subset), `log10_m500c` (the true mass),
-    `isolated` and `group`. `isolated` is from the truth, and only serves to report scores. If the sky lacks a quantity,
-    baselines that need it are left out; the attribute `left_out` says why.
+    The baselines that use luminosity or temperature get the true L500 and kT, without measurement errors. The other
+    baselines use no true values except the masses to which they are fitted.
 
-    InputError if an input is missing or damaged, the selection is empty, there are too few training clusters, or a
-    count rate isn't positive.
+    `baselines.nc` holds the predicted log10(M500c / Msun) as `mu` (predictor, cluster). It also holds the variables
+    `split` (the subset), `log10_m500c` (the true mass), `isolated` and `group`, each (cluster,). `isolated` is computed
+    from the truth, and is used only in reports. If the sky lacks a quantity, baselines that need it are left out; the
+    attribute `left_out` says why.
+
+    InputError if an input is missing or damaged, if the selection is empty, if there are too few training clusters, or
+    if a count rate isn't positive.
     """
     table = join_split(measure_sky(sky, selection, sky.cosmology, train_selection), split)
     if train_clusters is not None:
@@ -176,7 +178,7 @@ def predict_all(
 
 
 def left_out(table: xr.Dataset, log_odds: LogOdds | None) -> dict[str, str]:
-    """Return a dict from names of baselines to the reasons why these can't be fitted to the clusters in `table`."""
+    """Return the baselines that can't be fitted to the clusters in `table`, as a dict from names to reasons."""
     reasons: dict[str, str] = {}
     if np.isnan(table["ml_rate"].values.astype(float)).all():
         reasons |= dict.fromkeys(BY_COUNT_RATE, "the catalogue has no count rates (ML_RATE)")
@@ -203,7 +205,7 @@ def _positive(table: xr.Dataset, name: str, column: str, rows: str, advice: str)
 
 
 def _features(table: xr.Dataset) -> FloatArray:
-    """Return those features that are known for all clusters, (cluster, feature)."""
+    """Return the features in `table`, (cluster, feature), without those that are unknown for some clusters."""
     features, names = table["features"].values, table["feature"].values.astype(str)
     complete = np.asarray(np.isfinite(features).all(axis=0))
     LOGGER.info("fit_baselines: %d features of %d clusters", complete.sum(), len(features))
@@ -218,9 +220,9 @@ def predict_ridge(
 ) -> FloatArray:
     """Return log10(M500c / Msun) of all clusters from a ridge regression on standardised features, float64 (cluster,).
 
-    `features` are (cluster, feature), before standardisation. The regression is fitted to the training set. The penalty
-    is the one of `alphas` (`baselines.ridge_alpha`) that is best on the validation set. Only the masses of these two
-    sets are read.
+    `features` are (cluster, feature), before standardisation. The regression is fitted to the training set. Of
+    the penalties `alphas` (`baselines.ridge_alpha`), the one that is best on the validation set is used. Masses of test
+    clusters aren't read.
     """
     train, fits = split == "train", dict[float, FloatArray]()
     for alpha in alphas:
@@ -233,9 +235,9 @@ def predict_ridge(
 def predict_boosted_trees(
     features: FloatArray, log10_m500c: FloatArray, split: NDArray[np.str_], seed: int
 ) -> FloatArray:
-    """Return log10(M500c / Msun) like `predict_ridge`, but from boosted trees.
+    """Return log10(M500c / Msun) from boosted trees; the arguments are those of `predict_ridge`.
 
-    The number of trees is the one that is best on the validation set.
+    As many trees are used as is best on the validation set.
     """
     train = split == "train"
     model = HistGradientBoostingRegressor(
@@ -255,8 +257,7 @@ def predict_boosted_trees(
 def fit_sky_selection(sky: Sky, table: xr.Dataset) -> LogOdds | None:
     """Return the result of `fit_selection` for the haloes of a sky.
 
-    A halo counts as selected if its cluster is in `table`. If `table` has the variable `selected`, this variable must
-    also be True for the cluster.
+    A halo counts as selected if its cluster is in `table` and, if `table` has a variable `selected`, is True there.
     """
     haloes = sky.haloes()
     if "selected" in table:  # the other clusters are only for training
@@ -267,12 +268,12 @@ def fit_sky_selection(sky: Sky, table: xr.Dataset) -> LogOdds | None:
 
 
 def fit_selection(l500: FloatArray, redshift: FloatArray, selected: NDArray[np.bool_]) -> LogOdds | None:
-    """Return a function of log10 L and redshift that gives the log odds ln(p / (1 - p)) that a halo is selected.
+    """Return a function of log10 L and redshift: ln(p / (1 - p)), where p is the probability that a halo is selected.
 
-    The arguments hold the true luminosity in erg/s, the redshift, and whether the halo is selected, (halo,) each. The
-    log odds are a quadratic polynomial in log10 L and ln(1 + z). It is fitted by logistic regression to all haloes with
-    a positive luminosity; masses aren't used. The result is None if there are too few selected haloes, or too few
-    haloes that aren't selected.
+    `l500` is the true luminosity in erg/s, and `selected` says whether a halo is selected; all arguments are (halo,).
+    The function is a quadratic polynomial in log10 L and ln(1 + z). It is fitted by logistic regression to all haloes
+    with a positive luminosity; masses aren't used. The result is None if fewer than `MIN_HALOES` haloes are selected,
+    or if fewer than `MIN_HALOES` aren't selected.
     """
 
     def features(log10_l: FloatArray, z: FloatArray) -> FloatArray:

@@ -30,7 +30,7 @@ CROWDED = ((180.0, 0.3), (300.0, 1.5))
 
 
 class HaloTruth(NamedTuple):
-    """True properties of the haloes of all realizations, in the order of the files; arrays are (halo,)."""
+    """True properties of the haloes of all realizations, each (halo,), in the order of the files."""
 
     #: dict from (realization, HALO_ID) to the row; HALO_ID alone isn't unique because realizations may share haloes
     row: Mapping[tuple[str, int], int]
@@ -82,7 +82,7 @@ def measure_sky(
     """Return measurements of all selected clusters of a sky, sorted by cluster id.
 
     The selections and `trained` are described in `clustermass.dataset.sample.each_selected`. Features are measured in
-    the cosmology `assumed`, because observers don't know the true one. The result holds the variables of
+    the cosmology `assumed`, as if the true cosmology were unknown. The result holds the variables of
     `measure_clusters`, the variable `isolated` of `HaloTruth`, and the true temperature `kt` in keV (NaN = unknown).
     One realization is measured at a time. InputError if an input is missing or damaged, if the truth lacks the halo of
     a cluster, or if no cluster is left.
@@ -103,9 +103,9 @@ def measure_clusters(
 ) -> xr.Dataset:
     """Return measurements of the clusters in one `images.nc`, with features in the cosmology `assumed`.
 
-    `sample` is the content of this file. `l500` (cluster,) is the true luminosity in erg/s (NaN = unknown) in the sky's
-    `cosmology`. The result holds those variables of `COLUMNS` that the file has, `l500` converted to the cosmology of
-    Chiu et al. 2022 (`published_luminosity`), and `features` (cluster, feature).
+    `sample` is the content of this file. `l500` (cluster,) is the true luminosity in erg/s in the sky's `cosmology`;
+    NaN means unknown. The result holds the variables of `COLUMNS` that are in the file, `features` (cluster, feature),
+    and `l500` converted to the cosmology of Chiu et al. 2022 (`published_luminosity`).
     """
     features, names = np.empty((sample.sizes["cluster"], 0)), list[str]()
     if "counts" in sample:

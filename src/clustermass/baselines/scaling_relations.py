@@ -4,8 +4,8 @@ A published relation between mass and an observable X (count rate or luminosity)
 
     log10 M500c = m(z) + s(z) * (log10 X - log10 X_p).
 
-A fitted relation is linear in its coefficients. If there are several forms of it, such as polynomials of different
-degrees, the form that is best on the validation set is used.
+A relation that is fitted to the training set is linear in its coefficients. If it has several forms, such as
+polynomials of different degrees, the form that is best on the validation set is used.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ScalingRelation(NamedTuple):
         return self.log10_pivot + (log10_mass - self.mass) / self.slope
 
     def refit_forms(self, observable: FloatArray) -> dict[str, FloatArray]:
-        """Return the result of `surface_forms` for the observable X: forms with which the relation is fitted again."""
+        """Return forms with which the relation can be fitted again, as `surface_forms` does, for the observable X."""
         return surface_forms(np.log10(observable) - self.log10_pivot, self.redshift_term)
 
 
@@ -107,11 +107,10 @@ def design_matrix(*terms: FloatArray) -> FloatArray:
 
 
 def surface_forms(r: FloatArray, q: FloatArray) -> dict[str, FloatArray]:
-    """Return a dict from names to design matrices of several forms of a relation between the mass, `r` and `q`.
+    """Return design matrices of several forms of a relation between mass, observable and redshift, as a dict by name.
 
-    `r` is log10 of the observable, and `q` is the `redshift_term`. In addition to the published form there are forms
-    with more terms, up to a full cubic, because a network should be compared with the best mass that observable and
-    redshift can give.
+    `r` is log10 of the observable, and `q` is the `redshift_term`. One form is the published one. The others have more
+    terms, up to a full cubic, so that networks are compared with the best masses from observable and redshift.
     """
     quadratic = (r, q, q**2, r**2, r * q)
     return {
