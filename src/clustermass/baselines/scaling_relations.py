@@ -122,7 +122,7 @@ def surface_forms(r: FloatArray, q: FloatArray) -> dict[str, FloatArray]:
 
 
 def polynomial_forms(*terms: FloatArray) -> dict[str, FloatArray]:
-    """Return a dict from names to design matrices of full polynomials in `terms` (cluster,), of degree 1, 2 and 3."""
+    """Return design matrices of full polynomials of degree 1, 2 and 3 in `terms`, (cluster,) each, as a dict."""
     products, forms = list[FloatArray](), {}
     for degree, name in enumerate(("linear", "quadratic", "cubic"), start=1):
         products += [np.prod(factors, axis=0) for factors in combinations_with_replacement(terms, degree)]
@@ -131,10 +131,10 @@ def polynomial_forms(*terms: FloatArray) -> dict[str, FloatArray]:
 
 
 def gas_forms(redshift: FloatArray, kt_kev: FloatArray, l500: FloatArray | None = None) -> dict[str, FloatArray]:
-    """Return a dict from names to design matrices of full polynomials of degree 1, 2 and 3.
+    """Return design matrices of full polynomials of degree 1, 2 and 3, as a dict by name.
 
-    The variables of the polynomials are log10 of the temperature (keV), of 1 + z and, if given, of the luminosity
-    (erg/s).
+    The polynomials' variables are log10(kT), log10(1 + z) and, if `l500` is given, log10 L. `l500` is in erg/s. All
+    arguments are (cluster,).
     """
     terms = [np.log10(kt_kev / PIVOT_KT_KEV), redshift_term(redshift, PIVOT_Z)]
     return polynomial_forms(*([] if l500 is None else [np.log10(l500 / PIVOT_L500)]), *terms)
@@ -143,7 +143,7 @@ def gas_forms(redshift: FloatArray, kt_kev: FloatArray, l500: FloatArray | None 
 def fit_best_form(
     name: str, forms: Mapping[str, FloatArray], log10_m500c: FloatArray, split: NDArray[np.str_]
 ) -> FloatArray:
-    """Return log10(M500c / Msun) of all clusters from that form of a relation that is best on the validation set.
+    """Return log10(M500c / Msun) of all clusters from the form of a relation that is best on the validation set.
 
     `forms` maps names to design matrices (cluster, term), with the simplest form first. Each form is fitted to the
     training set by least squares. If two forms are equally good, the simpler one is taken. The true masses
@@ -169,9 +169,9 @@ def best_on_validation(
 ) -> FloatArray:
     """Return the predictions with the smallest mean squared error on the validation set.
 
-    `predictions` maps each choice of a setting, such as a penalty, to the log10(M500c / Msun) predicted with it,
-    (cluster,). If two choices are equally good, the first one is taken. If the validation set is empty, the training
-    set decides. `name` is what the log calls the setting.
+    The keys of `predictions` are the choices for a setting, such as the penalty. The values are the log10(M500c / Msun)
+    predicted with each choice, (cluster,). If two choices are equally good, the first one is taken. If the validation
+    set is empty, the training set is used instead. `name` is the name of the setting in the log.
     """
     val = split == ("val" if (split == "val").any() else "train")
     errors = {key: float(np.mean((mu[val] - log10_m500c[val]) ** 2)) for key, mu in predictions.items()}

@@ -77,12 +77,12 @@ class Neighbour:
 
 
 class Distance(NamedTuple):
-    """Two distances of a cluster's `quantity` from the training clusters, in sigma.
+    """How far a cluster's `quantity` is from that of training clusters: two distances, in sigma.
 
-    `given` is the distance from training clusters that are like the cluster in all other quantities. `alone` is the
-    distance from training clusters that are like it only in redshift, exposure and core brightness. If the quantity is
-    the core brightness, `alone` is the distance from training clusters with the same redshift and exposure. If it is
-    the redshift or the exposure, `alone` is the distance from all training clusters.
+    `given` compares the cluster with training clusters that are like it in all other quantities. `alone` compares it
+    with training clusters that are like it in redshift, exposure and core brightness. If `quantity` is the core
+    brightness itself, `alone` compares with clusters of the same redshift and exposure. If `quantity` is the redshift
+    or the exposure, `alone` compares with all training clusters.
     """
 
     quantity: str
@@ -91,7 +91,10 @@ class Distance(NamedTuple):
 
 
 class OtherMass(NamedTuple):
-    """Another log10(M500c / Msun) of a cluster, its standard error (NaN if unknown), and in words its origin."""
+    """A log10(M500c / Msun) that isn't from the networks: its origin in words, its value and its standard error.
+
+    The standard error is NaN if it is unknown.
+    """
 
     source: str
     value: float
@@ -142,11 +145,11 @@ class FieldCards:
         return self.columns["NAME"].size
 
     def row(self, row: int) -> dict[str, Any]:
-        """Return a dict from the names of columns to a cluster's values."""
+        """Return the values of the cluster in this row, as a dict by the names of the columns."""
         return {name: values[row].item() for name, values in self.columns.items()}
 
     def find(self, cluster: str) -> int:
-        """Return the row of the cluster with this id, name or part of a name. InputError unless one cluster fits."""
+        """Return the row of the cluster with this id, name or part of a name. InputError if none fits, or several."""
         texts = {name: self.columns[name].astype(str).tolist() for name in IDENTIFIERS if name in self.columns}
         return find_cluster(texts, cluster, self.path)
 
@@ -198,7 +201,7 @@ class FieldCards:
         return [one for one in found if np.isfinite(one.value)]
 
     def curve(self, row: int, points: int) -> tuple[FloatArray, FloatArray] | None:
-        """Return log10 masses across a cluster's posterior, and the posterior's density at these masses.
+        """Return log10 masses that span a cluster's posterior, and the posterior's density at these masses.
 
         Both have the shape (point,). The result is None if the cluster has no mass.
         """
@@ -253,7 +256,7 @@ def _columns(table: CheckedTable) -> dict[str, NDArray[Any]]:
 
 
 def _check_members(members: Mapping[str, FloatArray], rows: int, path: Path) -> None:
-    """Raise InputError unless `members` holds a mean and a positive sigma of each network in each row with a mass."""
+    """Raise InputError unless each row with a mass has a mean and a positive sigma of each network in `members`."""
     mu, sigma = (members[name] for name in MEMBERS)
     same = mu.shape == sigma.shape and mu.ndim == 2 and mu.shape[0] == rows and mu.shape[1] > 0
     if not (same and (np.isnan(mu) | ((np.abs(mu) < _LARGEST_LOG) & (sigma > 0) & (sigma < _LARGEST_LOG))).all()):

@@ -10,11 +10,11 @@ _PATTERNS = ("masses.fits", "observed/*/masses.fits", "*/observed/*/masses.fits"
 
 
 def find_masses(path: Path) -> Path:
-    """Return the path of a mass catalogue (.fits): `path`, the .fits file beside it, or a file in the folder `path`.
+    """Return the path of the mass catalogue (.fits) at `path`.
 
-    A file beside `path` has the same name and the ending .fits. If `path` is a folder, a catalogue directly in this
-    folder takes precedence over catalogues in its subfolders. InputError if there is no catalogue, or if there are
-    several in the subfolders.
+    If `path` is a file with another ending, the .fits file of the same name beside it is taken. If `path` is a folder,
+    `masses.fits` in it is taken, or else the only catalogue in its subfolders. InputError if there is no catalogue, or
+    if the subfolders hold several.
     """
     if path.is_dir():
         found = [one for pattern in _PATTERNS for one in sorted(path.glob(pattern))]

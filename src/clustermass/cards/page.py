@@ -43,8 +43,8 @@ def write_page(masses: Path, output: Path, cards: Path | None = None) -> None:
 def page(data: dict[str, Any]) -> str:
     """Return the HTML text of the page that shows `data`.
 
-    The page's security policy forbids all other scripts and styles. It also forbids loading anything from outside the
-    page.
+    The page's security policy allows no scripts and styles but the page's own. It also forbids the page to load
+    anything from elsewhere.
     """
     style = "".join(path.read_text(encoding="utf-8") for path in sorted(WEB.glob("*.css")))
     script = "".join(path.read_text(encoding="utf-8") for path in sorted(WEB.glob("*.js")))
@@ -63,7 +63,7 @@ def _hash(text: str) -> str:
 
 
 def content(field: FieldCards) -> dict[str, Any]:
-    """Return the content of the page as JSON values: entries for the field, and a dictionary for each cluster.
+    """Return the content of the page as JSON values: numbers and texts about the field, and a dict for each cluster.
 
     If a field has more than `MOST_CLUSTERS` clusters, only the clusters with the largest DET_LIKE are shown.
     """

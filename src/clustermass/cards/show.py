@@ -61,7 +61,7 @@ def text_card(field: FieldCards, row: int) -> str:
 
 
 def strangest(field: FieldCards) -> list[int]:
-    """Return the rows of the clusters that are most unlike the training clusters, the most unlike first."""
+    """Return the rows of the few clusters that are most unlike the training clusters, sorted by unlikeness."""
     rarity = field.columns["OOD_P"]
     distances = [field.distances(row) for row in range(len(field))]
     farthest = [abs(known[0].given) if known else 0.0 for known in distances]
@@ -87,10 +87,7 @@ def list_of_strangest(field: FieldCards) -> str:
 
 
 def _strangeness(field: FieldCards, row: int) -> str:
-    """Return a flagged cluster's most unusual quantity in words.
-
-    If the cluster has bright neighbours, the text also mentions the brightest one.
-    """
+    """Return a text about the most unusual quantity of a flagged cluster and, if it has any, a bright neighbour."""
     times = [one.counts / float(field.columns["ML_CTS"][row]) for one in bright_neighbours(field, row)[:1]]
     return ", ".join([unusual(field, row), *(f"a neighbour with {one:.1f} times its counts" for one in times)])
 
