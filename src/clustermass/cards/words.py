@@ -39,9 +39,10 @@ class Note(NamedTuple):
 
 
 def notes(field: FieldCards, row: int) -> list[Note]:
-    """Return notes about a cluster's flags, a mass by count rate that disagrees, bright neighbours, and a large R500c.
+    """Return notes about a cluster, beginning with its flags or, if it has none, with a note that says so.
 
-    If the cluster has no flag, the first note says so.
+    Further notes are about bright neighbours, about an R500c that is larger than the image, and about a mass by count
+    rate that disagrees with the mass of the networks.
     """
     cells = field.row(row)
     found = [*_without_mass(field, row), *_out_of_range(field, row)]
@@ -61,7 +62,7 @@ def notes(field: FieldCards, row: int) -> list[Note]:
 
 
 def unusual(field: FieldCards, row: int) -> str:
-    """Return in words a flagged cluster's most unusual quantity, and its distance from the expected value."""
+    """Return a text with a flagged cluster's most unusual quantity and this quantity's deviation from expectation."""
     why = str(field.columns["OOD_WHY"][row])
     given = {one.quantity: one.given for one in field.distances(row)}.get(why)
     side = (
@@ -95,7 +96,7 @@ def _disagreement(field: FieldCards, row: int) -> list[str]:
 
 
 def _rank(field: FieldCards, rarity: float) -> str:
-    """Return in words how many of the validation clusters are as unusual as a cluster whose OOD_P is `rarity`."""
+    """Return a text that says how many validation clusters are as unusual as a cluster whose OOD_P is `rarity`."""
     number = field.header.get("NOOD")
     rarer = np.rint(rarity * (number + 1)) - 1 if isinstance(number, int) else np.nan
     if not rarer >= 0:
@@ -105,7 +106,7 @@ def _rank(field: FieldCards, rarity: float) -> str:
 
 
 def _large(field: FieldCards, row: int) -> list[str]:
-    """Return a text if R500c is larger than the image, so that the circle R500c isn't in the picture."""
+    """Return a text if R500c is larger than the image, whose picture then can't show the circle of this radius."""
     radius, seen = 60 * float(field.columns["R500C_ARCMIN"][row]), float(field.data["seen_arcsec"][row])
     if not field.half_arcsec < radius < np.inf:
         return []
@@ -144,20 +145,20 @@ def _out_of_range(field: FieldCards, row: int) -> list[str]:
 
 
 def _side(field: FieldCards, row: int, name: str) -> str:
-    """Return on which side of the training clusters' range a value lies: "below", "above", or "outside" if unknown."""
+    """Return the side of the training range on which a value lies: "below", "above", or "outside" if it is unknown."""
     ends = _ends(field, name)
     return ("below" if field.columns[_RANGE[name][2]][row] < ends[0] else "above") if ends else "outside"
 
 
 def _ends(field: FieldCards, name: str) -> list[float]:
-    """Return the smallest and largest value of the training clusters, or an empty list if the header lacks one."""
+    """Return the lowest and highest value of a quantity in training, or an empty list if one isn't in the header."""
     stated = [field.header.get(f"{_RANGE[name][1]}{end}") for end in ("LO", "HI")]
     ends = [float(end) for end in stated if isinstance(end, float | int)]
     return ends if len(ends) == len(stated) else []
 
 
 def _telling(value: float, ends: Sequence[float], least: int) -> int:
-    """Return the smallest number of decimals, from `least` to 6, at which a value differs from both ends of a range."""
+    """Return how many decimals are needed, from `least` to 6, to tell a value from both ends of a range."""
     tells = (digits for digits in range(least, 6) if round(value, digits) not in {round(end, digits) for end in ends})
     return next(tells, 6)
 
@@ -173,8 +174,7 @@ def _bright_notes(field: FieldCards, row: int) -> list[Note]:
     """Return a note for each bright neighbour.
 
     A note about a point-like neighbour is a warning only if the neighbour is very bright, or if the cluster has
-    FLAG_OOD. The reason is that simulated clusters with a fainter point-like neighbour have no larger bias and scatter
-    of their masses than other clusters.
+    FLAG_OOD. Fainter point-like neighbours don't make bias or scatter of simulated clusters' masses larger.
     """
     own, radius = float(field.columns["ML_CTS"][row]), 60 * float(field.columns["R500C_ARCMIN"][row])
     found = []

@@ -1,4 +1,4 @@
-"""Optical confirmation of cluster candidates, as a follow-up survey does it, without knowledge of their photons."""
+"""Optical confirmation of cluster candidates as in a follow-up survey, which doesn't know whose photons they are."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Positions(NamedTuple):
 
 @dataclass(frozen=True)
 class OpticalHaloes(Rows):
-    """Haloes as an optical survey knows them. Arrays are (halo,)."""
+    """Haloes as an optical survey knows them, each array (halo,)."""
 
     ra: FloatArray  #: deg
     dec: FloatArray
@@ -39,7 +39,7 @@ class OpticalHaloes(Rows):
 
 @dataclass(frozen=True)
 class Counterparts(Rows):
-    """The counterpart of each candidate. Arrays are (candidate,)."""
+    """The counterpart of each candidate, each array (candidate,)."""
 
     halo: IntArray  #: row of the halo, -1 = none
     separation_arcsec: FloatArray  #: NaN = no halo
@@ -48,14 +48,14 @@ class Counterparts(Rows):
 
     @classmethod
     def none(cls, number: int) -> Counterparts:
-        """Return `number` candidates without counterpart."""
+        """Return the entries for `number` candidates without a counterpart."""
         halo, nan = np.full(number, -1, dtype=np.intp), np.full(number, np.nan)
         return cls(halo, nan, nan.copy(), np.ones(number))
 
 
 @dataclass(frozen=True)
 class _Pairs(Rows):
-    """Pairs of a position and a halo near it. Arrays are (pair,)."""
+    """Pairs of a position and a halo near it, each array (pair,)."""
 
     position: IntArray
     halo: IntArray
@@ -67,16 +67,16 @@ class _Pairs(Rows):
 def confirm(candidates: Positions, haloes: OpticalHaloes, random: Positions, parameters: Matching) -> Counterparts:
     """Return the counterpart of each candidate, and F_CONT, by the method of Klein et al. (2018, 2019, 2022).
 
-    A halo can be the counterpart of all positions within `radius_r500` times its R500. The aperture in which galaxies
-    are counted is centred on the position. A halo at the distance d from the position therefore counts with its
-    richness times exp(-(d / (`damping_r500` R500))^2 / 2). If several haloes are possible, the counterpart is the one
-    that is least likely by chance: the fewest random positions have such a rich halo at a similar redshift.
+    A halo can be the counterpart of all positions within `radius_r500` times its R500. Galaxies are counted in an
+    aperture centred on the position. Therefore the richness of a halo at the distance d from the position is multiplied
+    by exp(-(d / (`damping_r500` R500))^2 / 2). If several haloes are possible, the counterpart is the one that is least
+    likely by chance: the fewest random positions have such a rich halo at a similar redshift.
 
-    `random` are positions all over the exposed field, at which counterparts are searched in the same way. Let S_random
-    be the share of random positions that have a counterpart at least as rich in the same bin of redshift. S_candidate
-    is the same share for candidates. Then F_CONT = S_random / S_candidate. F_CONT is limited to 1, and smoothed so that
-    a richer counterpart never has a larger F_CONT than a poorer one. If the share c of all candidates is spurious, then
-    about the share f c of the candidates with F_CONT < f is spurious.
+    `random` are positions all over the exposed field, at which counterparts are searched in the same way. For the
+    counterpart of a candidate, S_random is the share of random positions that have a counterpart at least as rich in
+    the same bin of redshift. S_candidate is this share for the candidates. F_CONT is S_random / S_candidate, limited to
+    1, and smoothed so that a richer counterpart never has a larger F_CONT than a poorer one. If a fraction c of all
+    candidates is spurious, about a fraction f * c of the candidates with F_CONT < f is spurious.
     """
     at_candidates, at_random = (_pairs(at, haloes, parameters) for at in (candidates, random))
     best, found = _best(at_candidates, at_random)
@@ -107,7 +107,7 @@ def _pairs(at: Positions, haloes: OpticalHaloes, parameters: Matching) -> _Pairs
 
 
 def _best(pairs: _Pairs, random: _Pairs) -> tuple[_Pairs, FloatArray]:
-    """Return the best pair of each position that has a pair, and `_chance` of this pair, (position with a pair,)."""
+    """Return the best pair of each position, and `_chance` of this pair. Positions without a pair are left out."""
     chance = _chance(pairs, random)
     order = np.lexsort((-pairs.richness, chance, pairs.position))
     first = order[np.flatnonzero(np.diff(pairs.position[order], prepend=-1))]
@@ -115,7 +115,7 @@ def _best(pairs: _Pairs, random: _Pairs) -> tuple[_Pairs, FloatArray]:
 
 
 def _chance(pairs: _Pairs, random: _Pairs) -> FloatArray:
-    """Return, for each pair, how many pairs in `random` are at least as rich and at a similar redshift, (pair,)."""
+    """Return the number of pairs in `random` that are at least as rich as each pair, at a similar redshift, (pair,)."""
     here, there = (np.floor(np.log1p(one.redshift) / _REDSHIFT_STEP).astype(int) for one in (pairs, random))
     number = np.zeros(len(here))
     for step in np.unique(here):
@@ -135,8 +135,9 @@ def _f_cont(
 ) -> FloatArray:
     """Return F_CONT of candidates with a counterpart.
 
-    `rank` holds `_chance` of the counterparts of candidates, and `chance` that of the counterparts of random positions.
-    `candidates` and `random` are the numbers of all candidates and of all random positions.
+    `redshift` and `rank` are the redshift and `_chance` of each candidate's counterpart. `random_redshift` and `chance`
+    are the same for random positions. `candidates` and `random` are the numbers of all candidates and all random
+    positions, also of those without a counterpart.
     """
     bins = max(1, len(redshift) // CANDIDATES_PER_BIN)
     edges = np.quantile(redshift, np.arange(1, bins) / bins) if bins > 1 else np.zeros(0)

@@ -62,11 +62,13 @@ def read_table(path: Path) -> Table:
     """Return the first table in a file with all rows and columns. Missing cells are masked.
 
     The format is recognised from the content. It may be FITS, VOTable, ECSV, a table of the CDS or of IPAC, or lines of
-    cells that are separated by commas, semicolons, tabs, bars or blanks. Lines of cells may have the form that VizieR
-    and TOPCAT write, and may hold decimal commas. The file may be packed by gzip, bzip2 or xz. A column that can't be
-    read is left out with a warning. Column names and the texts in cells are turned into printable ASCII. A column of
-    sky coordinates becomes two columns, RA and DEC. If a table has only Galactic coordinates, RA and DEC are added.
-    InputError if the file is missing, truncated, damaged or of another kind, or if the table has no rows.
+    text whose cells are separated by commas, semicolons, tabs, bars or blanks. Such lines may have the form that VizieR
+    or TOPCAT writes, and may hold decimal commas. The file may be packed by gzip, bzip2 or xz.
+
+    A column that can't be read is left out with a warning. Column names and the texts in cells are turned into
+    printable ASCII. A column of sky coordinates becomes two columns, RA and DEC. If a table has only Galactic
+    coordinates, RA and DEC are added. InputError if the file is missing, truncated, damaged or of another kind, or if
+    the table has no rows.
     """
     path = Path(path)
     if path.is_dir():
@@ -170,7 +172,7 @@ def _read_votable(path: Path) -> Table:
 
 
 def _in_usual_frames(table: Any, file: Any, path: Path) -> Table:
-    """Return a table of a VOTable `file`, without equatorial columns in other frames than ICRS and FK5 J2000."""
+    """Return `table` of a VOTable `file`. RA and Dec columns in frames other than ICRS and FK5 J2000 are left out."""
     others = other_frames(table.fields, file.iter_coosys())
     read = table.to_table(use_names_over_ids=True)
     if others:
@@ -223,9 +225,9 @@ def _read_text(path: Path, begin: bytes) -> Table:
 
 
 def _read_cells(path: Path, lines: list[str]) -> Table:
-    """Return the table that lines of text hold.
+    """Return the table in lines of text.
 
-    The lines are the column names, then VizieR's lines of units and dashes (if any), then the rows.
+    The first line holds the column names. Lines with units and dashes follow if VizieR wrote the file, then the rows.
     """
     filled = [line for line in lines if line.strip()]
     rows = [line for line in filled if not line.startswith("#")]
@@ -264,7 +266,7 @@ def _read_cells(path: Path, lines: list[str]) -> Table:
 
 
 def _warn_of_short(path: Path, rows: list[str], columns: int, separator: str) -> None:
-    """Warn of rows with too few cells. astropy adds empty cells at their end, but the gap may be elsewhere."""
+    """Warn of rows with too few cells. astropy adds empty cells at the end of a row; others may be the missing ones."""
     numbers = [len(cells) for cells in csv.reader(rows, delimiter=separator, skipinitialspace=True) if cells]
     if short := [row for row, number in enumerate(numbers, 1) if number < columns]:
         text = "%s: row %d (and %d more) has %d cells for %d columns. Empty cells are added at its end"
@@ -299,7 +301,7 @@ def _numbers(cells: list[str]) -> bool:
 
 
 def _with_points(table: Table, path: Path) -> Table:
-    """Return the table after converting columns with decimal commas, which astropy read as texts, to numbers."""
+    """Return the table with numbers in columns that astropy read as texts because of decimal commas."""
     changed = []
     for name in table.colnames:
         if table[name].dtype.kind == "U":

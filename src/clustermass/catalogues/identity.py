@@ -14,9 +14,9 @@ _WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
 
 
 def identified(table: CheckedTable, usual: Sequence[str]) -> CheckedTable:
-    """Return the table, in which ID_SRC now means the first column in `usual` whose values are unique.
+    """Return the table, with the first column of `usual` whose values are unique as its ID_SRC.
 
-    The table is returned unchanged if it has no such column.
+    If there is no such column, the table is returned unchanged.
     """
     by_lower = {name.lower(): name for name in reversed(table.table.colnames)}
     for column in (by_lower[name.lower()] for name in usual if name.lower() in by_lower):

@@ -1,4 +1,4 @@
-"""Make the catalogue of a simulated field: match detections to haloes, add redshifts as a follow-up would."""
+"""Make the catalogue of a simulated field: match detections to haloes, and add redshifts as in a follow-up survey."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def match_sources(
 ) -> None:
     """Match the detections of a simulated field to haloes, and write the catalogue and the matches.
 
-    `detections` is a file of `detect.detect_field.detect_sources`. The key `rule` of the config block `matching` is the
-    way in which detections are matched. The rule "photons" needs the files `labels` and `sources`, "confirmed" needs
-    `truth`. The seed of the sky, `name` and `realization` determine all random numbers. InputError if a file that the
-    rule needs isn't given, or if the numbers of labels and events differ.
+    `detections` is a file that `detect.detect_field.detect_sources` wrote. How detections are matched is set by the key
+    `matching.rule` of the sky: the rule "photons" needs the files `labels` and `sources`, and the rule "confirmed"
+    needs `truth`. All random numbers depend only on the sky's seed, `name` and `realization`. InputError if a file that
+    the rule needs isn't given, or if the numbers of labels and events differ.
     """
     generators = random_streams(sky["seed"], name, realization)
     found = read_columns(detections, "DETECTIONS")
@@ -106,10 +106,10 @@ def match_by_confirmation(
     parameters: Matching,
     rng: np.random.Generator,
 ) -> _Matched:
-    """Return the catalogue, matches and redshifts of detections, which are confirmed as in an optical follow-up.
+    """Return the catalogue, matches and redshifts of detections that are confirmed as in an optical follow-up.
 
-    `found` are the columns of detections, `truth` those of haloes with their measured richness. Random positions for
-    F_CONT are drawn by `rng` all over the exposed field. A detection matches its counterpart if F_CONT is below
+    `found` holds the columns of the detections, and `truth` those of haloes with measured richness. Random positions
+    for F_CONT are drawn by `rng` all over the exposed field. A detection matches its counterpart if F_CONT is below
     `f_cont_max`. In the catalogue, F_CONT and LAMBDA are NaN for detections that aren't followed up.
     """
     names = ("RA", "DEC", "Z", "R500_ARCMIN", "LAMBDA_OBS")
@@ -145,9 +145,9 @@ def match_by_confirmation(
 def redshift_columns(redshift: FloatArray, parameters: Redshifts, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
     """Return the columns Z, Z_ERR and Z_TYPE of detections as a follow-up survey would measure them.
 
-    Spectroscopic redshifts are exact. Photometric redshifts have normal errors, truncated so that Z exceeds
-    `redshift_min`. Their Z_ERR is (1 + Z) times `photometric_error`. `redshift` is the true redshift of each
-    detection's halo, (detection,); it is NaN if the detection has no halo.
+    Spectroscopic redshifts are exact. Photometric redshifts have Gaussian errors, truncated so that Z exceeds
+    `redshift_min`; Z_ERR is then (1 + Z) times `photometric_error`. `redshift` is the true redshift of each detection's
+    halo, (detection,), or NaN if the detection has no halo.
     """
     has_halo, width = np.isfinite(redshift), parameters["photometric_error"]
     spectroscopic = has_halo & (rng.random(len(redshift)) < parameters["spectroscopic_fraction"])

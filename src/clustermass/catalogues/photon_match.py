@@ -29,16 +29,18 @@ def match_by_shares(
 ) -> tuple[BoolArray, Columns]:
     """Return which detections are kept, bool (detection,), and the columns of the table of matches to haloes.
 
-    `detections` and `shares` are what `detect.detect.detect` returns. SHARE is the probability that a photon belongs to
-    a detection. A detection belongs to the source whose photons have the largest sum of SHARE. It matches if this
-    source is a halo, and its fitted counts inside the cut radius are at most match_counts_factor times the photons of
-    the halo, plus match_counts_offset. If a halo has several such detections, only the most likely one is kept.
-    `labels` holds the source of each photon of the event list (halo > 0, AGN < 0, background 0), and `in_band` whether
-    its energy is in the band of the source detection, (event,) each. `sources` has the columns SRC_ID, RA and DEC (deg)
-    of all haloes and AGN. `parameters` is the config block `detection`.
+    SHARE is the probability that a photon belongs to a detection. A detection belongs to the source whose photons have
+    the largest sum of SHARE. The detection matches if this source is a halo, and if the detection's fitted counts
+    inside the cut radius are at most match_counts_factor times the halo's photons plus match_counts_offset. If several
+    detections match a halo, only the most likely one is kept.
 
-    The columns of the matches have the shape (match,). They are ID_SRC, which counts only kept detections, and SRC_ID
-    (int32), SEPARATION (arcsec) and PURITY (float32). PURITY is the number of the halo's photons inside the cut radius,
+    `detections` and `shares` are results of `detect.detect.detect`. `labels` holds the source of each photon of the
+    event list (halo > 0, AGN < 0, background 0), and `in_band` whether the photon's energy is in the band of the source
+    detection, (event,) each. `sources` has the columns SRC_ID, RA and DEC (deg) of all haloes and AGN. `parameters` is
+    the config block `detection`.
+
+    The columns of the matches have the shape (match,). They are ID_SRC, SRC_ID (int32), SEPARATION (arcsec) and PURITY
+    (float32). ID_SRC numbers the kept detections. PURITY is the number of the halo's photons inside the cut radius,
     divided by the fitted counts inside it, and at most 1.
     """
     owner, purity = _owners(detections["FITTED"], shares, labels)
