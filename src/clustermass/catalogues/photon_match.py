@@ -78,7 +78,7 @@ def _owners(fitted: FloatArray, shares: Mapping[str, NDArray[Any]], labels: IdAr
 
 
 def _matched_halo(owner: IntArray, plausible: BoolArray, src_id: NDArray[np.integer]) -> tuple[IntArray, BoolArray]:
-    """Return each detection's halo (row in `src_id`, -1 = none) and whether the detection is kept."""
+    """Return the halo of each detection, as the row in `src_id` (-1 = none), and whether the detection is kept."""
     halo = np.full(len(owner), -1, dtype=np.int64)
     order = np.argsort(src_id, kind="stable")
     good = np.flatnonzero((owner > 0) & plausible & np.isin(owner, src_id))

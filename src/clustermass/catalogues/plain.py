@@ -42,7 +42,7 @@ def plain_table(table: Table, path: Path) -> Table:
 
 
 def _without_mixins(table: Table, path: Path) -> Table:
-    """Return the table after replacing sky coordinates by RA and DEC (ICRS, deg) and `Quantity` by plain columns."""
+    """Return the table with RA and DEC (ICRS, deg) for columns of sky coordinates, and plain columns for `Quantity`."""
     plain = Table(meta=table.meta)
     for name in table.colnames:
         cells = table[name]
@@ -109,7 +109,7 @@ def _text(cell: object) -> str:
 def plain_text(text: str) -> str:
     """Return a text in ASCII. A minus sign becomes "-", accents are left out, and other characters are escaped.
 
-    Raised numbers are marked by "^" and lowered ones by "_": 0.3 with the footnote 2 must not become 0.32.
+    "^" is put before superscripts and "_" before subscripts, so that 0.3 with the footnote 2 doesn't become 0.32.
     """
     for mark, run in _RUNS.items():
         for found in {*run.findall(text)}:
@@ -119,7 +119,7 @@ def plain_text(text: str) -> str:
 
 @cache
 def plain_sign(sign: str) -> str:
-    """Return similar ASCII characters for a character outside ASCII, or else its escaped code."""
+    """Return ASCII characters that look like a character outside ASCII, or its escaped code if there are none."""
     parts = unicodedata.normalize("NFKD", sign.translate(_LIKENESS)).translate(_LIKENESS)
     kept = "".join(part for part in parts if not unicodedata.combining(part))
     kept = sign if unicodedata.decomposition(sign).startswith("<circle>") else kept
@@ -128,7 +128,7 @@ def plain_sign(sign: str) -> str:
 
 
 def number(text: str) -> float:
-    """Return the number in a text, or NaN if there is none. Python would read 1_2 as 12; here it is no number."""
+    """Return the number in a text, or NaN if the text isn't a number. 1_2, which Python reads as 12, isn't a number."""
     try:
         return float(text) if "_" not in text else np.nan
     except ValueError:

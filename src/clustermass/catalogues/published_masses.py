@@ -1,4 +1,4 @@
-"""Reading of published masses from several kinds of tables. They become log10(M500c / Msun) with errors in dex."""
+"""Reading of published masses from several kinds of tables, as log10(M500c / Msun) with errors in dex."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -40,9 +40,8 @@ def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Pub
     """Return the masses in a table of published masses of the given `kind`, one of `KINDS`.
 
     The file must be readable by `read_table`, or be `tablec1.dat` of Chiu et al. (2022). For the kind `table`,
-    `columns` maps our column names to the user's. InputError for a missing column or a bad cell. InputError also if the
-    table isn't of the given kind, if two rows belong to the same cluster, or if a mass isn't in the unit of this kind
-    of table.
+    `columns` maps our column names to the user's. InputError if the columns aren't those of this kind, if a cell is
+    bad, if a cluster has two rows, or if a mass is so small or large that its unit must be another.
     """
     if kind not in KINDS:
         raise InputError(f"published masses: kind is {kind!r}, but must be one of: {', '.join(KINDS)}.")
@@ -68,7 +67,7 @@ def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Pub
 
 
 def look_up(published: Published, ids: NDArray[Any], name: NDArray[np.str_] | None) -> NDArray[np.int64]:
-    """Return each cluster's row in a table of published masses, (cluster,). -1 = the cluster isn't in the table.
+    """Return each cluster's row in a table of published masses, or -1 if the cluster isn't in the table, (cluster,).
 
     `published.key` says whether clusters are identified by `ids` or by `name`. InputError if names are needed but the
     catalogue has none (`name` is None), or if no cluster is found.
@@ -130,7 +129,7 @@ def _user(path: Path, columns: Renamed) -> Published:
 
 
 class Kind(NamedTuple):
-    """A kind of table: its paper, its published number of rows (None = any), its unit of masses, and its reader."""
+    """A kind of table: its paper, its number of rows in the paper (None = any), its unit of masses, and its reader."""
 
     paper: str
     rows: int | None

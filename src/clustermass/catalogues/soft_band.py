@@ -35,15 +35,16 @@ def in_soft_band(
     """Return the table with ML_RATE, ML_CTS, ML_BKG and ML_EXP at 0.2-2.3 keV, computed from numbered bands.
 
     The columns of band 1 have names such as ML_RATE_1. ML_RATE_0 belongs to all bands together. The edges of the bands
-    are `edges_ev`. If this is None, they are taken from the call of ermldet in the header, or else from eRASS1's
-    catalogue of hard sources. Rate, counts and background are summed over the bands that make up 0.2-2.3 keV. The
-    exposure is the sum of their counts divided by the sum of their rates. If no bands make up 0.2-2.3 keV, or if the
-    energies of several bands are unknown, rate, counts and background become unknown, with a warning. A single band of
-    unknown energies is assumed to be 0.2-2.3 keV.
+    are `edges_ev`. If this is None, they are taken from the call of ermldet in the header. If the header lacks it and
+    the table is eRASS1's catalogue of hard sources, the published edges are taken. Otherwise the edges are unknown.
 
-    The table is returned unchanged if it has no numbered bands or has a column ML_RATE, or if the user has `named` a
-    column for ML_RATE. InputError if the table is ermldet's own list, which has a row for each band, or if `edges_ev`
-    doesn't fit the number of bands.
+    Rate, counts and background are summed over the bands that make up 0.2-2.3 keV. The exposure is the sum of counts
+    divided by the sum of rates. If no bands make up 0.2-2.3 keV, or if the edges of several bands are unknown, rate,
+    counts and background are masked, with a warning. A single band with unknown edges is assumed to be 0.2-2.3 keV.
+
+    The table is returned unchanged if it has no numbered bands, if it has a column ML_RATE, or if ML_RATE is in `named`
+    (the user then names a column for it). InputError if the table is ermldet's own list, which has a row for each band,
+    or if `edges_ev` doesn't fit the number of bands.
     """
     upper = {name.upper(): name for name in table.colnames}
     if {"ID_BAND", "ID_INST", "ML_RATE"} <= set(upper) and np.unique(np.ma.asarray(table[upper["ID_BAND"]])).size > 1:
@@ -74,7 +75,7 @@ def in_soft_band(
 
 
 def _bands(table: Table, path: Path, numbers: Sequence[int], edges_ev: Sequence[float] | None) -> Bands:
-    """Return a dict from the number of each band to its edges in eV. It is empty if the edges are unknown."""
+    """Return the edges of each band in eV, as a dict by the band's number. It is empty if the edges are unknown."""
     if edges_ev:
         if len(edges_ev) != len(numbers) + 1:
             raise InputError(
@@ -102,7 +103,7 @@ def _that_make_soft(bands: Bands) -> list[int]:
 
 
 def _mean_exposure(measured: Mapping[str, FloatArray]) -> FloatArray:
-    """Return the exposure of the summed bands, (rows,): counts / rate or, where this fails, the mean of the bands."""
+    """Return the exposure of the summed bands, (rows,): counts / rate, or the bands' mean where this isn't possible."""
     plain = measured["ML_EXP"].mean(axis=0)
     if not {"ML_RATE", "ML_CTS"} <= set(measured):
         return plain

@@ -46,7 +46,7 @@ MAX_REDSHIFT = 10.0
 
 
 class Survey(NamedTuple):
-    """A published catalogue: its content and paper, the columns by which it is recognised, and its number of rows."""
+    """A published catalogue: a title, the columns by which the catalogue is recognised, and its number of rows."""
 
     title: str
     marks: tuple[str, ...]  #: columns by which it is recognised: no other of `SURVEYS` has them all
@@ -72,9 +72,9 @@ _MEASUREMENTS = (
 
 
 def read_survey_table(path: Path, edges_ev: Sequence[float] | None = None, named: Collection[str] = ()) -> Table:
-    """Return a table read by `read_table`. In published catalogues, values that mean "not measured" are masked.
+    """Return a table read by `read_table`. If it is a published catalogue, values that mean "not measured" are masked.
 
-    Columns keep their names and units. `in_soft_band`, which gets `edges_ev` and `named`, may add columns.
+    Columns keep their names and units. `in_soft_band` may add columns; it also describes `edges_ev` and `named`.
     """
     table = in_soft_band(read_table(path), path, edges_ev, named)
     survey = recognise(table)
@@ -86,7 +86,7 @@ def read_survey_table(path: Path, edges_ev: Sequence[float] | None = None, named
 
 
 def recognise(table: Table) -> Survey | None:
-    """Return the published catalogue whose columns the table has (case doesn't matter), or None."""
+    """Return the published catalogue that a table is by its column names (in any case), or None."""
     names = {name.upper() for name in table.colnames}
     return next((survey for survey in SURVEYS if names.issuperset(survey.marks)), None)
 
@@ -117,14 +117,16 @@ MAX_SEPARATION_ARCSEC = 10.0
 def join_tables(
     catalogue: CheckedTable, paths: Sequence[Path], synonyms: Synonyms, edges_ev: Sequence[float] | None = None
 ) -> tuple[CheckedTable, dict[str, FloatArray]]:
-    """Return a catalogue whose missing columns are taken from further tables, and the redshifts in these tables.
+    """Return a catalogue with its missing columns taken from further tables, and the redshifts in these tables.
 
     Earlier tables take precedence. Rows are joined by ID_SRC, never by name, because the names of three out of four
     clusters differ in the last digit between two eFEDS tables. A column from a further table is called "<column> of
-    <file>". It is masked for clusters that the further table doesn't contain. The redshifts are a dict. It maps the
-    name of each further table that has redshifts to an array (rows,), which holds this table's redshift for each row of
-    the catalogue (NaN = none). InputError for a missing column or a bad cell, or if a further table has no ID_SRC, has
-    no row in common with the catalogue, or gives other positions for the same ID_SRC.
+    <file>". The column is masked for clusters that the further table doesn't contain.
+
+    The second result holds, for each further table with redshifts, the redshift of each row of the catalogue. It is a
+    dict from the names of these tables' files to arrays (rows,), in which NaN means none. InputError for a missing
+    column or a bad cell. InputError also if a further table has no ID_SRC, has no row in common with the catalogue, or
+    gives other positions for the same ID_SRC.
     """
     joined, names = catalogue.table.copy(copy_data=False), dict(catalogue.names)
     redshifts: dict[str, FloatArray] = {}
@@ -150,7 +152,7 @@ def join_tables(
 def _further(
     catalogue: CheckedTable, path: Path, synonyms: Synonyms, edges_ev: Sequence[float] | None
 ) -> tuple[CheckedTable, NDArray[np.int64]]:
-    """Return a further table and, for each row of the catalogue, the row in it with the same ID_SRC (-1 = none)."""
+    """Return a further table, and its row with the same ID_SRC for each row of the catalogue (-1 = none)."""
     catalogue.require({"ID_SRC": "to join further tables by"}, "catalogue_columns")
     other = find_columns(read_survey_table(path, edges_ev), path, synonyms)
     other = identified(other, (catalogue.names["ID_SRC"], *synonyms["ID_SRC"]))

@@ -27,7 +27,7 @@ Renamed: TypeAlias = Mapping[Any, str]
 
 
 def nearest(word: str, names: Iterable[str]) -> str:
-    """Return the text " Did you mean ...?" with the name in `names` most similar to `word`, "" if none is similar."""
+    """Return " Did you mean ...?" with the name in `names` that is most similar to `word`, or "" if none is similar."""
     by_lower = {name.lower(): name for name in names}
     match = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
     return f" Did you mean {by_lower[match[0]]}?" if match else ""
@@ -143,10 +143,10 @@ class CheckedTable:
             raise InputError(f"{where}: {cell if isinstance(cell, str) else f'{cell:g}'} is {complaint}.")
 
     def require(self, needed: Mapping[str, str], setting: str, option: str = "") -> None:
-        """Raise InputError unless there is a column for every name in `needed` (name -> the quantity in words).
+        """Raise InputError unless there is a column for every name in `needed`, a dict from our names to descriptions.
 
-        The message says that a column can be named by the config key `setting`. If there is an `option` of the command
-        line, the message also names the option and Python's argument `columns`.
+        The message says that the user's name of a column can be given under the config key `setting`. If an `option` of
+        the command line also does this, the message names the option and Python's argument `columns`.
         """
         if missing := [ours for ours in needed if ours not in self.names]:
             wanted = ", ".join(f"{ours} ({needed[ours]})" for ours in missing)
@@ -162,7 +162,7 @@ class CheckedTable:
 
 
 def read_product(path: Path, name: str, columns: Sequence[str]) -> CheckedTable:
-    """Return the table `name` of a FITS file of the pipeline. InputError if it or one of `columns` is missing."""
+    """Return the table `name` of our FITS file `path`. InputError if the table or one of `columns` is missing."""
     with opened_fits(path) as hdus:
         table = next((table_of(hdu, path) for hdu in hdus if hdu.name == name), None)
     if table is None:
@@ -177,9 +177,9 @@ def read_product(path: Path, name: str, columns: Sequence[str]) -> CheckedTable:
 
 
 def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | None = None) -> CheckedTable:
-    """Return a user's table in which columns can be found by our names, and numbers are in our units.
+    """Return a user's table whose columns can be found by our names, and whose numbers are in our units.
 
-    `synonyms` holds the usual names of each of our columns, best first. `given` maps our names to the user's columns,
+    `synonyms` maps our names to the usual names of such columns, best first. `given` maps our names to the user's names
     and takes precedence. Case doesn't matter. InputError if `given` contains a name that isn't one of ours, or a column
     that the table doesn't have.
     """
@@ -202,7 +202,7 @@ def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | 
 
 
 def _hint(words: Collection[str], label: str, names: Iterable[str]) -> str:
-    """Return a text with "Did you mean ...?" for each word that is similar to a name, then `label` and all names."""
+    """Return a text: "Did you mean ...?" for each word that is similar to one of `names`, then `label` and `names`."""
     meant = {word: nearest(word, names) for word in words}
     near = "".join(text if len(words) == 1 else text.replace("?", f" for {word}?") for word, text in meant.items())
     return f"{near} {label}: {', '.join(names)}."
@@ -217,6 +217,6 @@ def warn_of_rows(path: Path, rows: NDArray[np.bool_], what: str, level: int = lo
 
 
 def find_rows(wanted: Iterable[Any], keys: Iterable[Any]) -> NDArray[np.int64]:
-    """Return the index of each wanted key in `keys`, int64 (wanted,); -1 = the key isn't there. `keys` are unique."""
+    """Return the index of each wanted key in `keys`, which are unique, or -1 if it isn't there, int64 (wanted,)."""
     row_of = {key: row for row, key in enumerate(keys)}
     return np.array([row_of.get(key, -1) for key in wanted], dtype=np.int64)

@@ -32,7 +32,7 @@ def read_truth(path: Path, columns: Renamed | None, realization: str) -> Table:
     """Return a user's table of simulated haloes with the columns of `truth.fits` except COUNTS and FLUX500KPC.
 
     The user's table must have SRC_ID, RA, DEC, Z, and either LOG10_M500C or M500C. `columns` maps these names to the
-    names in the table where they differ. The result has a row for each halo in the order of the file. KT, L500, FLUX
+    names in the table where the two differ. The result has a row for each halo in the order of the file. KT, L500, FLUX
     and R500_ARCMIN are NaN if the table doesn't have them. `realization` is the name of the haloes' realization, such
     as "01". If the table has no HALO_ID, haloes of different realizations count as different. InputError for a missing
     column, a bad cell, an impossible redshift or mass, or a HALO_ID that occurs in two rows.
@@ -77,7 +77,7 @@ def _halo_ids(table: CheckedTable, src_id: NDArray[np.int32], realization: str) 
 
 
 def _number(realization: str) -> int:
-    """Return a number below 2^31 that identifies a realization: its name as a number ("01": 1), or else a hash."""
+    """Return a number below 2^31 that identifies a realization: 1 for "01", or a hash of a name that isn't a number."""
     plain = realization.isdigit() and realization == f"{int(realization):02d}" and int(realization) < _NAMED
     return int(realization) if plain else _NAMED + zlib.crc32(realization.encode()) % _NAMED
 
