@@ -105,9 +105,9 @@ def event_tables(path: str | Path, rows: int = PIECE_ROWS) -> list[EventTable]:
 
 
 def find_tables(hdus: Sequence[Any], path: Path) -> list[Any]:
-    """Return the tables named EVENTS or, if there are none, the first table with two of the columns `OF_PHOTONS`.
+    """Return the HDUs named EVENTS or, if there are none, the first table with at least two columns of `OF_PHOTONS`.
 
-    InputError if there is no such table.
+    InputError if there is no such HDU.
     """
     tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
     events = [table for table in tables if table.name.upper() == "EVENTS"]
@@ -145,10 +145,11 @@ def _empty_list(whole: Sequence[Any], tables: Sequence[Any], table: Any, path: P
 
 
 def _gti_tables(hdus: Iterable[Any], number: int, tables: int) -> list[Any]:
-    """Return the GTI tables in `hdus` that belong to table number `number` (from 0) of the `tables` tables of events.
+    """Return the GTI tables in `hdus` that belong to one table of events.
 
-    GTI tables with a module's number in their name, such as GTI5, belong to every table of events. If there are as many
-    GTI tables without a number as tables of events, the first one belongs to the first table of events, and so on.
+    `number` is the number of this table of events, counted from 0, and `tables` is how many tables of events the file
+    has. GTI tables with a module's number in their name, such as GTI5, belong to every table of events. If there are as
+    many GTI tables without a number as tables of events, the first one belongs to the first table of events, and so on.
     Otherwise every GTI table belongs to every table of events.
     """
     found = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU) and _GTI.fullmatch(hdu.name.upper())]
@@ -161,8 +162,9 @@ def _gti_tables(hdus: Iterable[Any], number: int, tables: int) -> list[Any]:
 def _read_gti(tables: Iterable[Any], module: int, path: Path) -> dict[int, FloatArray]:
     """Return a dict from modules to sorted good time intervals (START, STOP) in s, float64 (intervals, 2).
 
-    A table without a number in its name belongs to `module`. Module 0 stands for every module without a table of its
-    own. InputError if a table has no START or STOP, or if an interval isn't finite or ends before it starts.
+    The number at the end of a table's name, as in GTI5, is its module. A table without such a number belongs to
+    `module`. The intervals of module 0 hold for every module without a table of its own. InputError if a table has no
+    START or STOP, or if an interval isn't finite or ends before it starts.
     """
     parts: dict[int, list[FloatArray]] = {}
     for table in tables:
@@ -192,16 +194,16 @@ def _exposure_s(header: fits.Header) -> float | None:
 
 
 def _is_scan(headers: Sequence[fits.Header]) -> bool:
-    """Return whether OBS_MODE says that the telescope scanned; False for files of SIXTE, all of which say so."""
+    """Return whether OBS_MODE says that the telescope scanned. Files of SIXTE always say so, and give False."""
     simulated = any(str(header.get("CREATOR")).startswith("SIXTE") for header in headers)
     modes = [str(header.get("OBS_MODE", "")).strip().upper() for header in headers]
     return not simulated and any(mode in _SCANNING for mode in modes)
 
 
 def _sky_reference(table: Any) -> tuple[float, float] | None:
-    """Return RA and DEC of sky pixel (0, 0) from TCRVL of X and Y, or None if they are missing.
+    """Return RA and DEC of sky pixel (0, 0) in deg, or None if they are unknown.
 
-    RA_PNT and RA_OBJ aren't used, because they are unreliable.
+    They are the values of TCRVL for the columns X and Y. RA_PNT and RA_OBJ aren't used, because they are unreliable.
     """
     numbers = {str(name).upper(): number for number, name in enumerate(table.columns.names, start=1)}
     x, y = (table.header.get(f"TCRVL{numbers.get(axis, 0)}") for axis in ("X", "Y"))

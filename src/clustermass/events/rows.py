@@ -50,7 +50,7 @@ class Rows:
 
 
 def pieces_of(table: Any, path: Path, rows: int) -> Iterator[tuple[int, Rows]]:
-    """Yield, for each piece of `rows` rows of `table`, the number of its first row (from 0) and its rows."""
+    """Yield a `table` in pieces of `rows` rows: the number of each piece's first row (from 0), and the piece."""
     header, offset = table.header, table.fileinfo()["datLoc"]
     with ExitStack() as stack:
         stream = stack.enter_context(unpacked(stack.enter_context(path.open("rb"))))

@@ -103,7 +103,7 @@ class Buckets(_SpillFile):
             yield np.concatenate([*map(self._read, places)])
 
     def some(self, numbers: Iterable[int], least: int) -> Iterator[NDArray[Any]]:
-        """Yield the rows of the buckets `numbers` in arrays of at least `least` rows, except perhaps the last array."""
+        """Yield the rows of the buckets `numbers` in arrays of at least `least` rows. The last array may be shorter."""
         waiting, held = [], 0
         for place in chain.from_iterable(self._parts.get(number, ()) for number in numbers):
             waiting.append(self._read(place))
@@ -124,10 +124,11 @@ def write_events(
 ) -> None:
     """Write `events.fits` atomically: the table EVENTS with the columns of eSASS, and the good times of each module.
 
-    `pieces` are the selected photons in at least one piece. The metadata are taken from the first piece. `centre` is
-    the right ascension and declination in deg for RA_CEN and DEC_CEN. `header` maps further keywords of EVENTS to a
-    value or to (value, comment). Positions are rounded to 1e-6 deg (0.004"), as in eSASS. Every FLAG is written as 0,
-    because flagged photons have been dropped before, and because the FLAG of SIXTE would mark all events as corrupt.
+    `pieces` are the selected photons, divided into one or more pieces. The metadata are those of the first piece.
+    `centre` holds RA and DEC of the field's centre in deg, which become the cards RA_CEN and DEC_CEN. `header` maps
+    further keywords of EVENTS to a value or to (value, comment). Positions are rounded to 1e-6 deg (0.004"), as in
+    eSASS. Every FLAG is written as 0, because flagged photons have been dropped before, and because the FLAG of SIXTE
+    would mark all events as corrupt.
     """
     coming = iter(pieces)
     first = next(coming)

@@ -119,9 +119,10 @@ def learning_curve(metrics: Sequence[Block], rows: Sequence[Mapping[str, str | N
     """Return a figure of the scatter against the number of training clusters.
 
     A family consists of experiments that differ only in their training clusters. There is a panel for each test sample
-    of each family. Each of `metrics` is the content of the `metrics.json` of one experiment on one test sample. The
-    entry of `rows` at the same place holds the name of this `experiment`, the name of its `family`, and the `sky` of
-    the test sample. `sky` is None for the test set of the training sky. For each experiment, this test set comes first.
+    of each family. Each of `metrics` is the content of a `metrics.json`, for one experiment on one test sample. The
+    entry of `rows` at the same place holds the names of this `experiment`, of its `family`, and of the `sky` of the
+    test sample, or None as `sky` for the test set of the training sky. The entry with None comes first among the
+    entries of an experiment.
     """
     curves: dict[tuple[str | None, str | None], list[Metrics]] = {}
     trained: dict[str | None, int] = {}
