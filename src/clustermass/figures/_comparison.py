@@ -64,7 +64,7 @@ def comparison(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
 
 
 def values_of(row: Row, key: str) -> Iterator[tuple[float, float, Sequence[float]]]:
-    """Yield the vertical shift of each marker of `row`, the value that it shows, and the 68 % interval of this value.
+    """Yield, for each marker of `row`, its vertical shift, the value that it shows, and this value's 68 % interval.
 
     `key`, a key of `PANELS`, chooses the value. The first marker is for all clusters, and the second for isolated
     clusters. Values that weren't measured are left out.
@@ -112,9 +112,9 @@ def draw_panel(axes: Axes, key: str, digits: int, places: np.ndarray, lines: Seq
 def limits(lines: Sequence[Row], key: str) -> tuple[float, float]:
     """Return the limits of a panel.
 
-    They contain the values and intervals of all experiments that aren't controls and, for ratios, also 1. The value of
-    a control can be outside the limits; if it is inside, the limits also contain its interval. If all experiments are
-    controls, the limits contain all values and intervals.
+    The panel contains the values and intervals of all experiments that aren't controls and, for ratios, also 1. It need
+    not contain the value of a control, but if it does, it also contains the interval of this value. If all experiments
+    are controls, the panel contains all values and intervals.
     """
     shown = [row for row in lines if row["control"] == "none"] or lines
     ends = [] if key == "scatter_dex" else [1.0]

@@ -59,9 +59,10 @@ def predictions(predictions: Data) -> Figure:
 
 
 def draw_masses(axes: Axes, subset: xr.Dataset, limits: tuple[float, float], **look: Any) -> None:
-    """Draw predicted against true mass, and lines of equal masses and of the mean sigma. Print scatter and bias.
+    """Draw predicted against true mass, and print scatter and bias.
 
-    `limits` are the limits of both axes, and `look` are options of the markers.
+    A line marks equal masses. Two dashed lines are above and below it by the mean predicted sigma. `limits` are the
+    limits of both axes, and `look` are options of the markers.
     """
     true, mu = subset["log10_m500c"].values, subset["mu"].values
     sigma = float(subset["sigma_calibrated"].mean())
@@ -131,8 +132,8 @@ def read_bins(metrics: Block) -> dict[str, tuple[list[float], list[int], np.ndar
     """Return a dict from each key of `BINNED_BY` to the inner edges, numbers of clusters and coverages of its bins.
 
     All are read from metrics.json. The outermost bins have no outer edge. The coverages are an array (interval, bin,
-    3), with the intervals in the order of `COVERAGES`. The last axis holds the share of true masses inside the
-    interval, and both ends of the 68 % interval of this share. All three are NaN in an empty bin.
+    3), with the intervals in the order of `COVERAGES`. The three numbers are the share of true masses inside the
+    interval, and the lower and upper error limit (68 %) of this share. They are NaN in an empty bin.
     """
     binned = {}
     with reading(name_of(metrics), "metrics"):
@@ -146,9 +147,9 @@ def read_bins(metrics: Block) -> dict[str, tuple[list[float], list[int], np.ndar
 
 
 def conformal(test: xr.Dataset) -> dict[float, float]:
-    """Return a dict from the level of conformal intervals to the share of true masses inside them.
+    """Return a dict from levels of conformal intervals, such as 0.68, to the share of true masses inside the intervals.
 
-    Levels (0 to 1) without finite intervals are left out.
+    Levels at which an interval isn't finite are left out.
     """
     low, truth, high = (test[name].values for name in ("conformal_low", "log10_m500c", "conformal_high"))
     shares = ((low <= truth) & (truth <= high)).mean(axis=1)
@@ -159,8 +160,8 @@ def conformal(test: xr.Dataset) -> dict[float, float]:
 def conformal_error(level: np.ndarray, validation: int, test: int) -> np.ndarray:
     """Return the standard error of the measured share of true masses inside conformal intervals, (level,).
 
-    `level` holds the nominal shares. The error has two parts, since `validation` clusters determine the intervals, and
-    the share is measured with `test` clusters.
+    `level` holds the nominal shares. The numbers of clusters in two sets contribute to the error: `validation` clusters
+    determine the intervals, and the share is measured with `test` clusters.
     """
     return np.asarray(np.sqrt(level * (1 - level) * (1 / (validation + 2) + 1 / test)))
 
@@ -176,9 +177,10 @@ def coverage(z_score: np.ndarray, levels: np.ndarray) -> np.ndarray:
 
 
 def binomial_band(n: int, probability: np.ndarray | float) -> np.ndarray:
-    """Return the ends of the interval that holds a measured share with a probability of 95 %, shape (2, ...).
+    """Return the ends of the interval in which a measured share lies with a probability of 95 %, shape (2, ...).
 
-    The share is measured with `n` clusters. Each cluster belongs to the share with the given `probability`.
+    The share is measured with `n` clusters, and its expectation is `probability`, a number or an array of the shape
+    (...).
     """
     return np.asarray(stats.binom.interval(0.95, n, probability)) / n
 
@@ -188,8 +190,8 @@ def draw_coverage(
 ) -> None:
     """Draw the measured against the nominal coverage, with the 95 % range of a perfect prediction.
 
-    `z_score` are residuals divided by the recalibrated sigma, and `raw` residuals divided by the sigma before the
-    recalibration, each (cluster,). `intervals` is the result of `conformal`. `validation` is the number of validation
+    `z_score` holds residuals divided by the recalibrated sigma, and `raw` residuals divided by sigma as predicted. Both
+    have the shape (cluster,). `intervals` is the result of `conformal`. `validation` is the number of validation
     clusters.
     """
     band = binomial_band(z_score.size, LEVELS)
@@ -214,9 +216,10 @@ def draw_coverage(
 
 
 def draw_pit(axes: Axes, values: np.ndarray) -> None:
-    """Draw a histogram of the predicted cumulative probabilities at the true masses.
+    """Draw a histogram of the PITs of the test clusters, which are in `values`, (cluster,).
 
-    The histogram is flat if the uncertainties are right.
+    A PIT is the predicted probability that the mass is below the true one. If the uncertainties are right, the
+    histogram is flat.
     """
     n = values.size
     band = PIT_BINS * binomial_band(n, 1 / PIT_BINS)

@@ -98,11 +98,11 @@ def halo_table(truth: Table | str | Path) -> Iterator[Any]:
 def energy_bands(images: Sequence[Data], split: Data | None = None, half_width_arcsec: float | None = None) -> Figure:
     """Return a figure of one bright cluster in every energy band.
 
-    Among the clusters with a fully exposed box, the one with the most fitted counts is drawn. Each of `images` is the
-    content of a realization's `images.nc`. It holds `counts` (cluster, band, y, x), `band_bounds` (band, edge) in keV,
-    and the variables `ml_cts`, `covered_fraction`, `redshift` and, if masses are known, `log10_m500c`, of shape
-    (cluster,). If `split` (`splits/{sky}.nc`) is given, only clusters of the test set are considered.
-    `half_width_arcsec` is half the side of the box that the networks see; this box is drawn.
+    The cluster is that of `brightest_cluster`. Each of `images` is the content of a realization's `images.nc`. It holds
+    `counts` (cluster, band, y, x), `band_bounds` (band, edge) in keV, and four variables of shape (cluster,): `ml_cts`,
+    `covered_fraction`, `redshift` and, if masses are known, `log10_m500c`. `split` is the content of `splits/{sky}.nc`.
+    If it is given, only test clusters are considered. `half_width_arcsec` is half the side of the box that the networks
+    see. If it is given, this box is drawn.
     """
     cluster = brightest_cluster(images, split)
     pixels, half_width = pixels_of(cluster, COARSER)
@@ -148,11 +148,11 @@ def describe(cluster: xr.Dataset, photons: float, seen: float | None) -> str:
 
 
 def brightest_cluster(images: Sequence[Data], split: Data | None) -> xr.Dataset:
-    """Return the cluster with the most fitted counts that has a redshift and a fully exposed box.
+    """Return the cluster with the largest ML_CTS among those with a redshift and a fully exposed box.
 
-    If `split` is given, only clusters of the test set with a mass are considered. If clusters have equal counts, the
-    first one in the order of their ids is returned. Files are read one at a time, so that memory holds only one
-    realization. InputError if there is no such cluster.
+    If `split` is given, only clusters of the test set with a mass are considered. Of clusters with equal counts, the
+    first one is returned: in the order of the files' names, and then in the order in the file. Files are read one at a
+    time, so that memory holds only one realization. InputError if there is no such cluster.
     """
     test, needed = None, ["band_bounds", "redshift", "ml_cts", "covered_fraction"]
     if split is not None:
