@@ -1,5 +1,8 @@
 """Which networks the command line uses for a user's field."""
 
+import os
+import re
+
 import pytest
 import xarray as xr
 from ood_inputs import by_hand, write_calibration, write_ood_model
@@ -153,6 +156,22 @@ def test_an_impossible_cosmology_is_refused(tmp_path, text):
     write_netcdf(xr.Dataset(), tmp_path / "ensemble.nc", "test", {"cosmology": text})
     with pytest.raises(InputError, match=r"ensemble\.nc: .*cosmology"):
         read_cosmology(tmp_path / "ensemble.nc")
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("x" * 300 + ".fits", "no possible path (File name too long)"),
+        ("x" * 250 + ".fits", "no possible path (File name too long)"),  # .moc.fits is longer
+        ("a\0b.fits", "no possible path (embedded null byte)"),
+        (os.fsdecode(b"\xff.fits"), "netCDF can't open a path with characters outside the encoding utf-8"),
+    ],
+)
+def test_an_impossible_output_is_refused(inputs, experiment, output, message):
+    before = sorted(experiment.rglob("*"))
+    with pytest.raises(InputError, match=re.escape(message)):
+        masses(inputs, experiment, output)
+    assert sorted(experiment.rglob("*")) == before
 
 
 def test_a_folder_is_no_output(inputs, experiment):

@@ -50,6 +50,21 @@ def test_a_faulty_argument_is_named(call, argument, what):
         call()
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        Ensemble.load,
+        lambda path: clustermass.Posterior.read(path, 1),
+        lambda path: clustermass.images_of(path, "clusters.csv"),
+        lambda path: Ensemble.masses(None, *FILES, output=path),
+    ],
+)
+@pytest.mark.parametrize("path", ["x" * 300, "a\0b", "\ud800"])
+def test_an_impossible_path_is_named(call, path):
+    with pytest.raises(clustermass.InputError, match="no possible path"):
+        call(path)
+
+
 def test_numbers_of_numpy_are_numbers():
     arguments = (
         np.float32(1e14) * u.Msun,

@@ -131,6 +131,24 @@ def test_json_refuses_nan_and_writes_numpy_numbers(tmp_path):
     assert not (tmp_path / "b.json").exists()
 
 
+@pytest.mark.parametrize(("name", "encoding"), [(b"\xff.nc", "utf-8"), ("Ä.nc".encode(), "ascii")])
+def test_a_path_that_the_encoding_of_the_locale_lacks_is_refused(tmp_path, monkeypatch, name, encoding):
+    datasets.write_netcdf(small_dataset(), tmp_path / "a.nc", "Title.", {})
+    (tmp_path / "a.nc").rename(path := tmp_path / os.fsdecode(name))
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: encoding)
+    for call in (datasets.read_netcdf, lambda path: datasets.write_netcdf(small_dataset(), path, "Title.", {})):
+        with pytest.raises(InputError, match=rf"netCDF can't open .* outside the encoding {encoding}\. Use ASCII"):
+            call(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["x" * 252 + ".nc", "€" * 84 + ".nc"])
+def test_a_file_may_have_the_longest_name_that_there_is(tmp_path, name):
+    with datasets.atomic(tmp_path / name) as temporary:
+        assert files.is_temporary(temporary.name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 def test_a_folder_named_like_a_home_folder_is_no_other(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

@@ -95,10 +95,11 @@ def test_a_faulty_file_stops_the_workflow_with_its_message_and_leaves_nothing(fi
 
 
 def test_files_that_are_not_there_are_named_even_if_older_results_are(finished, tmp_path):
-    files = {"events": ["data/nosuch.fits"], "catalogue": str(finished / FIELD / "catalogue.fits")}
+    files = {"events": ["data/nosuch.fits", "x" * 300], "catalogue": str(finished / FIELD / "catalogue.fits")}
     done = snakemake(finished, *overlay(tmp_path, files), "-n", config=None, check=False)
     assert done.returncode != 0
-    assert "skies.mine.realizations.tile_2: data/nosuch.fits: no such file." in done.stdout + done.stderr
+    for name in files["events"]:
+        assert f"skies.mine.realizations.tile_2: {name}: no such file." in done.stdout + done.stderr
 
 
 @pytest.mark.long

@@ -181,14 +181,14 @@ def absent_files():
     for sky in sorted(used & {*SKIES_BY_KIND["published", False]}):
         files = {key: SKIES[sky][key] for key in PUBLISHED_FILES}
         yield from (
-            f"skies.{sky}.{key}: {path}: no such file." for key, path in files.items() if not Path(path).is_file()
+            f"skies.{sky}.{key}: {path}: no such file." for key, path in files.items() if not os.path.isfile(path)
         )
     for sky in sorted(name for name in used if SKIES[name]["source"] == "files"):
         for name in SKIES[sky]["realizations"]:
-            missing = [path for path in input_files(SKIES[sky], name) if not Path(path).is_file()]
+            missing = [path for path in input_files(SKIES[sky], name) if not os.path.isfile(path)]
             yield from (f"skies.{sky}.realizations.{name}: {path}: no such file." for path in missing)
     for field, block in PUBLISHED.items():
-        if not Path(block["file"]).is_file():
+        if not os.path.isfile(block["file"]):
             yield f"observed.published.{field}: {block['file']}: no such file."
     yield from wrong_style(config["figures"]["style"])
 
@@ -200,7 +200,7 @@ def is_style_file(style):
 
 def wrong_style(style):
     """Yield a message if there is no Matplotlib style sheet of this name or path."""
-    if style and is_style_file(style) and not Path(style).is_file():
+    if style and is_style_file(style) and not os.path.isfile(style):
         yield f"figures.style: {style}: no such file."
     elif style and not is_style_file(style):
         from matplotlib.style import available

@@ -28,8 +28,9 @@ from clustermass.images.exposure import ExposureMap
 from clustermass.images.moc import write_moc
 from clustermass.images.preprocessing import preprocessed
 from clustermass.ingest.user_field import ingest_field
-from clustermass.io.files import check_present
+from clustermass.io.files import check_path, check_present
 from clustermass.io.fits import check_file
+from clustermass.io.hdf5 import check_encoding
 from clustermass.io.log import LOGGER, log_of_result, logs_beside
 from clustermass.io.products import FieldFiles
 from clustermass.io.provenance import provenance
@@ -93,6 +94,7 @@ def masses_of_field(
         raise InputError(f"acronym: is {acronym!r}, but must be printable ASCII, as FITS wants it.")
     inputs = [*events, catalogue, *exposure]
     check_present([*inputs, ensemble])
+    check_encoding(output)
     for path in filter(Path.is_dir, inputs):
         check_file(path, ORDER)
     with Ensemble.load(ensemble) as trained:
@@ -206,9 +208,13 @@ def _masses(
 
 
 def check_outputs(paths: Sequence[Path], overwrite: bool, inputs: Sequence[Path] = ()) -> None:
-    """Raise InputError if a file to write is an input or a folder, or if it exists and `overwrite` is False."""
+    """Raise InputError if a file to write is an input or a folder, or if it exists and `overwrite` is False.
+
+    InputError also if the path of a file is impossible, for instance because it is too long.
+    """
     used = {os.path.realpath(path) for path in inputs}  # `Path.resolve` fails for a link to itself
     for path in paths:
+        check_path(path)
         if os.path.realpath(path) in used:
             raise InputError(f"{path}: is an input, and would be overwritten. Name another output.")
         if path.is_dir():

@@ -57,9 +57,9 @@ def read_yaml(path: Path) -> object:
     The size includes all values that aliases (`*name`) stand for, because a few lines with aliases of aliases can stand
     for more values than fit into memory.
     """
-    if path.is_fifo():
-        raise InputError(f"{path}: can't be read (it is a pipe, not a file).")
     try:
+        if path.is_fifo():
+            raise InputError(f"{path}: can't be read (it is a pipe, not a file).")
         with path.open("rb") as stream:
             raw = stream.read(limits.CONFIG_BYTES.most + 1)
     except OSError as error:

@@ -7,11 +7,13 @@ import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
 from clustermass.errors import InputError
+from clustermass.io.files import check_path
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,7 +34,10 @@ def _whole(value: object) -> bool:
 
 
 def _path(value: object) -> bool:
-    return isinstance(value, str | os.PathLike) and str(value) != ""
+    if not isinstance(value, str | os.PathLike) or str(value) == "":
+        return False
+    check_path(Path(value))
+    return True
 
 
 def _texts(value: object) -> bool:

@@ -19,7 +19,7 @@ from astropy.table import Table
 from clustermass import limits
 from clustermass.catalogues.plain import plain_table
 from clustermass.errors import InputError
-from clustermass.io.files import reason
+from clustermass.io.files import check_path, reason
 from clustermass.io.fits import write_fits
 from clustermass.io.log import LOGGER
 
@@ -82,10 +82,11 @@ def as_files(
 def path_of(source: object, what: str) -> Path:
     """Return the path `source` of a mass catalogue as a Path.
 
-    InputError if `source` isn't a path. The message calls `source` by the name `what`.
+    InputError if `source` isn't a possible path. The message calls `source` by the name `what`.
     """
     if isinstance(source, str | os.PathLike):
-        return Path(source)
+        check_path(path := Path(source))
+        return path
     kind = type(source).__name__
     raise InputError(
         f'{what}: is a {kind}. Give the path of a mass catalogue; masses(..., output="m.fits") writes one.'
@@ -111,10 +112,11 @@ def _each(sources: object, path: Path) -> list[tuple[object, Path]]:
 def _on_disk(source: object, path: Path, kind: type[Table | CCDData]) -> Path:
     """Return the path of `source`. If `source` is in memory, it is written to `path`.
 
-    InputError if it is neither a path nor of this `kind`, or if FITS can't hold it.
+    InputError if it is neither a possible path nor of this `kind`, or if FITS can't hold it.
     """
     if isinstance(source, str | os.PathLike):
-        return Path(source)
+        check_path(given := Path(source))
+        return given
     what = path.name.partition(" ")[0]
     if not isinstance(source, kind):
         raise InputError(f"{what}: is a {type(source).__name__}. Give a path or a {kind.__name__} of astropy.")

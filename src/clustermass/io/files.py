@@ -9,7 +9,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from clustermass.errors import InputError
 _SEAL = b"\nsha256 "
 _SEAL_BYTES = len(_SEAL) + 2 * hashlib.sha256().digest_size + 1
 _PIECE_BYTES = 1 << 20
+#: most bytes of a file's name in its temporary name, which may have 255 bytes
+_NAME_BYTES = 200
 _TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.part(\.[^.]+)?")
 
 
@@ -28,7 +30,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`. The file is renamed to `path` on success, and removed on any failure."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=f".part{path.suffix}", dir=path.parent)
+    end = os.fsdecode(os.fsencode(path.name)[-_NAME_BYTES:])
+    handle, name = tempfile.mkstemp(prefix=f".{end}.", suffix=f".part{path.suffix}", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -46,6 +49,15 @@ def is_temporary(name: str) -> bool:
     """Return whether a name has the form that `atomic` gives to unfinished files: .images.nc.xp3_a0qz.part.nc."""
     match = _TEMPORARY.fullmatch(name)
     return match is not None and Path(match[1]).suffix == (match[2] or "")
+
+
+def check_path(path: Path) -> None:
+    """Raise InputError if no file can have this path, for instance because a name in it is too long."""
+    try:
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            path.lstat()
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: no possible path ({getattr(error, 'strerror', error)}). Name another.") from error
 
 
 def check_present(paths: Iterable[Path]) -> None:

@@ -11,7 +11,7 @@ import xarray as xr
 
 from clustermass.errors import InputError
 from clustermass.io.files import atomic, reason, seal_of
-from clustermass.io.hdf5 import check_hdf5
+from clustermass.io.hdf5 import check_encoding, check_hdf5
 from clustermass.io.provenance import texts
 from clustermass.io.room import check_memory
 
@@ -150,8 +150,9 @@ def write_netcdf(
 
     Each cluster is stored in a chunk of its own. `variables` maps the name of every variable to its unit and its
     description; KeyError if a variable is missing there. `title` is a sentence. `provenance`, the result of
-    `io.provenance.provenance`, becomes global attributes.
+    `io.provenance.provenance`, becomes global attributes. InputError if netCDF can't open `path` (`check_encoding`).
     """
+    check_encoding(Path(path))
     described = dataset.copy()
     encoding: dict[str, dict[str, Any]] = {}
     for name in map(str, described.variables):
