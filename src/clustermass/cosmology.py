@@ -17,7 +17,7 @@ PUBLISHED_RELATIONS = {"h0_km_s_mpc": 70.0, "omega_m": 0.3}
 
 
 def flat_lcdm(parameters: Mapping[str, float]) -> FlatLambdaCDM:
-    """Return an astropy cosmology. `parameters` has the keys `h0_km_s_mpc` (H0 in km/s/Mpc) and `omega_m`."""
+    """Return the flat LCDM cosmology of `parameters`, whose keys are `h0_km_s_mpc` (H0 in km/s/Mpc) and `omega_m`."""
     h0_km_s_mpc, omega_m = float(parameters["h0_km_s_mpc"]), float(parameters["omega_m"])
     return FlatLambdaCDM(H0=h0_km_s_mpc * u.km / u.s / u.Mpc, Om0=omega_m)
 

@@ -37,15 +37,15 @@ def load_sample(
 ) -> xr.Dataset:
     """Return the selected clusters of all realizations of a sky as one dataset, sorted by cluster id.
 
-    `images` are the realizations' `images.nc` or `smoothed/*.nc`, in any order. `selection` keeps clusters that have a
-    true mass and a redshift, and fulfil log10_m500c_min <= log10_m500c < log10_m500c_max, det_like > det_like_min and
-    ext_like > ext_like_min. Each limit is optional. Without a selection every cluster is kept, as for an observed
-    field, which has no true masses. `train_selection` holds those limits that are different for training clusters. If
-    `split`, a file of `split_sample`, is given, `join_split` adds subsets and groups.
+    `images` are the realizations' `images.nc` or `smoothed/*.nc`, in any order. `selection` keeps clusters with a true
+    mass and a redshift for which log10_m500c_min <= log10_m500c < log10_m500c_max, det_like > det_like_min and
+    ext_like > ext_like_min. Each limit is optional. If `selection` is None, every cluster is kept; this serves for
+    observed fields, which have no true masses. `train_selection` holds those limits that are different for training
+    clusters. If `split` (a file that `split_sample` wrote) is given, `join_split` adds subsets and groups.
 
     All data are read into memory. While the files are joined, memory holds the data of one file twice. InputError if a
-    file is missing or damaged, files differ in grids or variables, a cluster occurs twice or isn't in `split`, or no
-    cluster is left.
+    file is missing or damaged, if files differ in grids or variables, if a cluster occurs twice or isn't in `split`, or
+    if no cluster is left.
     """
     sample = _concatenate(list(each_selected(images, selection, train_selection)))
     return sample if split is None else join_split(sample, split)
@@ -59,10 +59,10 @@ def each_selected(
 ) -> Iterator[xr.Dataset]:
     """Yield the selected clusters of each file of images in turn, so that only one file has to be in memory.
 
-    If there is a `train_selection`, clusters inside either selection are kept. Two variables (cluster,) then say
-    whether a cluster is inside `selection` (`selected`) and inside `train_selection` (`for_training`). Clusters whose
-    halo is in `trained` are dropped, with a warning. A dataset may hold no cluster. InputError in the cases of
-    `load_sample`. If no cluster is left in any dataset, the error is raised after the last one.
+    If there is a `train_selection`, clusters inside either selection are kept. The variable `selected` (cluster,) then
+    says whether a cluster is inside `selection`, and the variable `for_training` whether it is inside
+    `train_selection`. Clusters whose halo is in `trained` are dropped, with a warning. A dataset may be empty.
+    InputError in the cases of `load_sample`. If all datasets are empty, InputError after the last one.
     """
     if not images:
         raise InputError("No files of images: the sky has no realization.")
@@ -93,9 +93,9 @@ def each_selected(
 
 
 class TrainedHaloes(NamedTuple):
-    """Haloes of an ensemble's training and validation clusters, to recognise them in another sky.
+    """Haloes of an ensemble's training and validation clusters, each array (halo,).
 
-    All arrays have the shape (halo,).
+    They serve to recognise the same haloes in another sky.
     """
 
     ra: FloatArray  #: coordinates of the image's centre, deg
@@ -104,9 +104,9 @@ class TrainedHaloes(NamedTuple):
 
     @classmethod
     def read(cls, images: Sequence[Path], split: Path) -> TrainedHaloes:
-        """Return the haloes of all training and validation clusters of a sky, whatever an experiment selects.
+        """Return the haloes of all training and validation clusters of a sky. No selection of an experiment is applied.
 
-        `images` are the files of the sky's images, smoothed or not. `split` is the file of its subsets.
+        `images` are the files of the sky's images, smoothed or not. `split` is the file with the sky's subsets.
         """
         table = read_clusters(images, cls._fields)
         subset = read_split(split, table["cluster"].values.astype(str))["split"].values
@@ -132,10 +132,10 @@ class TrainedHaloes(NamedTuple):
 
 
 def select(sample: xr.Dataset, selection: Selection) -> tuple[NDArray[np.bool_], dict[str, int]]:
-    """Return whether each cluster is inside `selection`, and a dict from reasons to the numbers of dropped clusters.
+    """Return whether each cluster is inside `selection`, bool (cluster,), and how many are dropped for which reason.
 
-    `sample` holds `log10_m500c`, `det_like`, `ext_like` and `redshift`, (cluster,) each. For `selection` see
-    `load_sample`. The first result is bool (cluster,).
+    `sample` holds `log10_m500c`, `det_like`, `ext_like` and `redshift`, (cluster,) each. `load_sample` describes
+    `selection`. The second result is a dict from reasons to numbers of clusters.
     """
     mass = sample["log10_m500c"].values
     cuts = {"without a halo": np.isfinite(mass), "without redshift": np.isfinite(sample["redshift"].values)}
@@ -215,9 +215,9 @@ def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
 
     Both are read from the sky's file `split`. InputError if the file lacks a cluster.
 
-    If `sample` was made with a `train_selection`, training clusters outside `train_selection` get the subset "unused".
-    So do validation and test clusters outside `selection`. A further variable `fit_val` then marks all validation
-    clusters inside `train_selection`.
+    If `sample` was made with a `train_selection`, the subset becomes "unused" for training clusters outside
+    `train_selection`, and for validation and test clusters outside `selection`. The variable `fit_val` is added, which
+    marks all validation clusters inside `train_selection`.
     """
     table = read_split(split, sample["cluster"].values)
     for name in ("split", "group"):
@@ -239,9 +239,9 @@ def realization_of(images: Path) -> str:
 
 
 def fitting_split(sample: xr.Dataset) -> NDArray[np.str_]:
-    """Return, for each cluster, the subset to which it belongs when networks and baselines are fitted, (cluster,).
+    """Return the subsets that clusters have when networks and baselines are fitted, (cluster,).
 
-    If the variable `fit_val` exists (see `join_split`), the clusters that it marks are the validation set.
+    If `sample` has the variable `fit_val` (see `join_split`), the clusters that it marks are the validation set.
     """
     split = sample["split"].values.astype(str)
     if "fit_val" not in sample:

@@ -49,14 +49,15 @@ def split_sample(images: Sequence[Path], output: Path, division: Division) -> No
     """Assign every cluster of a sky to a subset (train, val or test) and a group, and write both to the file `output`.
 
     Two clusters are connected if they share a halo (in any realization), or if their image boxes overlap within one
-    realization. A group holds all clusters that are connected, directly or through others. Its name is its smallest
-    cluster id. All its clusters are in the same subset, except in folds by mass. The subset is determined by a hash of
-    the seed and the name. Therefore a cluster keeps its subset if realizations are added, or if the selection changes.
-    There is one exception: if a new realization connects two groups, the joint group gets the subset of the smaller
-    name.
+    realization. A group holds all clusters that are connected, directly or through others. The name of a group is the
+    smallest id of its clusters. All clusters of a group are in the same subset, except in folds by mass. The subset is
+    determined by a hash of the seed and the group's name. Therefore a cluster keeps its subset if realizations are
+    added, or if the selection changes. There is one exception: if a new realization connects two groups, the joint
+    group gets the subset of the group with the smaller name.
 
-    `images` are the realizations' `images.nc`, in any order. InputError if a file is unreadable or lacks true masses, a
-    cluster id occurs twice, the shares aren't positive or don't add up to 1, or a subset has no cluster with a mass.
+    `images` are the realizations' `images.nc`, in any order. InputError if a file is unreadable or lacks true masses,
+    if a cluster id occurs twice, if the shares aren't positive or don't add up to 1, or if a subset has no cluster with
+    a mass.
     """
     fractions = division["fractions"]
     shares = [float(fractions.get(name, 0)) for name in SUBSETS]
@@ -73,9 +74,9 @@ def split_sample(images: Sequence[Path], output: Path, division: Division) -> No
 def extend_split(images: Sequence[Path], split: Path, output: Path, division: Division) -> None:
     """Write subset and group of every cluster of an image set (further images of a sky, such as larger ones).
 
-    `split` is the file that `split_sample` wrote for the default images, with the same `division`. The output holds the
-    clusters of both image sets. `extended` divides the new clusters. InputError if a file is unreadable or lacks a
-    variable, or if a cluster id occurs twice.
+    `split` is the file that `split_sample` wrote for the default images, with the same `division`. `output` holds the
+    clusters of the default images and of the image set. `extended` divides the new clusters. InputError if a file is
+    unreadable or lacks a variable, or if a cluster id occurs twice.
     """
     clusters, first = read_clusters(images, _NEEDED), read_netcdf(split, require=("split", "group"))
     subset, group = extended(clusters, first, division)
@@ -96,12 +97,12 @@ def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tup
     """Return subset and group of the clusters of an image set, (cluster,) each.
 
     `clusters` is a table as for `group_names`, sorted by id. `first` holds subset and group of the clusters of the
-    default images, which keep both. All other clusters are new. Whether clusters touch each other is decided by
-    `touching`, with boxes of the default size.
+    default images, called default clusters. These keep both. All other clusters are new. Whether clusters touch each
+    other is decided by `touching`, with boxes of the default size.
 
     - If a new cluster touches default clusters, it gets subset and group of one of them: of a test cluster if there is
-      one, otherwise of a validation cluster, otherwise of a training cluster. If there are several such clusters, it is
-      the one with the smallest id. Therefore no new training cluster touches a default validation or test cluster.
+      one, otherwise of a validation cluster, otherwise of a training cluster. Among several such clusters, the one with
+      the smallest id is taken. Therefore no new training cluster touches a default validation or test cluster.
     - If a new cluster touches no default cluster, its subset follows from its group, as in `split_sample`. This also
       holds if the default clusters are divided into folds by mass.
     """
@@ -128,8 +129,8 @@ def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tup
 def read_clusters(images: Sequence[Path], variables: Sequence[str]) -> xr.Dataset:
     """Return `variables` of all clusters in the files, sorted by id, (cluster,) each.
 
-    Memory holds one file at a time. InputError if there is no file, a file is unreadable or lacks a variable, or a
-    cluster id occurs twice.
+    Memory holds one file at a time. InputError if there is no file, if a file is unreadable or lacks a variable, or if
+    a cluster id occurs twice.
     """
     if not images:
         raise InputError("No images to split: the sky has no realization.")
@@ -142,7 +143,7 @@ def read_clusters(images: Sequence[Path], variables: Sequence[str]) -> xr.Datase
 
 
 def order_of(ids: NDArray[np.str_]) -> NDArray[np.intp]:
-    """Return the order of rows that sorts them by cluster id; InputError if an id occurs twice."""
+    """Return the row numbers sorted by the rows' cluster `ids`. InputError if an id occurs twice."""
     order = np.argsort(ids, kind="stable")
     twice = ids[order][1:][ids[order][1:] == ids[order][:-1]]
     if twice.size:
@@ -189,10 +190,10 @@ def touching(clusters: xr.Dataset, box_arcsec: float) -> NDArray[np.intp]:
 def overlapping_boxes(ra_deg: NDArray[np.float64], dec_deg: NDArray[np.float64], box_arcsec: float) -> NDArray[np.intp]:
     """Return the row numbers of all pairs of overlapping square boxes, (pair, 2).
 
-    The centres of the boxes have the shape (box,). The sides of a box are along its local RA and Dec, in the
-    orthographic projection (SIN) of the images. RA 0 and high declinations need no special treatment. Boxes are rotated
-    against each other because meridians converge. All overlapping boxes are found; boxes that narrowly miss each other
-    may be returned, too.
+    `ra_deg` and `dec_deg` are the boxes' centres, (box,). The sides of a box are along its local RA and Dec, in the
+    orthographic projection (SIN) of the images. Boxes are rotated against each other because meridians converge. The
+    function is also valid across RA 0 and at high declinations. All overlapping boxes are found; boxes that narrowly
+    miss each other may be returned, too.
     """
     ra, dec, box = np.radians(ra_deg), np.radians(dec_deg), np.radians((box_arcsec + _MARGIN_ARCSEC) / 3600)
     pairs = near_pairs(ra_deg, dec_deg, 2 * np.sin(_REACH * box / 2))
@@ -210,10 +211,9 @@ def subsets(
 ) -> NDArray[np.str_]:
     """Return the subset of each cluster, (cluster,).
 
-    Without `division["folds"]`, the subset is that of the cluster's group (`subset_of`). With folds, the key `test` of
-    this block is the number of the fold that is the test set. The next fold is the validation set, and all others are
-    the training set. Folds divide groups (`by: group`), or clusters that are sorted by mass (`by: mass`); see
-    `fold_of`.
+    Without `division["folds"]`, the subset is that of the cluster's group (`subset_of`). With this block, `fold_of`
+    divides either groups (`by: group`) or clusters sorted by mass (`by: mass`) into folds. The fold with the number
+    `test` is the test set, the next fold is the validation set, and all others are the training set.
     """
     folds, seed = division.get("folds"), division["seed"]
     if folds is None:
@@ -224,18 +224,18 @@ def subsets(
 
 
 def subset_of(group: str, fractions: Mapping[str, float], seed: int) -> str:
-    """Return the subset of a group. It depends on the SHA-256 of seed and name, and on the shares of the subsets."""
+    """Return the subset of a group, which follows from the SHA-256 of seed and name and from the subsets' shares."""
     uniform = int.from_bytes(_digest(f"{seed}:{group}")[:8], "big") / 2**64
     edges = np.cumsum([fractions[name] for name in SUBSETS[:-1]])
     return SUBSETS[int(np.searchsorted(edges, uniform, side="right"))]
 
 
 def fold_of(number: int, order: NDArray[np.float64] | NDArray[np.str_], seed: int) -> NDArray[np.intp]:
-    """Return the fold of each cluster, 0 to `number` - 1; (cluster,).
+    """Return the fold of each cluster, a number from 0 to `number` - 1, (cluster,).
 
-    `order` (cluster,) holds log10 masses or names of groups. Clusters with masses are sorted by mass and assigned to
-    the folds in turn (Ntampaka et al. 2019). With names, a hash of `seed` and the name determines the fold of a whole
-    group.
+    `order` (cluster,) holds log10 masses or names of groups. In the case of masses, clusters are sorted by mass and
+    assigned to the folds in turn (Ntampaka et al. 2019). In the case of names, a hash of `seed` and the name determines
+    the fold of the whole group.
     """
     if order.dtype.kind == "U":
         names, row = np.unique(order, return_inverse=True)
@@ -249,11 +249,11 @@ def _digest(text: str) -> bytes:
 
 
 def first_training_clusters(sample: xr.Dataset, number: int, seed: int) -> NDArray[np.str_]:
-    """Return the subset of each cluster after the training set was reduced to `number` clusters, (cluster,).
+    """Return the subset of each cluster if the training set is reduced to `number` clusters, (cluster,).
 
-    The other training clusters get "unused". Training clusters are kept in the order of a hash of `seed` and their
-    group. Therefore a smaller training set is part of every larger one. All groups that are kept are complete, except
-    perhaps the last one. InputError if there are fewer than `number` training clusters.
+    Training clusters are sorted by a hash of `seed` and the name of their group. The first `number` clusters are kept,
+    and the others get the subset "unused". Therefore a smaller training set is part of every larger one. Kept groups
+    are complete, except perhaps the last one. InputError if there are fewer than `number` training clusters.
     """
     split, ids = sample["split"].values.astype(str), sample["cluster"].values.astype(str)
     train = np.flatnonzero(split == "train").tolist()

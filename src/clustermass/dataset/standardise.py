@@ -47,9 +47,9 @@ class Standardisation:
     def side(self, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the standardised side inputs, float32, with the shape of `redshift` and a last axis for the inputs.
 
-        The arguments are those of `side_inputs`. If there are measured inputs, a last column is added, which is 1 for
-        clusters that have all of them. For other clusters, the measured inputs and this column are 0. They are 0 for
-        all clusters if no training cluster has the measured inputs.
+        The arguments are those of `side_inputs`. If some inputs are measured (see `ordered`), a last column is added.
+        It is 1 for clusters with all measured inputs. For other clusters, the measured inputs and the last column are
+        0. If no training cluster has the measured inputs, this holds for all clusters.
         """
         inputs = side_inputs(redshift, measurements, self.side_names)
         standard = (inputs - self.side_mean) / np.where(self.side_sd, self.side_sd, np.nan)
@@ -90,9 +90,10 @@ SIDE_INPUTS = (*NEEDED, *MEASURED)
 
 
 def ordered(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the names of the needed and of the measured side inputs among `names`; InputError if one is unknown.
+    """Return the names of the needed side inputs among `names`, and those of the measured ones.
 
-    Every cluster must have the needed ones. A cluster may lack the measured ones.
+    Every cluster must have the needed side inputs. A cluster may lack the measured ones. InputError if a name is
+    unknown.
     """
     unknown = [name for name in names if name not in SIDE_INPUTS]
     if unknown:
@@ -101,9 +102,9 @@ def ordered(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def widths(names: Sequence[str]) -> tuple[int, int]:
-    """Return how many columns the needed side inputs among `names` have, and how many the measured ones have.
+    """Return the number of columns for needed side inputs among `names`, and for measured ones (see `ordered`).
 
-    If there are measured inputs, the second number includes a further column, which is 1 for clusters that have them.
+    If any inputs are measured, the second number counts one more column, which is 1 for clusters that have them all.
     """
     needed, measured = ordered(names)
     return len(needed), len(measured) + bool(measured)

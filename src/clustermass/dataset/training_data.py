@@ -39,13 +39,13 @@ _AT_ONCE = 1024  # number of clusters that are processed at a time, to save memo
 
 @dataclass(frozen=True)
 class Control:
-    """Removal of information from an experiment's data, to find out whether networks use this information.
+    """A control: it removes information from an experiment's data, to find out whether networks use this information.
 
-    It is applied both in training and in evaluation. The control ``shuffled_redshift`` permutes the redshifts.
-    ``no_energy`` replaces each band by the mean counts of all bands. ``noise_images`` replaces the counts in each band
-    by Poisson noise. Its mean is `level` (band,), the mean counts of a pixel of the training images. ``none`` changes
-    nothing. Images are changed before `transform`, the last step of the preprocessing: the transform is undone first,
-    and applied again afterwards.
+    The information is removed in training and in evaluation. The control ``shuffled_redshift`` permutes the redshifts.
+    ``no_energy`` replaces the counts in each band by the mean of all bands. ``noise_images`` replaces the counts in
+    each band by Poisson noise with the mean `level` (band,), which is the mean of all pixels of the training images.
+    ``none`` changes nothing. To change an image, `transform` (the last step of the preprocessing) is undone first and
+    applied again afterwards.
     """
 
     name: str
@@ -90,7 +90,8 @@ class Control:
     def redshift(self, redshift: np.ndarray, where: str) -> np.ndarray:
         """Return the redshifts (cluster, ...) after the removal of information.
 
-        The control ``shuffled_redshift`` permutes them within the subset called `where`.
+        The control ``shuffled_redshift`` permutes the redshifts. `where` is the name of the subset to which they
+        belong.
         """
         shuffled = self.name == "shuffled_redshift"
         return generator(self.seed, self.name, where).permutation(redshift) if shuffled else redshift
@@ -125,7 +126,7 @@ class TrainedExperiment(TypedDict):
 
 @dataclass(frozen=True)
 class Subset:
-    """Data of the clusters of a subset. Images are (cluster, y, x, band), all other arrays are (cluster,)."""
+    """Data of a subset's clusters. Images have the shape (cluster, y, x, band), all other arrays (cluster,)."""
 
     images: np.ndarray
     redshift: np.ndarray
