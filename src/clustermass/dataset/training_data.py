@@ -148,7 +148,7 @@ class TrainingSample(NamedTuple):
     control: Control
 
     def digest(self) -> str:
-        """Return a SHA-256 of the training and validation data, which doesn't depend on the test clusters."""
+        """Return a SHA-256 of the training and validation data. Test clusters have no influence on it."""
         digest = hashlib.sha256()
         for name, subset in (("train", self.subsets["train"]), ("val", self.val)):
             columns = {"images": subset.images, "redshift": subset.redshift, "mass": subset.log10_m500c}
@@ -166,9 +166,9 @@ def load_training_sample(
 ) -> TrainingSample:
     """Return the training sample of an experiment.
 
-    `images` are the smoothed images of a sky, and `split` is the file of its subsets. `seed` determines all random
-    numbers. InputError in the cases of `load_sample`, and if the file `split` holds an unknown subset, if there are
-    fewer training clusters than `train_clusters`, or if the control or the weighting is unknown.
+    `images` are the smoothed images of a sky, and `split` is the file with the sky's subsets. `seed` determines all
+    random numbers. InputError in the cases of `load_sample`. InputError also if `split` holds an unknown subset, if
+    there are fewer than `train_clusters` training clusters, or if the control or the weighting is unknown.
     """
     table = load_sample(images, split, experiment["selection"], experiment.get("train_selection"))
     unknown = sorted(set(table["split"].values.tolist()) - {*SUBSETS, UNUSED})
@@ -203,19 +203,19 @@ def load_training_sample(
 
 
 def measurements_of(sample: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return a dict from each of the `MEASUREMENTS` in the sample to its values, float64 (cluster,); NaN = unknown."""
+    """Return those of the `MEASUREMENTS` that the sample has, as a dict by name, float64 (cluster,); NaN = unknown."""
     return {name: sample[name].values.astype(np.float64) for name in MEASUREMENTS if name in sample}
 
 
 def network_order(images: np.ndarray) -> np.ndarray:
-    """Return a view of stored images (cluster, band, y, x) in the axis order of the networks, (cluster, y, x, band)."""
+    """Return a view of images (cluster, band, y, x) with the axes in the networks' order, (cluster, y, x, band)."""
     return images.transpose(0, 2, 3, 1)
 
 
 def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: int) -> np.ndarray:
     """Return redshifts (cluster,) with Gaussian noise of standard deviation `sd`.
 
-    `seed` and the id of a cluster determine its noise. Noise doesn't lower a redshift to less than `MIN_REDSHIFT`.
+    The noise of a cluster depends only on `seed` and the cluster's id. It lowers no redshift below `MIN_REDSHIFT`.
     """
     if sd == 0:
         return np.asarray(redshift, np.float64)
@@ -224,9 +224,9 @@ def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: i
 
 
 def made_with(image_file: Path, attribute: str) -> dict[str, Any]:
-    """Return the settings with which images were made, from an `attribute` of their file.
+    """Return the settings with which the images in a file were made, from the file's `attribute`.
 
-    The result is empty if the file lacks the attribute.
+    The result is empty if the file lacks this attribute.
     """
     return json_attribute(read_netcdf(image_file).attrs, attribute, image_file)
 
@@ -239,13 +239,13 @@ LARGEST = 10.0
 
 
 def training_weights(weighting: str, log10_m500c: np.ndarray) -> np.ndarray | None:
-    """Return the weights of the training clusters with a mean of 1, (cluster,); None if all weights are equal.
+    """Return the weights of the training clusters, (cluster,), with a mean of 1, or None if all weights are equal.
 
     `weighting` is ``none`` or ``uniform_mass``. With ``uniform_mass``, the weighted masses are spread evenly over log10
-    M500c (Krippendorf et al. 2023, Fig. 8). The weight of a cluster is the mean number of clusters in an occupied bin
-    of `BIN_DEX`, divided by the number of clusters in the cluster's own bin. The weight is limited to `LARGEST`, so
-    that no single cluster counts as much as hundreds of others. All weights are then divided by their mean. InputError
-    if `weighting` is unknown.
+    M500c (Krippendorf et al. 2023, Fig. 8). For this, the masses are divided into bins of the width `BIN_DEX`, and
+    empty bins are left out. The weight of a cluster is the mean number of clusters in a bin, divided by the number of
+    clusters in the cluster's own bin. The weight is limited to `LARGEST`, so that no single cluster counts as much as
+    hundreds of others. All weights are then divided by their mean. InputError if `weighting` is unknown.
     """
     if weighting not in WEIGHTINGS:
         raise InputError(f"weighting is {weighting!r}, but must be one of: {', '.join(WEIGHTINGS)}.")

@@ -31,20 +31,20 @@ def estimate_background(
 ) -> FloatArray:
     """Return the background rate around each position, (position,), in counts / (arcmin^2 s).
 
-    The rate is estimated from the counts in cells of about 1 arcmin.
+    `ra` (relative to the index's `ra_zero`) and `dec` are in deg, (position,) each. The rate is estimated from the
+    counts in cells of about 1 arcmin. It is 0 where no cell near the position holds counts.
 
-    A cell has n counts. Its weight w is its exposure divided by the longest exposure nearby. The background b is the
-    expected number of counts in a cell with w = 1. Cells whose counts exceed the background by clip =
-    `background_clip_sigma` standard deviations are left out, because they hold sources. Empty cells and cells with w <=
-    0.5 are left out, because they may be outside the covered sky. For all other cells, n is assumed to follow a Poisson
-    distribution truncated to 1 <= n <= k, where k = floor(b + clip * sqrt(b)). The maximum-likelihood estimate of b is
-    found by iteration:
+    Let n be the counts in a cell, and w the exposure of the cell divided by the longest exposure nearby. The background
+    b is the expected number of counts in a cell with w = 1. Cells whose counts exceed the background by more than clip
+    = `background_clip_sigma` standard deviations are left out, because they hold sources. Empty cells and cells with
+    w <= 0.5 are left out, because they may be outside the covered sky. For all other cells, n is assumed to follow a
+    Poisson distribution truncated to 1 <= n <= k, where k = floor(b + clip * sqrt(b)). The maximum-likelihood estimate
+    of b is found by iteration:
 
         b = sum(n) / sum(w) * P(1 <= n <= k | b) / P(n <= k - 1 | b).
 
     Sources that are too faint to be clipped remain in the background, and so do the wings of brighter sources. The same
-    is true of the maps that erbackmap of eSASS makes. `ra` (relative to the index's `ra_zero`) and `dec` have the shape
-    (position,) and are in deg. The rate is 0 where no cell near the position holds counts.
+    is true of the maps that erbackmap of eSASS makes.
     """
     if len(ra) == 0:
         return np.zeros(0)
@@ -88,8 +88,8 @@ class _Cells:
     def window(self, ra: FloatArray, dec: FloatArray, step: IntArray) -> tuple[IntArray, IntArray]:
         """Return the row and column indices of the cells around each position.
 
-        `step` holds offsets in cells, (step,), which are used for both rows and columns. The shapes are (position,
-        step, 1) for rows and (position, step, step) for columns.
+        `step` holds offsets in cells, (step,), which are used for both rows and columns. The result has the shape
+        (position, step, 1) for rows, and (position, step, step) for columns.
         """
         rows = np.floor((dec - self.dec_low) / self.cell).astype(np.int64)[:, None] + step
         columns = np.floor((ra[:, None] * self.cosine[rows] - self.x_low) / self.cell).astype(np.int64)
@@ -117,7 +117,7 @@ def _truncated_rate(counts: NDArray[np.integer], exposure: NDArray[np.floating],
 
 
 def _ratio(counts: NDArray[np.integer], weight: NDArray[np.floating], kept: BoolArray) -> FloatArray:
-    """Return sum(counts) / sum(weight) of each position's kept cells, (position,). It is 0 if no cell is kept."""
+    """Return sum(counts) / sum(weight) of the kept cells of each position, (position,), or 0 if no cell is kept."""
     total = np.einsum("ij,ij->i", weight, kept, dtype=np.float64)
     return np.einsum("ij,ij->i", counts, kept, dtype=np.float64) / np.maximum(total, 1e-30)
 
@@ -131,9 +131,9 @@ def box_likelihood(
     have three sizes, as in erbox with boxsize 4 and three passes. Boxes of each size are centred on the 3 x 3 positions
     at which the maximum-likelihood fits of `fit_stamps` start. The largest boxes are cut at the stamps' radius.
 
-    The likelihood of a box is -ln P(n, b). n is the number of counts in the box, and b is the number expected from the
-    background. Both are weighted by a kernel. P is the regularised lower incomplete gamma function, which is the
-    probability of n or more counts if b are expected. The likelihood is infinite where P underflows.
+    The likelihood of a box is -ln P(n, b). Here n is the number of counts in the box, and b is the number expected from
+    the background. Both are weighted by a kernel. P is the regularised lower incomplete gamma function, which is the
+    probability of n or more counts if b are expected. If P underflows, the likelihood is infinite.
 
     `level` is the background in counts / pixel, (stamp,). `neighbours` are the counts that other sources are expected
     to add to each entry, (entry,). To remove these sources, the counts of an entry are multiplied by level / (level +

@@ -66,7 +66,7 @@ class _Field:
 
 @dataclass(frozen=True)
 class _Detections(Rows):
-    """Detections. Each array has the shape (detection,); `ra` is in deg relative to `EventIndex.ra_zero`."""
+    """Detections, each array (detection,). `ra` is relative to `EventIndex.ra_zero`, in deg."""
 
     stamp: IntArray
     ra: FloatArray
@@ -99,29 +99,29 @@ def detect(
     - AGN with more than component_counts_min expected counts are in the model of every candidate near them, at their
       true positions and with the true numbers of their photons. In the second pass, extended detections are also in the
       model. This replaces the simultaneous fit of neighbours in ermldet, and is more accurate.
-    - How eSASS searches over extents and splits sources is not emulated. ext_dof is the number of parameters that an
-      extended model adds, nominally one; it changes how many clusters are selected.
+    - How eSASS searches over extents and splits sources is not emulated. Instead, ext_dof, which is nominally the one
+      parameter that an extended model adds, can be set to change how many clusters are selected.
 
     `events` holds ra and dec (float64, deg), pi_ev (float32, eV) and src_id (int32; halo > 0, AGN < 0, background 0).
     Their shape is (event,). The candidates are haloes and AGN. A candidate is fitted if it has exposure, at least
     FEWEST_COUNTS expected counts, and a `box_likelihood` of at least box_like_min. AGN that are better fitted as
-    extended sources become spurious clusters. `exposure_s` gives the vignetting-corrected exposure [s] at (ra, dec)
-    [deg], and `psf` the surface brightness [arcsec^-2] at a radius [arcsec], normalised to 1 over the sky. `parameters`
-    is the config block `detection`. `seed` determines the random displacements. InputError if the cut radius exceeds
-    the images to be fitted (`stamp_pixels`) or the PSF is not normalised.
+    extended sources become spurious clusters. `exposure_s` gives the vignetting-corrected exposure in s at (ra, dec) in
+    deg. `psf` gives the surface brightness of a source in arcsec^-2 at a radius in arcsec; its integral over the sky is
+    1. `parameters` is the config block `detection`. `seed` determines the random displacements. InputError if the cut
+    radius exceeds the images to be fitted (`stamp_pixels`) or the PSF is not normalised.
 
     The columns of the detections have the shape (detection,). They are ID_SRC (int32, from 1, in order of decreasing
     DET_LIKE), RA and DEC (float64, deg), and the float32 columns DET_LIKE, EXT_LIKE, EXT (arcsec), ML_RATE (counts/s),
     ML_CTS, ML_EXP (s) and ML_BKG (counts/arcmin^2). A source is extended if EXT_LIKE is at least ext_like_floor and the
     DET_LIKE of its fit as a point source is at least extent_point_like_min. All others are point sources with EXT =
     EXT_LIKE = 0. FITTED (float64) holds the fitted counts inside the cut radius. RA_SHIFTED (float64, deg) is RA minus
-    RA_ZERO, which is the same for all.
+    RA_ZERO. RA_ZERO has the same value in all rows.
 
     In a pixel, s counts are expected from a detection and b counts from everything else. A photon in this pixel belongs
     to the detection with the probability s / (s + b). The sum of this probability over all photons is FITTED. The
-    columns of the photons have the shape (photon,). They are ID_SRC (int32), EVENT (int32), which is the photon's row
-    in `events`, and SHARE (float64), which is this probability. Photons outside the cut radius of all detections have
-    no row.
+    columns of the photons have the shape (photon,): ID_SRC (int32) is the number of the detection, EVENT (int32) is the
+    photon's row in `events`, and SHARE (float64) is the probability s / (s + b). Photons outside the cut radius of all
+    detections have no row.
     """
     templates = build_templates(psf, parameters)
     field = _prepare(events, _worth_fitting(candidates, exposure_s), exposure_s, templates, parameters, seed)
@@ -155,7 +155,7 @@ def _prepare(
     parameters: Detection,
     seed: int,
 ) -> _Field:
-    """Return a field before its fits. The stamp, background and box likelihood of each candidate are computed."""
+    """Return a field that is ready for fits, with the stamp, background and box likelihood of each candidate."""
     angle = np.radians(candidates.ra)
     ra_zero = float(np.degrees(np.arctan2(np.sin(angle).sum(), np.cos(angle).sum())))
     index = index_events(events, ra_zero, parameters["e_min_ev"], parameters["e_max_ev"])
@@ -179,9 +179,9 @@ def _prepare(
 
 
 def _agn_background(field: _Field, parameters: Detection) -> Float32Array:
-    """Return the counts that bright AGN are expected to add to each pixel with counts in other candidates' stamps.
+    """Return the counts that bright AGN are expected to add to each entry of other candidates' stamps, (entry,).
 
-    The pixels with counts are the entries of `_Field.stamps`; the result has the shape (entry,).
+    The entries of `_Field.stamps` are the pixels with counts.
     """
     candidates, stamps = field.candidates, field.stamps
     bright = np.flatnonzero((candidates.src_id < 0) & (candidates.expected_counts > parameters["component_counts_min"]))
@@ -277,7 +277,7 @@ def _shares(field: _Field) -> FloatArray:
 
 
 def _photons(field: _Field, detections: _Detections, share: FloatArray) -> Columns:
-    """Return the columns of the photons in the stamps of detections. A stamp holds at most one detection."""
+    """Return the columns of the photons in the stamps of detections. Each stamp is that of at most one detection."""
     stamps = field.stamps
     number = np.zeros(len(stamps.ra), dtype=np.int32)
     number[detections.stamp] = np.arange(1, len(detections.stamp) + 1)

@@ -27,8 +27,8 @@ def detect_sources(
 ) -> None:
     """Detect the sources of a simulated field, and write them and their photons to `detections`.
 
-    `events`, `exposure`, `labels` and `sources` are files that `simulate.realization.simulate_realization` wrote. The
-    seed of the sky, `name` and `realization` determine all random numbers. InputError if the numbers of labels and
+    `events`, `exposure`, `labels` and `sources` are files that `simulate.realization.simulate_realization` wrote. All
+    random numbers depend only on the sky's seed, `name` and `realization`. InputError if the numbers of labels and
     events differ, or if values of the config block `detection` contradict each other.
     """
     generators = random_streams(sky["seed"], name, realization)
@@ -51,7 +51,7 @@ def read_columns(path: Path, name: str) -> dict[str, NDArray[Any]]:
 
 
 def read_photons(events: Path, labels: Path) -> dict[str, NDArray[Any]]:
-    """Return position (deg) and energy (eV) of each photon in an event list, and its source according to `labels`."""
+    """Return the position (deg), the energy (eV) and, from `labels`, the source of each photon in an event list."""
     pieces = [(piece.ra, piece.dec, piece.pi_ev) for piece in stream_events(events)]
     ra, dec, pi_ev = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
     src_id = read_columns(labels, "LABELS")["SRC_ID"]

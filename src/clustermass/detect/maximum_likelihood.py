@@ -47,7 +47,7 @@ class Fit(Rows):
         return cls(x, y, np.zeros(size, np.int64), extent, counts, delta_c)
 
     def __setitem__(self, rows: IntArray, other: Fit) -> None:
-        """Write `other` into these rows."""
+        """Replace the fits in these rows by `other`."""
         for name, values in vars(self).items():
             values[rows] = getattr(other, name)
 
@@ -71,10 +71,11 @@ def fit_stamps(
 ) -> tuple[Fit, Fit]:
     """Return the best point source and the best extended source for each stamp in `selected`, shape (selected,).
 
-    The search begins on a coarse grid of 3 x 3 positions and every second extent. If the likelihood of the best of
-    these fits is near the detection threshold, the search continues around this fit, on finer grids of positions and
-    with the neighbouring extents. The search ends at the maxima of parabolas in position and extent. `background`
-    holds, for each entry of `stamps`, the expected counts of everything except the source; they must be > 0.
+    The search begins on a coarse grid of 3 x 3 positions and every second extent. If the likelihood of the best fit on
+    this grid is near or above the detection threshold, the search continues around this fit, on finer grids of
+    positions and with the neighbouring extents. The search ends at the maxima of parabolas in position and extent.
+    `background` holds the counts that everything except the source is expected to have in each entry of `stamps`; they
+    must be > 0.
     """
     grid = _CoarseGrid(templates, parameters["shift_arcsec"])
     results = Fit.empty(len(selected)), Fit.empty(len(selected))
@@ -92,9 +93,9 @@ def fit_stamps(
 def _batches(
     stamps: Stamps, background: Float32Array, selected: IntArray, models: int
 ) -> Iterator[tuple[IntArray, _Batch]]:
-    """Yield batches of stamps, and their rows in `selected`. Stamps with few filled pixels come first.
+    """Yield batches of stamps, and the stamps' rows in `selected`. Stamps with few entries come first.
 
-    The size of a batch is limited, because `models` templates are fitted to each stamp at once.
+    `models` templates are fitted to each stamp at once. A batch is so small that the data fit into the cache.
     """
     # the last row is the padding
     counts, level = np.append(stamps.counts, np.float32(0.0)), np.append(background, np.float32(1.0))
@@ -152,8 +153,8 @@ def _refined(batch: _Batch, fit: Fit, templates: Templates, steps: Sequence[floa
 def _evaluate(batch: _Batch, fit: Fit, templates: Templates, dx: FloatArray, dy: FloatArray, dmodel: IntArray) -> Fit:
     """Fit the amplitudes of trial sources, and return these fits, shape (stamp, trial).
 
-    A trial differs from the source in `fit`: it is displaced by `dx` and `dy` (arcsec), and the number of its model is
-    larger by `dmodel`. These three have the shape (trial,) or (stamp, trial).
+    A trial source is the source in `fit`, displaced by `dx` and `dy` (arcsec), with `dmodel` added to the number of its
+    model. `dx`, `dy` and `dmodel` have the shape (trial,) or (stamp, trial).
     """
     x, y = fit.x[:, None] + dx, fit.y[:, None] + dy
     most = len(templates.core_radius) - 1
