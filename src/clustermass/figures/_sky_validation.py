@@ -39,8 +39,8 @@ MEANS: dict[str, Any] = {"marker": "D", "color": SIMULATED, "mec": "white", "mew
 def sky_validation(measured: Data, table: Block) -> Figure:
     """Return a figure that compares a simulated sky with published numbers.
 
-    Its title says how many of the required and of the desired agreements hold. `measured` and `table` are the contents
-    of `measured.nc` and `sky.json`.
+    `measured` and `table` are the contents of `measured.nc` and `sky.json`. In `table` some numbers are required to
+    agree with published ones, and others are desired to agree. The title says how many of each kind do.
     """
     data = dataset(measured, VARIABLES)
     if not statistics.chosen(data, "selected").any():
@@ -55,7 +55,7 @@ def sky_validation(measured: Data, table: Block) -> Figure:
 
 
 def label_page(figure: Figure, data: xr.Dataset, table: Block) -> None:
-    """Print above the panels how many agreements of `table` hold, and draw a legend below the panels."""
+    """Print above the panels how many numbers in `table` agree as they should, and draw a legend below the panels."""
     with reading(name_of(table), "table of the validation"):
         demands = block(table, "table of the validation")["musts"]
         rows = [(demands[name]["number"], len(demands[name]["failed"]), word) for name, word in DEMANDS.items()]
@@ -171,9 +171,10 @@ def draw_likelihoods(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_mass_relation(axes: Axes, data: xr.Dataset) -> None:
-    """Draw true mass, converted to redshift 0.35, against count rate.
+    """Draw the true masses of selected clusters, converted to redshift 0.35, against count rate.
 
-    The masses are converted with the relation between count rate, redshift and mass of the eFEDS clusters.
+    The relation between count rate, redshift and mass of the eFEDS clusters is used for the conversion. This relation
+    and mean masses in bins of count rate are drawn, too.
     """
     chosen = statistics.chosen(data, "selected")
     rate, relation = data["ml_rate"].values, statistics.mass_relation()
@@ -223,9 +224,10 @@ PANELS = {
 def draw_histogram(
     axes: Axes, data: xr.Dataset, values: np.ndarray, real: Histogram, colour: str, observed: bool = True
 ) -> None:
-    """Draw the mean number of `values` per field in each bin, and the published numbers with Poisson errors.
+    """Draw a histogram of simulated `values`, as mean numbers per field, in the bins of the published histogram `real`.
 
-    Numbers in wider bins are scaled to the width of the first bin. Published numbers are drawn if `observed` is true.
+    If `observed` is true, the published numbers are drawn, too, with Poisson errors. Numbers in wider bins are scaled
+    to the width of the first bin.
     """
     width = np.diff(real.edges)
     scale = width[0] / width
@@ -240,9 +242,10 @@ def draw_histogram(
 
 
 def draw_running(axes: Axes, x: np.ndarray, y: np.ndarray, real: Running) -> None:
-    """Draw the medians of `y` in the published bins of `x`, and the published quantiles.
+    """Draw published quantiles of one quantity in bins of another quantity, and the simulated medians in these bins.
 
-    Medians are drawn in bins with at least ten values.
+    `real` holds the bins and the quantiles, and `x` and `y` are the simulated values of both quantities. Medians of `y`
+    are drawn only in bins with at least ten values.
     """
     members = [(x >= low) & (x < high) for low, high in pairwise(real.edges)]
     enough = [inside for inside in members if inside.sum() >= 10]

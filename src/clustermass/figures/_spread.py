@@ -59,12 +59,12 @@ def spread(
     seed: int,
     catalogues: Sequence[Path] = (),
 ) -> Figure:
-    """Return a figure of the spread of the members' predictions, with images of the test clusters of extreme spread.
+    """Return a figure that shows for which test clusters the members' predictions differ.
 
     The spread of a cluster is the difference between the largest and the smallest log10 mass that the members predict.
-    The images show the test clusters with the largest and with the smallest spread. Below, the spread of all test
-    clusters is drawn against the ratio of the brightest neighbour's counts to the cluster's counts. Without catalogues,
-    it is drawn against the cluster's counts.
+    Above are images of the test clusters with the largest and with the smallest spread. Below, the spread of all test
+    clusters is drawn against the counts of the brightest neighbour divided by the cluster's counts. Without catalogues,
+    the spread is drawn against the cluster's counts.
 
     All data are files of a run. `images`, `truth` and `catalogues` (if any) each hold one file for each realization, in
     the same order. `half_width_arcsec` is half the side of the networks' input images. The errors of medians are
@@ -99,10 +99,10 @@ def spread(
 
 
 def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
-    """Return the predictions of the test clusters, with further variables of shape (cluster,).
+    """Return the predictions of the test clusters, with six more variables of shape (cluster,).
 
-    These are the `lowest` and the `highest` mu of the members, their difference `spread`, and `realization`, `halo_id`
-    and `group` of the cluster.
+    Of the log10(M500c / Msun) that the members predict, `lowest` and `highest` are the smallest and the largest, and
+    `spread` is their difference. The others are `realization`, `halo_id` and `group` of the cluster.
     """
     members = subset(ensemble, "test", require=["member_mu"])
     predicted = subset(predictions, "test", require=["mu", "sigma_calibrated"])
@@ -191,7 +191,8 @@ def draw_extreme(axes: Axes, row: xr.Dataset, files: Files, half_seen: float, na
     """Draw the smoothed image of a cluster, summed over all bands, with marks of sources.
 
     `row` is the cluster's entry in the result of `spreads`. `half_seen` is half the side of the networks' input images
-    in arcsec. `name` is "most" or "least", and the title says that the members differ most or least.
+    in arcsec. `name` is "most" or "least": the title says whether this is the cluster on which the members differ most
+    or least.
     """
     images, truth, catalogue = files
     cluster = read_netcdf(images, ["band_bounds", "ra", "dec"]).sel(cluster=row["cluster"].item())
@@ -210,9 +211,9 @@ def draw_extreme(axes: Axes, row: xr.Dataset, files: Files, half_seen: float, na
 
 
 def draw_marks(axes: Axes, detections: Columns | None, haloes: Columns, halo_id: int, seen: float) -> None:
-    """Draw marks of detections and haloes, the circle R500c of the halo `halo_id`, and the box that the networks see.
+    """Draw marks of detections and haloes, a circle with radius R500c, and the box that the networks see.
 
-    The side of this box is 2 x `seen` (arcsec).
+    The circle is that of the halo `halo_id`. The box has the side 2 x `seen` (arcsec).
     """
     if detections is not None:
         extended = detections["EXT_LIKE"] > 0

@@ -36,7 +36,7 @@ class StyledFigure(Figure):
         super().__init__(*args, **kwargs)
 
     def draw(self, renderer: RendererBase) -> None:
-        """Draw the figure with the stored settings, because some ticks are created only now."""
+        """Draw the figure with the stored settings. This is needed because some ticks are created only now."""
         with matplotlib.rc_context(self._settings):
             super().draw(renderer)
 
@@ -77,7 +77,8 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 def describe(name: str, arguments: Mapping[str, Any]) -> str:
     """Return the provenance of the figure `name` as JSON.
 
-    Arguments that are a `Path` count as input files, and all others as settings. Data in memory are left out.
+    Arguments that are a `Path` or a list of them count as input files, and all others as settings. Data in memory are
+    left out.
     """
     inputs, settings = list[Path](), dict[str, Any]()
     for key, value in arguments.items():
