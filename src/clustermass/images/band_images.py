@@ -33,9 +33,10 @@ _PIXEL_BYTES, _COUNT_BYTES = 32, 100
 
 
 class BandImage(NamedTuple):
-    """An image in an energy band: counts, int64 (y, x); celestial WCS; edges of the band in eV; name of the file.
+    """An image of the counts in an energy band, from a FITS file.
 
-    `simulated` says whether the image is simulated.
+    The counts are int64 (y, x), and the edges of the band are in eV. `wcs` is the celestial WCS, `name` the name of the
+    file, and `simulated` says whether the image is simulated.
     """
 
     counts: NDArray[np.int64]
@@ -47,7 +48,10 @@ class BandImage(NamedTuple):
 
 
 class ImagePhotons(NamedTuple):
-    """Photons of a set of band images; the images' common WCS; the counts summed over the bands, int64 (y, x)."""
+    """Photons of a set of band images.
+
+    `wcs` is the WCS that all images share, and `counts` is the sum of the images over the bands, int64 (y, x).
+    """
 
     events: EventList
     wcs: WCS
@@ -160,12 +164,12 @@ def _edge_ev(header: fits.Header, first: fits.Header, key: str, path: Path) -> f
 def photons_of_images(paths: Sequence[str | Path], edges_ev: Sequence[int], pattern_mask: int = 15) -> ImagePhotons:
     """Return the photons of a set of band images on one pixel grid. Each photon is at the centre of its pixel.
 
-    A configured band lies between two neighbouring `edges_ev`. It is the sum of the images inside it, which must fill
-    it without gap or overlap. Flags, patterns and good times were selected when the images were made. Therefore the
-    photons get a pattern that passes `pattern_mask`. If an image is centred on a cluster, the cut-out is the same as
-    from the event list. Otherwise photons are displaced by up to half a pixel. InputError if a configured band can't be
-    put together (the message names all such bands), if the images don't share a grid or hold no photon, or if a file is
-    faulty (`read_images`).
+    A configured band lies between two neighbouring values of `edges_ev`. The images inside this band are summed, and
+    must fill it without gap or overlap. The images' makers have selected flags, patterns and good times. Therefore all
+    photons get a pattern that passes `pattern_mask`. Photons are displaced from their true positions by up to half a
+    pixel. If the images are centred on a cluster, its cut-out is nevertheless the same as from the event list.
+    InputError if a configured band can't be put together (the message names all such bands), if the images don't share
+    a grid or hold no photon, or if a file is faulty (`read_images`).
     """
     images = [image for path in paths for image in read_images(Path(path))]
     _check_grids(images)

@@ -83,12 +83,12 @@ def extract_images(
     """Write `images.nc` of one realization, with an image of each detection above the likelihood limits in `images`.
 
     `events` is an event list of eSASS, of SIXTE or of this package. `exposure` is a vignetting-corrected exposure map
-    in s. Its exposures are multiplied by the share of the list's good time that belongs to the modules
-    `events_block["modules"]`. If `exposure` is None, the exposure comes from the good time intervals (the mean of the
+    in s. If `events_block["modules"]` leaves modules out, the map is multiplied by the share of the list's good time
+    that the other modules have. If `exposure` is None, the exposure comes from the good time intervals (the mean of the
     seven modules, not corrected for vignetting), and the covered fraction is the share of the box's 5 x 5 cells that
     hold photons. Detections whose box reaches beyond the field are kept, with a `covered_fraction` below 1. Cluster ids
-    are `<realization>_<ID_SRC>`. An observed sky has neither `truth` nor `matches`. InputError if something is wrong
-    with a file or a setting.
+    are `<realization>_<ID_SRC>`. `truth` and `matches` are the haloes of a simulated sky, and their matches with
+    detections. They are None for an observed sky. InputError if something is wrong with a file or a setting.
     """
     geometry = ImageGeometry.from_config(images)
     detections = _read_detections(Path(catalogue), images, FROM_MAP if exposure is not None else GOOD_TIME)
@@ -121,9 +121,9 @@ def cut_in_parts(
 ) -> Iterator[xr.Dataset]:
     """Yield what `extract_images` writes for an observed sky, one part of the clusters at a time, to limit memory.
 
-    The counts of a part take at most `part_bytes`. The clusters of a part are neighbours on the sky. Meanwhile, the
-    photons near boxes are stored in a temporary file in `folder`. The attribute `simulated` of a part says whether its
-    photons are simulated. InputError in the same cases as for `extract_images`.
+    The counts of a part take at most `part_bytes`. The clusters of a part are neighbours on the sky. Until the last
+    part has been yielded, the photons near boxes are stored in a temporary file in `folder`. The attribute `simulated`
+    of a part says whether its photons are simulated. InputError in the same cases as for `extract_images`.
     """
     geometry = ImageGeometry.from_config(images)
     detections = _read_detections(Path(catalogue), images, FROM_MAP)

@@ -46,7 +46,7 @@ _UNITS = {"s": "s", "sec": "s", "secs": "s", "second": "s", "seconds": "s", "ks"
 
 @dataclass(frozen=True)
 class ExposureMap:
-    """Exposure in s as one image or several images, each float32 (y, x), with their celestial WCS."""
+    """Exposure in s. Each of `planes` is an image, float32 (y, x), with its celestial WCS."""
 
     planes: tuple[tuple[NDArray[np.float32], WCS], ...]
     #: whether exposures are added where images overlap (separate observations), or the largest is taken (survey tiles)
@@ -87,7 +87,10 @@ def planes(hdus: fits.HDUList) -> list[Any]:
 
 
 def unlike(header: fits.Header, task: str) -> str:
-    """Return in words what an image is, if it was made by a known eSASS task other than `task` (CREATOR), else ""."""
+    """Return words for the kind of an image that wasn't made by the eSASS task `task`, such as EXPMAP.
+
+    The kind follows from the task that CREATOR names. The result is "" if this is `task` or an unknown task.
+    """
     creator = (str(header.get("CREATOR", "")).upper().split() or [""])[0]
     return f"{_TASKS[creator]} (CREATOR {creator})" if creator in _TASKS and creator != task else ""
 
@@ -172,9 +175,9 @@ def box_exposure(
 ) -> tuple[FloatArray, FloatArray]:
     """Return mean exposure in s and covered fraction of boxes around positions in deg, each float64 (clusters,).
 
-    The map is looked up at the centre of every pixel of `images.nc`. The mean includes only the exposed part of a box,
-    and is 0 if nothing is exposed. The covered fraction is the share of the box with more than 5 % of the field's
-    median exposure.
+    The exposure is taken at the centre of every pixel that the box has in `images.nc`. The mean includes only the
+    exposed part of a box, and is 0 if nothing is exposed. The covered fraction is the share of the box with more than
+    5 % of the field's median exposure.
     """
     offsets = geometry.base_offsets_arcsec() / SKY_PIXEL_ARCSEC
     x, y = (grid.ravel() for grid in np.meshgrid(offsets, offsets))
