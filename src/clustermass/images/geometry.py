@@ -30,8 +30,9 @@ Bounds: TypeAlias = tuple[float, float, list[tuple[float, float]]]
 class ImageGeometry:
     """Box, pixels and energy bands of the images.
 
-    Photons are counted in base pixels. A base pixel is a block of full-resolution pixels, which are the pixels of
-    evtool's images. A full-resolution pixel is a block of sky pixels of 0.05".
+    There are three kinds of pixels. Sky pixels have sides of 0.05". Full-resolution pixels are the pixels of evtool's
+    images, and are blocks of sky pixels. Base pixels, in which photons are counted, are blocks of full-resolution
+    pixels.
     """
 
     box_pixels: int  #: full-resolution pixels along a side of the box, even
@@ -85,7 +86,7 @@ class ImageGeometry:
         return band.astype(np.int8)
 
     def around_box(self, ra: float, dec: float) -> Bounds:
-        """Return limits of right ascension and declination that enclose the box around a position, all in deg."""
+        """Return the limits in declination and right ascension of the box around a position, all in deg (see `Bounds`)."""
         half = np.radians(self.half_width_sky / _PIXELS_PER_DEG)
         bounds = box_bounds(dec, half)
         if bounds is not None:
@@ -148,12 +149,12 @@ def block_sum(counts: NDArray[Any], factor: int) -> NDArray[Any]:
 
 
 def project(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
-    """Return the offsets of positions from a centre in sky pixels of 0.05". x grows to the West, and y to the North.
+    """Return the offsets x (to the West) and y (to the North) of positions from the centre (`ra0`, `dec0`).
 
-    This is the SIN projection of Calabretta & Greisen (2002), Eqs. 61-62, with the native pole at the centre. It is
-    written in a form without numerical cancellation near the centre. Positions are in deg and may have any shape. Right
-    ascensions on both sides of 0/360 are neighbours. Offsets are float64. They are infinite for positions at 90 deg or
-    more from the centre, which SIN can't show.
+    Positions are in deg and may have any shape. Offsets are in sky pixels of 0.05", float64. They are infinite for
+    positions at 90 deg or more from the centre, which the projection can't show. Right ascensions on both sides of
+    0/360 are neighbours. The projection is the SIN projection of Calabretta & Greisen (2002), Eqs. 61-62, with the
+    native pole at the centre. It is written in a form without numerical cancellation near the centre.
     """
     delta = np.radians((np.asarray(ra, dtype=np.float64) - ra0 + 180.0) % 360.0 - 180.0)
     latitude, latitude0 = np.radians(np.asarray(dec, dtype=np.float64)), np.radians(dec0)
@@ -168,7 +169,7 @@ def project(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> tuple[Flo
 
 
 def deproject(x: ArrayLike, y: ArrayLike, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
-    """Return the positions in deg (0 <= ra < 360) of offsets in sky pixels: the inverse of `project`.
+    """Return RA and Dec in deg (0 <= RA < 360) for offsets in sky pixels. This is the inverse of `project`.
 
     ValueError if an offset is beyond the horizon of the projection.
     """
@@ -187,11 +188,12 @@ def deproject(x: ArrayLike, y: ArrayLike, ra0: float, dec0: float) -> tuple[Floa
 
 
 def image_pixels(offset: FloatArray, centre: float, rebin: int, size: int) -> NDArray[np.float64]:
-    """Return pixel numbers (from 0) according to evtool's rule i = floor((X - xc) / rebin) + size / 2.
+    """Return the numbers (from 0) along one axis of the image pixels in which photons lie.
 
-    X (or Y) is the `offset` in whole sky pixels. It is infinite for positions that the projection can't show. xc is the
-    `centre` of the image. An image pixel is `rebin` sky pixels wide. The image has `size` pixels along a side, an even
-    number. A pixel includes its lower edge. Numbers below 0, and numbers of at least `size`, are outside the image.
+    The rule is evtool's: i = floor((X - xc) / rebin) + size / 2. X is the `offset` of a photon along this axis in whole
+    sky pixels. It is infinite for positions that the projection can't show. xc is the `centre` of the image. An image
+    pixel is `rebin` sky pixels wide, and the image has `size` pixels along a side, an even number. A pixel includes its
+    lower edge. Numbers below 0, and numbers of at least `size`, are outside the image.
     """
     return np.asarray(np.floor((offset - centre) / rebin) + size // 2)
 

@@ -24,7 +24,7 @@ _CELL_PIXELS = 3.0
 
 
 def write_moc(exposures: Iterable[ExposureMap], output: Path, made_by: Mapping[str, Any]) -> None:
-    """Write the MOC `output` of the cells that are covered by the maps `exposures`, as ascending NUNIQ numbers.
+    """Write the file `output`: the MOC of all cells that the maps `exposures` cover, as ascending NUNIQ numbers.
 
     `made_by` is the provenance, which is written as HISTORY with the step `write_moc`.
     """

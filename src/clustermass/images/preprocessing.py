@@ -45,13 +45,13 @@ TRANSFORMS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 
 
 def preprocess(images: Path, output: Path, recipe: Recipe) -> None:
-    """Write `smoothed/<preprocessing>.nc`: `image` (float32), and the other variables of each cluster in `images.nc`.
+    """Write `smoothed/<preprocessing>.nc`: the preprocessed images as `image` (float32), and further variables.
 
-    The file `images` holds one of two variables: `counts`, on the grid on which they are stored (base grid), or
-    `image`, which has been smoothed already. In the second case, the file's attribute `applied` says how. The recipe
-    must then contain the same smoothing. Only the recipe's clip and transform are applied. InputError if the file is
-    damaged, if the recipe doesn't fit the base grid or the smoothing in `applied`, or if the recipe's transform is
-    unknown. The message names the key.
+    These are all other variables of each cluster in `images`, which is a file `images.nc`. It holds either `counts`, on
+    the grid on which they are stored (base grid), or `image`, published images that have been smoothed already. In the
+    second case, the file's attribute `applied` says how they were smoothed. The recipe must then contain the same
+    smoothing, and only its clip and transform are applied. InputError if the file is damaged, if the recipe doesn't fit
+    the base grid or the smoothing in `applied`, or if the recipe's transform is unknown. The message names the key.
     """
     needed = ("redshift",) if recipe.get("scale_to_redshift") is not None else ()
     source = read_netcdf(images, require=("x", "y", "band", *needed))
@@ -133,10 +133,10 @@ def _from_smoothed(images: str, source: xr.Dataset, recipe: Recipe) -> _Images:
 
 
 def band_number(recipe: Recipe, bands: int) -> int:
-    """Return the number of bands into which a recipe joins `bands` bands.
+    """Return the number of bands that are left after a recipe has joined the `bands` bands of the images.
 
-    InputError if `bands` isn't a multiple of this number, or if the smoothing's half-width in bands isn't below this
-    number.
+    InputError if `bands` isn't a multiple of this number, or if the smoothing's half-width along the energy is at least
+    this number of bands.
     """
     number = bands if recipe.get("bands") is None else int(recipe["bands"])
     if number < 1 or bands % number:
@@ -180,8 +180,8 @@ def smooth(images: NDArray[np.float64], half_width: Sequence[int], sigma: float)
     """Return images (..., band, y, x) convolved with the Gaussian kernel of Krippendorf et al. (2023), Eqs. A.1, A.2.
 
     The kernel is a product of one-dimensional kernels, which are applied axis by axis. Images count as zero outside
-    their edges. `half_width` holds X and Y in pixels and Z in bands, all >= 0. `sigma` is in units of these
-    half-widths.
+    their edges. `half_width` holds the kernel's half-widths along x and y in pixels, and along the bands in bands, all
+    >= 0. `sigma` is the same along each axis, in units of the half-width.
     """
     for axis, half in zip((-1, -2, -3), half_width, strict=True):
         images = convolve1d(images, kernel(half, sigma), axis=axis, mode="constant", cval=0.0)
@@ -202,9 +202,9 @@ def kernel(half_width: int, sigma: float) -> NDArray[np.float64]:
 class Grid:
     """The grid of a recipe's images. The base grid is cropped, and whole blocks of base pixels are summed.
 
-    The base grid is the grid of the stored counts. The constructor takes the offsets of the base pixels' centres from
-    the image centre in arcsec. InputError, which names the key, if the recipe doesn't fit the base grid. `pixels` is
-    the number of pixels along a side of the recipe's grid. `attributes` describe the grid in the file.
+    The base grid is the grid of the stored counts. The constructor takes the `offsets` of the base pixels' centres from
+    the image centre in arcsec. If the recipe doesn't fit the base grid, an InputError names the key. `pixels` is the
+    number of pixels along a side of the recipe's grid. `attributes` describe the grid in the file.
     """
 
     def __init__(self, offsets: FloatArray, recipe: Recipe) -> None:
