@@ -86,7 +86,7 @@ class ImageGeometry:
         return band.astype(np.int8)
 
     def around_box(self, ra: float, dec: float) -> Bounds:
-        """Return the limits in declination and right ascension of the box around a position, all in deg (see `Bounds`)."""
+        """Return the limits of Dec and RA within which the box around a position lies, all in deg (see `Bounds`)."""
         half = np.radians(self.half_width_sky / _PIXELS_PER_DEG)
         bounds = box_bounds(dec, half)
         if bounds is not None:

@@ -249,9 +249,9 @@ class Grid:
 
 
 def zooms(recipe: Recipe, redshift: FloatArray) -> FloatArray:
-    """Return the angle of a fixed length at each redshift, divided by its angle at the recipe's redshift, (cluster,).
+    """Return the angle of a fixed length at each redshift, divided by its angle at a reference redshift, (cluster,).
 
-    The ratio is NaN for a cluster without a positive redshift.
+    The reference is the recipe's key `scale_to_redshift`. The ratio is NaN for a cluster without a positive redshift.
     """
     reference, cosmology = float(recipe["scale_to_redshift"] or 0), recipe["cosmology"]
     zoom = np.full(redshift.shape, np.nan)
@@ -279,10 +279,11 @@ def _whole(ratio: float) -> int:
 class ScaledGrid(Grid):
     """The recipe's grid scaled to each cluster's redshift: pixels have the same size in kpc for all clusters.
 
-    The angles in the recipe, and the offsets of pixels, apply at the recipe's redshift. The counts of a base pixel are
-    shared among the pixels that it overlaps, in proportion to the overlap's area, so that the sum of the counts stays
-    the same. If a cluster is so near that its image would reach beyond the base box, the image is as large as the box.
-    The image of a cluster without a positive redshift is NaN. The recipe needs a `cosmology`.
+    The angles in the recipe, and the offsets of pixels, are those of a cluster at the redshift `scale_to_redshift`. The
+    counts of a base pixel are shared among the pixels that it overlaps, in proportion to the overlap's area, so that
+    the sum of the counts stays the same. If a cluster is so near that its image would reach beyond the base box, the
+    image is as large as the box. The image of a cluster without a positive redshift is NaN. The recipe needs a
+    `cosmology`.
     """
 
     def __init__(self, offsets: FloatArray, recipe: Recipe, redshift: FloatArray) -> None:

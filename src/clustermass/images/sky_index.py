@@ -34,7 +34,10 @@ class Photons(NamedTuple):
 
 
 class ImageStack:
-    """Counts around positions (clusters,) in deg, uint16 (clusters, band, y, x), added up piece by piece."""
+    """Images around positions `ra` and `dec` in deg, to which photons are added piece by piece.
+
+    The images are `counts`, uint16 (clusters, band, y, x).
+    """
 
     def __init__(self, ra: FloatArray, dec: FloatArray, geometry: ImageGeometry) -> None:
         self.ra, self.dec, self.geometry = ra, dec, geometry
@@ -77,7 +80,7 @@ class SkyIndex:
         self._key, self.ra, self.dec, self.band = key[order], ra[order], dec[order], band[order]
 
     def near_box(self, ra: float, dec: float) -> NDArray[np.int64]:
-        """Return the row numbers of all photons in the box around a position, and of a few photons outside the box."""
+        """Return the rows, in this index, of all photons in the box around a position, and of a few photons outside."""
         low, high, right_ascensions = self._geometry.around_box(ra, dec)
         strips = np.arange(float(_strip(low)), float(_strip(high)) + 1) * _STRIDE
         starts = np.concatenate([np.searchsorted(self._key, strips + start) for start, _ in right_ascensions])
@@ -87,9 +90,9 @@ class SkyIndex:
     def base_pixels(self, ra: float, dec: float) -> NDArray[np.int64]:
         """Return each photon's pixel in the flattened image (band, y, x) around a position in deg, int64 (photons,).
 
-        Photons outside the image are left out. The order of the photons is arbitrary. Base pixels are blocks of
-        evtool's full-resolution pixels, because floor(floor(X / 80) / 3) = floor(X / 240) for whole numbers X. Offsets
-        are rounded down to whole sky pixels, as SIXTE's radec2xy does.
+        Photons outside the image are left out. The order of the photons is arbitrary. Offsets X are rounded down to
+        whole sky pixels, as SIXTE's radec2xy does. Then floor(floor(X / 80) / 3) = floor(X / 240). Therefore base
+        pixels are blocks of evtool's full-resolution pixels.
         """
         rows, geometry = self.near_box(ra, dec), self._geometry
         size, rebin = geometry.base_pixels, geometry.pixel_sky * geometry.base_rebin

@@ -25,10 +25,11 @@ def of_exposed_part(
     sides of `pixel_arcmin`.
 
     If the whole box is exposed, the result is the row's own exposure. Otherwise the middle of the exposed part is
-    farther inside the field, where the exposure is usually longer. The row's exposure is then extrapolated to this
-    middle with the slope of a plane. The plane is fitted to the exposures of the nearest rows: those within 10', but at
-    least 3 and at most 30. The result is at least half the row's own exposure, and at most the largest exposure of the
-    nearest rows. If fewer than three rows have an exposure, each row keeps its own. Unknown exposures stay NaN.
+    farther inside the field, where the exposure is usually longer. To extrapolate the row's exposure to this middle, a
+    plane is fitted to the exposures of the nearest rows: those within 10', but at least 3 and at most 30. The slope of
+    the plane gives the difference between the middle and the row's position. The result is at least half the row's own
+    exposure, and at most the largest exposure of the nearest rows. If fewer than three rows have an exposure, each row
+    keeps its own. Unknown exposures stay NaN.
     """
     places = np.stack([x, y], axis=1)
     share, middle = _exposed_part(places, exposed, pixel_arcmin)
@@ -50,9 +51,9 @@ def of_exposed_part(
 
 
 def _exposed_part(places: FloatArray, exposed: NDArray[np.bool_], pixel_arcmin: float) -> tuple[FloatArray, FloatArray]:
-    """Return which share of the box at each place is exposed, and the middle of the exposed part.
+    """Return the share of the box around each place that is exposed, (place,), and the middle of the exposed part.
 
-    `places` holds pixel coordinates (place, 2). The shares are (place,), and the middles are (place, 2) in pixels.
+    `places` holds the pixel coordinates of the places, (place, 2). The middles are pixel coordinates, too, (place, 2).
     """
     step = min(max(1, round(_CELL_ARCMIN / pixel_arcmin)), *exposed.shape)
     first = step // 2

@@ -128,8 +128,7 @@ def _inside(exposure: ExposureMap, detections: Table, files: RealizationFiles) -
 def _maps(paths: list[str], one_observation: bool, band_images: ImagePhotons | None, share: float) -> ExposureMap:
     """Return the user's maps, multiplied by `share`, as one map.
 
-    Where maps overlap, their exposures are added. If the maps belong to `one_observation`, the largest exposure is used
-    instead.
+    Where maps overlap, their exposures are added or, if `one_observation` is true, the largest exposure is used.
     """
     read = [(image * np.float32(share), wcs) for image, wcs in (read_exposure(Path(path)) for path in paths)]
     if band_images:
