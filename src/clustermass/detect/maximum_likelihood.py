@@ -228,21 +228,21 @@ def fit_amplitude(
 
     The amplitude minimises C = 2 sum(m - n ln m). The model is m = b + a T, n are the counts, and b is the background.
 
-    Only pixels with counts enter the sum over n ln m. Pixels without counts may therefore be left out, or padded with
-    zero counts and a positive background. The condition dC/da = 0 is
+    Only pixels with counts contribute to the sum of n ln m. Therefore pixels without counts may be left out. Rows may
+    be padded with zero counts and a positive background. The condition dC/da = 0 is
 
         G(a) = sum_i n_i T_i / (b_i + a T_i) = sum_i T_i.
 
-    It is solved in the form 1/G(a) = 1/sum(T), because 1/G is increasing and concave in a (linear if T / b is the same
-    in all pixels). For this form, a step of Newton's method never ends above the solution, and a few steps suffice.
-    Newton's method for dC/da = 0 has neither property. A step is
+    It is solved in the form 1/G(a) = 1/sum(T), because 1/G increases with a and is concave (linear if T / b is the same
+    in all pixels). For this form, a step of Newton's method never ends above the solution, and a few steps suffice. For
+    the form dC/da = 0, neither is true. A step is
 
         a <- max(a + G (G / sum(T) - 1) / sum(n T^2 / (b + a T)^2), 0).
 
     `counts` (stamp, pixel), `background` (stamp, pixel) and `template` (stamp, pixel, model) contain only the pixels
-    with counts. `template_sum` (stamp, model) is the sum of each template over ALL pixels of the fit. `start` holds
-    first guesses of a, with the shape (stamp, 1) or (stamp, model). The drop of C is C(0) - C(a). Amplitudes and drops
-    are >= 0 and have the shape (stamp, model).
+    with counts. `template_sum` (stamp, model) is the sum of each template over all pixels of the fit, with
+    and without counts. `start` holds first guesses of a, with the shape (stamp, 1) or (stamp, model). The drop of C is
+    C(0) - C(a). Amplitudes and drops are >= 0 and have the shape (stamp, model).
     """
     amplitude = np.broadcast_to(start, template_sum.shape).astype(template.dtype)
     weights = counts[:, None, :].astype(template.dtype, copy=False)

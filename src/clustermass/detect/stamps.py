@@ -43,7 +43,7 @@ class Templates:
     pixel_arcsec: float
 
     def value(self, model: NDArray[np.integer], radius: NDArray[np.floating]) -> Float32Array:
-        """Return the counts that a source with one count adds to a pixel at the distance `radius` [arcsec].
+        """Return the expected counts in a pixel at `radius` arcsec from a source that has one count on the whole sky.
 
         `model` is the number of the source's model. The shapes of `model` and `radius` are broadcast.
         """
@@ -52,9 +52,9 @@ class Templates:
         return self.profile.ravel().take(index + np.asarray(model, dtype=np.int32) * np.int32(width))
 
     def sum_inside(self, model: NDArray[np.integer], shift: NDArray[np.floating]) -> Float32Array:
-        """Return the counts that a source with one count has within the cut radius of a stamp.
+        """Return the expected counts within the cut radius of a stamp of a source that has one count on the whole sky.
 
-        The source has the model number `model`, and lies `shift` arcsec from the centre of the stamp.
+        `model` is the number of the source's model. The source lies `shift` arcsec from the centre of the stamp.
         """
         index = np.minimum((shift / TABLE_STEP + 0.5).astype(np.int32), self.inside.shape[1] - 1)
         return self.inside[model, index]
@@ -63,10 +63,10 @@ class Templates:
 def build_templates(psf: RadialProfile, parameters: Detection) -> Templates:
     """Return templates of the point source and of every extent in the config block `detection`.
 
-    A template is the source convolved with the PSF and with a pixel. The surface brightness of an extended source with
-    the core radius rc is proportional to [1 + (r / rc)^2]^(-3/2), a beta model with beta = 2/3 as in ermldet. Each
-    source has one count over the whole sky. InputError if the cut radius does not fit into the stamp or the PSF is not
-    normalised.
+    A template is an image of the source convolved with the PSF and with a pixel. Each source has one count over the
+    whole sky. The surface brightness of an extended source with the core radius rc is proportional to
+    [1 + (r / rc)^2]^(-3/2), which is a beta model with beta = 2/3 as in ermldet. InputError if the cut radius does not
+    fit into the stamp or the PSF is not normalised.
     """
     pixel, size, cut = parameters["pixel_arcsec"], parameters["stamp_pixels"], parameters["cut_radius_arcsec"]
     if size % 2 == 0 or cut > pixel * size / 2:
@@ -92,9 +92,10 @@ def build_templates(psf: RadialProfile, parameters: Detection) -> Templates:
 
 
 def _profiles(psf: RadialProfile, core: FloatArray, pixel: float) -> FloatArray:
-    """Return profiles of the sources convolved with the PSF and a pixel, (model, radius), in arcsec^-2.
+    """Return radial profiles of sources convolved with the PSF and a pixel, (model, radius), in arcsec^-2.
 
-    The radii are multiples of TABLE_STEP.
+    The first model is the point source, and the others have the core radii `core` (arcsec). The radii of the profiles
+    are multiples of TABLE_STEP.
     """
     offset = fftfreq(GRID_SIZE, 1.0 / (GRID_SIZE * GRID_STEP))
     radius = np.hypot(offset[:, None], offset[None, :])
@@ -114,7 +115,7 @@ def _profiles(psf: RadialProfile, core: FloatArray, pixel: float) -> FloatArray:
 
 @dataclass(frozen=True)
 class EventIndex:
-    """Events sorted by strip of declination, and by right ascension in each strip. The arrays are (event,)."""
+    """Events in strips of declination, sorted by strip and then by right ascension. Each array is (event,)."""
 
     ra_zero: float  #: right ascension that `ra` counts from, deg
     dec_zero: float  #: declination of the lower edge of the first strip, deg
@@ -159,7 +160,8 @@ def offsets(
 def index_events(events: Mapping[str, NDArray], ra_zero: float, e_min_ev: float, e_max_ev: float) -> EventIndex:
     """Return the index of the events with energies from `e_min_ev` to `e_max_ev`, in eV, both included.
 
-    `events` holds the columns ra, dec, pi_ev and src_id. `ra_zero` is the right ascension from which the index counts.
+    `events` holds the columns ra, dec, pi_ev and src_id. `ra_zero` (deg) is subtracted from the right ascensions in the
+    index.
     """
     used = np.flatnonzero((events["pi_ev"] >= e_min_ev) & (events["pi_ev"] <= e_max_ev))
     ra, dec = relative_ra(events["ra"][used], ra_zero), events["dec"][used]
@@ -172,7 +174,7 @@ def index_events(events: Mapping[str, NDArray], ra_zero: float, e_min_ev: float,
 
 
 def ranges(first: NDArray[np.integer], last: NDArray[np.integer]) -> tuple[IntArray, IntArray]:
-    """Return all pairs (i, j) with first[i] <= j < last[i] as two arrays, ordered by i and j."""
+    """Return all pairs (i, j) with first[i] <= j < last[i], sorted by i and then by j: an array of i, and one of j."""
     length = np.maximum(last - first, 0)
     owner = np.repeat(np.arange(len(first), dtype=np.int64), length)
     before = np.cumsum(length) - length
@@ -182,10 +184,10 @@ def ranges(first: NDArray[np.integer], last: NDArray[np.integer]) -> tuple[IntAr
 def events_in_boxes(
     index: EventIndex, ra: FloatArray, dec: FloatArray, half_arcsec: float
 ) -> tuple[IntArray, IntArray]:
-    """Return all pairs of a position and an event near it, as two arrays with the numbers of positions and events.
+    """Return all pairs of a position and an event near it: an array of numbers of positions, and one of events.
 
-    Near means within `half_arcsec` both in RA and in Dec. Some pairs that are farther apart are also returned. `ra`
-    (relative to the index's `ra_zero`) and `dec` are the positions in deg.
+    Near means at most `half_arcsec` apart both in RA and in Dec. Some pairs that are farther apart are also returned.
+    `ra` (relative to the index's `ra_zero`) and `dec` are the positions in deg.
     """
     half = half_arcsec / 3600.0
     width = half / np.cos(np.radians(np.minimum(np.abs(dec) + half, 89.0)))
@@ -227,7 +229,7 @@ def build_stamps(index: EventIndex, ra: FloatArray, dec: FloatArray, templates: 
 
 
 def photons_of(index: EventIndex, src_id: NDArray[np.integer]) -> IntArray:
-    """Return the number of photons in the detection band from each source in `src_id`, (source,)."""
+    """Return the number of photons in the index that come from each source in `src_id`, (source,)."""
     label, photons = np.unique(index.src_id, return_counts=True)
     place = np.minimum(np.searchsorted(label, src_id), max(len(label) - 1, 0))
     return np.where(label[place] == src_id, photons[place], 0) if len(label) else np.zeros(len(src_id), np.int64)
@@ -244,9 +246,9 @@ def source_counts(
 ) -> Float32Array:
     """Return the expected counts that sources add to each entry (pixel with counts) of `stamps`, shape (entry,).
 
-    The arguments from `stamp` on have the shape (pair,), where a pair is a stamp and a source near it. `stamp` is the
-    number of the stamp. `ra` (relative to the index's `ra_zero`, deg), `dec` (deg), `model` and `counts` belong to the
-    source.
+    A pair is a stamp and a source near it. `stamp` (pair,) is the number of the stamp. The other arguments, (pair,)
+    each, describe the source: `ra` (deg, relative to the index's `ra_zero`), `dec` (deg), the number of its `model`,
+    and its `counts` on the whole sky.
     """
     x, y = offsets(ra, dec, stamps.ra[stamp], stamps.dec[stamp])
     pair, entry = ranges(stamps.first[stamp], stamps.first[stamp + 1])

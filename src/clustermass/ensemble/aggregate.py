@@ -62,11 +62,11 @@ def aggregate_ensemble(
 ) -> None:
     """Write `ensemble.nc`: the predictions of the ensemble and of its members, and properties of the clusters.
 
-    `members` and `weights` are the files of the members' predictions and weights, in the same order. The properties are
-    the redshifts, measurements and haloes in `COLUMNS`, and are read from the files `images`. `ensemble.nc` also
-    records the training sky's cosmology, the weighting of the training clusters, and hashes of the weights, which
-    reveal if a file of weights is replaced later. InputError in the cases of `read_members`, and if a cluster isn't in
-    the images or has another true mass there.
+    `members` are the files of the members' predictions, and `weights` those of the members' weights, in the same order.
+    The clusters' properties are the redshifts, measurements and haloes in `COLUMNS`, which are read from the files
+    `images`. `ensemble.nc` also records the training sky's cosmology and how training clusters were weighted. Hashes of
+    the files `weights` are recorded, too, so that a later replacement of such a file is noticed. InputError in the
+    cases of `read_members`, and if a cluster isn't in the images or has another true mass there.
     """
     table = read_members(members)
     truth = {name: table[name].values for name in ("split", "log10_m500c")}
@@ -80,7 +80,7 @@ def aggregate_ensemble(
 def read_members(members: Sequence[Path]) -> xr.Dataset:
     """Return the members' predictions and the clusters' subsets and true masses, read from the files `members`.
 
-    The variables `mu` and `sigma` have the shape (member, cluster), `split` and `log10_m500c` the shape (cluster,).
+    The shape of `mu` and `sigma` is (member, cluster), and the shape of `split` and `log10_m500c` is (cluster,).
     InputError if there is no file, if a prediction isn't finite, or if the files differ in clusters, subsets or true
     masses.
     """
@@ -101,7 +101,7 @@ def read_members(members: Sequence[Path]) -> xr.Dataset:
 
 
 def _columns(images: Sequence[Path], members: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return a dict from each name in `COLUMNS` to the values of the clusters in `members`, in the same order.
+    """Return the `COLUMNS` of the clusters in `members`, as a dict by name, with the clusters in the same order.
 
     Only one file of `images` is in memory at a time.
     """
@@ -198,7 +198,7 @@ def read_training(ensemble: Path) -> Training:
 
 
 def read_cosmology(ensemble: Path) -> Cosmology:
-    """Return the cosmology of the training sky from an `ensemble.nc`; InputError if H0 or omega_m is impossible."""
+    """Return the training sky's cosmology, read from an `ensemble.nc`. InputError if H0 or omega_m is impossible."""
     cosmology = json_attribute(read_netcdf(ensemble).attrs, "cosmology", ensemble)
     h0, omega_m = (cosmology.get(name) for name in ("h0_km_s_mpc", "omega_m"))
     if not (isinstance(h0, float | int) and 0 < h0 < 1000 and isinstance(omega_m, float | int) and 0 < omega_m < 1):
@@ -207,5 +207,5 @@ def read_cosmology(ensemble: Path) -> Cosmology:
 
 
 def mean_error(redshift: FloatArray, error: FloatArray) -> float:
-    """Return the root mean square of `error` / (1 + `redshift`) over clusters; an error of NaN counts as 0."""
+    """Return the root mean square of `error` / (1 + `redshift`) of all clusters. An error that is NaN counts as 0."""
     return float(np.sqrt(np.mean((np.nan_to_num(error) / (1 + redshift)) ** 2)))

@@ -1,7 +1,7 @@
 """The calibration of an ensemble's uncertainties.
 
-The calibration consists of a recalibrated sigma and conformal intervals, which are determined with the validation set.
-It is stored in `calibration.json` and applied wherever masses are predicted.
+The calibration has two parts, which are both determined with the validation set: how sigma is recalibrated, and how
+wide conformal intervals are. It is stored in `calibration.json` and applied wherever masses are predicted.
 """
 
 from collections.abc import Callable, Mapping
@@ -51,9 +51,9 @@ GUARANTEE = (
 class Recalibration:
     """Recalibration of the standard deviation, sigma'^2 = (scale * sigma)^2 + floor_dex^2.
 
-    The default values leave sigma unchanged. The mixture of the members' Gaussians is stretched about its mean by
-    `scale`, and convolved with a Gaussian of standard deviation `floor_dex`. The mixture keeps its mean, and its
-    standard deviation becomes sigma'.
+    The default values leave sigma unchanged. The mixture of the members' Gaussians is stretched about its mean by the
+    factor `scale`, and then convolved with a Gaussian of standard deviation `floor_dex`. Its mean stays the same, and
+    its standard deviation becomes sigma'.
     """
 
     scale: float = 1.0
@@ -86,13 +86,15 @@ class Calibration:
 
 
 def calibrate(ensemble: Path, split: Path, output: Path, recalibration: Literal["auto", "none"], seed: int) -> None:
-    """Recalibrate sigma and compute the conformal intervals with the validation clusters; write `calibration.json`.
+    """Calibrate sigma and conformal intervals with the validation clusters, and write `calibration.json`.
 
-    If `recalibration` is ``none``, sigma stays as the ensemble predicts it. In the file, `n_val` is the number of
-    validation clusters. The block `recalibration` is the report of `choose_recalibration`. The block `conformal` holds
-    the text `guarantee` and the `levels` that `half_widths` returns. The block `validation` holds the scores of the
-    validation clusters with raw and with recalibrated sigma. Nothing in the file depends on the test set, not even a
-    hash. InputError in the cases of `validation_clusters`.
+    If `recalibration` is ``none``, sigma stays as the ensemble predicts it. InputError in the cases of
+    `validation_clusters`.
+
+    In the file, `n_val` is the number of validation clusters. The block `recalibration` holds the constants of the
+    recalibration and the report of `choose_recalibration`. The block `conformal` holds the text `guarantee`, and under
+    `levels` the result of `half_widths`. The block `validation` holds the validation clusters' scores with the raw and
+    with the recalibrated sigma. Nothing in the file depends on the test set, not even a hash.
     """
     val = validation_clusters(ensemble, split)
     mu, sigma, truth = (val[name].values.astype(float) for name in VARIABLES)
@@ -139,8 +141,8 @@ def read_calibration(path: Path) -> Calibration:
 def validation_clusters(ensemble: Path, split: Path) -> xr.Dataset:
     """Return the validation clusters of an `ensemble.nc`, with their `group` from the file `split` of the sky.
 
-    Other clusters aren't read. InputError if a file is missing, damaged, or lacks a variable or a cluster, or if a
-    prediction isn't finite.
+    InputError if a file is missing, is damaged, or lacks a variable or a cluster, or if the prediction of a validation
+    cluster isn't finite.
     """
     table = read_netcdf(ensemble, (*VARIABLES, "split"))
     val = table.isel(cluster=table["split"].values.astype(str) == "val")
@@ -192,15 +194,16 @@ def choose_recalibration(
     """Return the recalibration of sigma that describes left-out validation clusters best, and a report.
 
     `residual` (predicted minus true log10 mass) and `sigma` of the validation clusters are in dex, (cluster,). `group`
-    holds the clusters' groups. The forms of recalibration are compared by cross-validation, the simplest first, and a
-    group is never divided between folds. A more flexible form is accepted only if its gain in likelihood exceeds the
-    standard error of this gain. This error assumes that the groups are independent.
+    holds the clusters' groups. The forms of recalibration are compared by cross-validation, the simplest first. All
+    clusters of a group are in the same fold. A more flexible form is accepted only if its gain in likelihood exceeds
+    the standard error of this gain. This error assumes that the groups are independent.
 
-    The report holds the chosen `form` (none, scale or scale_and_floor), the `reason` (a sentence), and `forms` with an
+    The report holds the chosen `form` (none, scale or scale_and_floor), the `reason` (a text), and `forms` with an
     entry for each form. An entry holds the fitted constants and two mean negative log-likelihoods: `nll` of the
-    clusters that were fitted, and `nll_left_out` of left-out clusters. `over` names the last form that was accepted
-    before. `gain` is the `nll_left_out` of that form minus the `nll_left_out` of this one, and `gain_error` is the
-    standard error of `gain`. With fewer than `MIN_GROUPS` groups the form is none, and `forms` is empty.
+    clusters that were fitted, and `nll_left_out` of left-out clusters. `over` is the form with which this form is
+    compared, the last one accepted before. `gain` is the `nll_left_out` of `over` minus that of this form, and
+    `gain_error` is the standard error of `gain`. With fewer than `MIN_GROUPS` groups the form is none, and `forms` is
+    empty.
     """
     chosen, form, groups = Recalibration(), "none", np.unique(group).size
     if groups < MIN_GROUPS:
@@ -227,7 +230,7 @@ def choose_recalibration(
 
 
 def folds(group: NDArray[np.str_], seed: int) -> NDArray[np.intp]:
-    """Return the fold of each cluster, 0 to `FOLDS` - 1. The shuffled groups are assigned to the folds in turn."""
+    """Return the fold of each cluster, 0 to `FOLDS` - 1. Groups are shuffled, and assigned to the folds in turn."""
     names, row = np.unique(group, return_inverse=True)
     fold = np.empty(names.size, dtype=np.intp)
     fold[generator(seed, "recalibration").permutation(names.size)] = np.arange(names.size) % FOLDS
@@ -235,9 +238,9 @@ def folds(group: NDArray[np.str_], seed: int) -> NDArray[np.intp]:
 
 
 def left_out_loss(fit: Fit, residual: FloatArray, sigma: FloatArray, fold: NDArray[np.intp]) -> FloatArray:
-    """Return each cluster's negative log-likelihood for a recalibration fitted without its fold, (cluster,).
+    """Return each cluster's negative log-likelihood for a recalibration fitted to the other folds, (cluster,).
 
-    `fit` fits a recalibration to the clusters of the other folds. `fold` holds the fold of each cluster.
+    `fold` holds the number of each cluster's fold. `fit` is the function that fits a recalibration.
     """
     loss = np.empty_like(residual)
     for number in np.unique(fold):
@@ -260,11 +263,11 @@ def paired_gain(gain: FloatArray, group: NDArray[np.str_]) -> tuple[float, float
 def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
     """Return the half-widths of the conformal intervals in units of sigma, with the finite-sample correction.
 
-    `residual` and `sigma` (cluster,) are those of n validation clusters, whose scores are |residual| / sigma. For an
-    interval whose nominal coverage is `level`, the half-width is the k-th smallest score, where k = ceil((n + 1) *
-    level). The score of a new cluster has each of the n + 1 ranks with equal probability. Therefore the interval holds
-    the true mass of a new cluster with probability k / (n + 1) (Vovk et al. 2005; Lei et al. 2018, JASA 113, 1094,
-    Theorem 2.2).
+    `residual` and `sigma` (cluster,) are those of n validation clusters. The score of a cluster is |residual| / sigma.
+    For an interval with the nominal coverage p, the half-width is the k-th smallest score, where k = ceil((n + 1) * p).
+    Among all n + 1 scores, the score of a new cluster has each rank with equal probability. Therefore the interval
+    holds the true mass of a new cluster with probability k / (n + 1) (Vovk et al. 2005; Lei et al. 2018, JASA 113,
+    1094, Theorem 2.2).
 
     The result maps each level in percent (as text) to the `rank` k, the `half_width`, and `coverage_std`, which is the
     result of `coverage_error`. The last two are None if k > n, because then no finite interval has this coverage.
@@ -281,9 +284,9 @@ def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
 def coverage_error(level: int, n: int) -> float | None:
     """Return by how much the true coverage of conformal intervals varies between validation sets of `n` clusters.
 
-    The coverage at the nominal `level` (percent) follows a beta distribution with the parameters k and n + 1 - k, where
-    k is the rank in `half_widths`. The result is the standard deviation of this distribution, or None if there is no
-    finite interval.
+    For intervals with the nominal coverage `level` (percent), the true coverage follows a beta distribution with the
+    parameters k and n + 1 - k, where k is the rank in `half_widths`. The result is the standard deviation of this
+    distribution, or None if there is no finite interval.
     """
     rank = ceil((n + 1) * level / 100)
     return sqrt(rank * (n + 1 - rank) / ((n + 1) ** 2 * (n + 2))) if rank <= n else None
