@@ -47,9 +47,9 @@ if TYPE_CHECKING:
 class Prediction(NamedTuple):
     """Predicted log10(M500c / Msun) and its standard deviations in dex.
 
-    The predictions of the members are float64 (member, cluster), those of the ensemble are float64 (cluster,).
-    `sigma_redshift` is half the difference between the ensemble's `mu` at z + err and at z - err. It is 0 if the
-    redshift has no error.
+    The members' predictions have the shape (member, cluster), and those of the ensemble (cluster,). All are float64.
+    `sigma_redshift` is half the difference between the ensemble's `mu` at z + err and at z - err, where err is the
+    redshift's standard error. It is 0 if no error is given.
     """
 
     member_mu: FloatArray
@@ -125,9 +125,9 @@ class Ensemble(EnsembleFiles):
 
     @classmethod
     def from_weights(cls, weights: Sequence[Path]) -> Self:
-        """Return the ensemble whose networks are the files `weights` in `members/` of an experiment.
+        """Return the ensemble whose networks are the files `weights`, from the folder `members/` of an experiment.
 
-        The method `predict` needs no other files.
+        For the method `predict`, the experiment's other files may be missing.
         """
         if not weights:
             raise InputError("inference: no weights files. Train the ensemble first.")
@@ -147,14 +147,15 @@ class Ensemble(EnsembleFiles):
 
         The images `image` (cluster, band, y, x) must be preprocessed like the training images (see `check_grid`).
         `redshift` and its standard error `redshift_err` have the shape (cluster,). Without `redshift_err`, the
-        redshifts are taken as exact. `measurements` maps the names of measured quantities to arrays (cluster,), see
-        `clustermass.dataset.standardise.side_inputs`. `device` is ``auto``, ``cpu`` or ``gpu``.
+        redshifts are taken as exact. `measurements` maps the names of measured quantities to arrays (cluster,); the
+        quantities are described in `clustermass.dataset.standardise.side_inputs`. `device` is ``auto``, ``cpu`` or
+        ``gpu``.
 
-        Networks of a control give no usable masses, and are refused unless `controlled` is True. If it is True, the
-        same information is removed from these inputs as in the training of the control.
+        Networks of a control give no usable masses, and are refused unless `controlled` is True. In this case, the
+        information that was removed in the training of the control is also removed from the arguments.
 
-        InputError if a file isn't a network of clustermass, the images don't fit the networks, or a redshift isn't
-        positive and finite.
+        InputError if a file isn't a network of clustermass, if the images don't fit the networks, or if a redshift
+        isn't positive and finite.
         """
         redshift = np.asarray(redshift, np.float64)
         grid = redshift[:, None] if redshift_err is None else _redshift_grid(redshift, np.asarray(redshift_err, float))
@@ -173,9 +174,9 @@ class Ensemble(EnsembleFiles):
         device: str = "auto",
         controlled: bool = False,
     ) -> tuple[FloatArray, FloatArray]:
-        """Return the members' log10 M500c and its sigma in dex for k redshifts of each cluster.
+        """Return the members' log10 M500c, and its sigma in dex, at k assumed redshifts of each cluster.
 
-        The shape of `redshift` is (cluster, k). The other arguments are those of `predict`. Both results are float64
+        `redshift` has the shape (cluster, k). The other arguments are those of `predict`. Both results are float64
         (member, cluster, k).
         """
         use_device(device)
@@ -187,9 +188,9 @@ class Ensemble(EnsembleFiles):
         return mu, sigma
 
     def check_grid(self, images: xr.Dataset) -> None:
-        """Raise an InputError unless `images` have the pixels ``x``, ``y`` and the energy bands of the training.
+        """Raise InputError unless `images` have the same pixels (``x``, ``y``) and energy bands as the training images.
 
-        The members of the ensemble must have been trained on images that were cut and preprocessed alike.
+        InputError also if the members were trained on images that were cut or preprocessed differently.
         """
         first = TrainedNetwork.load(self.weights[0])
         for path in self.weights:
@@ -210,7 +211,7 @@ class Ensemble(EnsembleFiles):
         return self.posteriors(mu, sigma)[0]
 
     def posteriors(self, member_mu: FloatArray, member_sigma: FloatArray) -> list[Posterior]:
-        """Return a list of each cluster's recalibrated posterior, given the members' predictions (member, cluster)."""
+        """Return the recalibrated posterior of each cluster, given the members' predictions (member, cluster)."""
         centre, width = read_calibration(self.calibration).recalibration.components(member_mu, member_sigma)
         return [Posterior(*both) for both in zip(centre.T, width.T, strict=True)]
 
@@ -242,7 +243,7 @@ def _check_axis(given: np.ndarray, name: str, trained: Sequence[float], path: Pa
 
 
 def _redshift_grid(redshift: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Return the redshifts z, z - error (but not less than `MIN_REDSHIFT`) and z + error, shape (cluster, 3)."""
+    """Return the redshifts z, z - error (at least `MIN_REDSHIFT`, or z if z is smaller) and z + error, (cluster, 3)."""
     bad = np.flatnonzero(~(np.isfinite(error) & (error >= 0)))
     if bad.size:
         raise InputError(f"redshift_err: row {bad[0]} has {error[bad[0]]}. Give the standard error, 0 if it is exact.")
@@ -296,15 +297,15 @@ def predict_sky(
     trained: Sequence[Path] = (),
     split: Path | None = None,
 ) -> None:
-    """Predict the masses of all selected clusters of another simulated sky; write `ensemble.nc`.
+    """Predict the masses of all selected clusters of another simulated sky, and write them to `output` (`ensemble.nc`).
 
     All these clusters are test clusters. `smoothed` are the images of all realizations, preprocessed like the training
     images. `weights` are the files of the members. `selection`, `redshift_noise` and `seed` are those of the training.
 
-    Clusters whose halo belongs to the training or validation set are dropped. The images of the training sky
-    (`trained`) and the file of its subsets (`split`) tell which haloes these are. One realization is in memory at a
-    time. InputError if a file is missing or damaged, if images aren't finite or differ from the training images in
-    pixels or bands, or if no cluster is left.
+    If `split` (the file with the training sky's subsets) is given, clusters whose halo belongs to the training or
+    validation set are dropped. These haloes are read from the training sky's images `trained`. One realization is in
+    memory at a time. InputError if a file is missing or damaged, if images aren't finite or differ from the training
+    images in pixels or bands, or if no cluster is left.
     """
     ensemble, parts, kept = Ensemble.from_weights(weights), [], [*COLUMNS, "log10_m500c"]
     known = None if split is None else TrainedHaloes.read(trained, split)

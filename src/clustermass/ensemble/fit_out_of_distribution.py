@@ -1,4 +1,4 @@
-"""Fit the model of the out-of-distribution score to training and validation clusters; write it to `domain.nc`."""
+"""Fit the model of the out-of-distribution score to training and validation clusters, and write `domain.nc`."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -35,11 +35,11 @@ SMALLEST_DEVIATION = 0.05
 
 
 def fit_ood(smoothed: Sequence[Path], ensemble: Path, output: Path, seed: int) -> None:
-    """Fit the out-of-distribution model to the training and validation clusters and write it to `domain.nc`.
+    """Fit the out-of-distribution model to the training and validation clusters, and write it to `output`.
 
-    `smoothed` are the preprocessed images of the training sky, and `ensemble` is the file `ensemble.nc`. The model
-    contains a mixture of Gaussians; `seed` determines where the fit of this mixture starts. The test clusters aren't
-    used. InputError in the cases of `measure` and `fit_ood_model`.
+    `smoothed` are the preprocessed images of the training sky, `ensemble` is the file `ensemble.nc`, and `output` is
+    the file `domain.nc`. The model contains a mixture of Gaussians; `seed` determines where the fit of this mixture
+    starts. The test clusters aren't used. InputError in the cases of `measure` and `fit_ood_model`.
     """
     clusters = measure(smoothed, ensemble, ("train", "val"))
     train = clusters.split == "train"
@@ -96,10 +96,11 @@ def fit_ood_model(train: FloatArray, validation: FloatArray, transform: str, see
 def _expected(basis: FloatArray, values: FloatArray, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Fit the mean and the log scatter of a quantity as functions of redshift, exposure and core brightness.
 
-    `basis` (cluster, term) holds the polynomial terms of these three, and `values` the quantity called `name`. For
-    redshift and exposure themselves, only constants are fitted; core brightness depends only on these two. Returns
-    three arrays: the coefficients of the mean, (term,), the coefficients of the log scatter, (term,), and the values of
-    `OodModel.knot_value` for this quantity, (knot,).
+    Return three arrays: the coefficients of the mean, (term,), the coefficients of the log scatter, (term,), and the
+    values of `OodModel.knot_value` for this quantity, (knot,). `values` holds the quantity called `name`, and `basis`
+    (cluster, term) the polynomial terms of redshift, exposure and core brightness. If the quantity itself is the
+    redshift or the exposure, only constants are fitted. If it is the core brightness, functions of redshift and
+    exposure are fitted.
 
     The coefficients of both fits are found by least squares, in two passes. In the second pass, the fit of the mean is
     weighted with the inverse of the scatter from the first pass. Each deviation from the mean is then divided by the

@@ -1,6 +1,6 @@
 """Quantities in which clusters are compared with the training clusters.
 
-They are computed from the images, the catalogue of detections and the predictions of the networks.
+The quantities are computed from the images, the catalogue of detections and the predictions of the networks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,10 +51,10 @@ PREDICTED = ("mu", "sigma_aleatoric", "sigma_epistemic")
 
 
 class Measured(NamedTuple):
-    """Measured quantities of clusters, float64 (cluster, quantity).
+    """Measured quantities of clusters: `values`, float64 (cluster, quantity).
 
-    `cluster` holds their ids and `split` their subsets, (cluster,). `transform` is the last step of the images'
-    preprocessing.
+    `cluster` holds the clusters' ids, and `split` their subsets, each (cluster,). `transform` is the last step of the
+    images' preprocessing.
     """
 
     values: FloatArray
@@ -66,9 +66,9 @@ class Measured(NamedTuple):
 def measure(smoothed: Sequence[Path], ensemble: Path, subsets: Sequence[str]) -> Measured:
     """Return the quantities of the out-of-distribution model for the clusters in an `ensemble.nc`.
 
-    `subsets` names the subsets whose clusters are wanted: train, val or test. `smoothed` are files with the images of
-    clusters, preprocessed as for the networks. They are read one after the other. InputError if a file is missing or
-    damaged, an image or a prediction isn't finite, or the images lack a cluster.
+    Only clusters of the `subsets` (train, val or test) are measured. `smoothed` are files with images of clusters,
+    preprocessed as for the networks. The files are read one after the other. InputError if a file is missing or
+    damaged, if an image or a prediction isn't finite, or if a cluster isn't in the images.
     """
     table = read_netcdf(ensemble, (*PREDICTED, "split"))
     table = table.isel(cluster=np.isin(table["split"].values.astype(str), subsets))
@@ -110,10 +110,10 @@ def quantities(
     """Return `QUANTITIES` of clusters, float64 (cluster, quantity).
 
     `image` holds preprocessed images, (cluster, band, y, x). The last step of their preprocessing, `transform`, is
-    undone first. `x` and `y` are the offsets of the pixels from the centre in arcsec. `catalogue` maps `redshift`,
-    `exposure_s`, and optionally `ml_rate`, `ext` and `ml_bkg`, to arrays (cluster,). `predicted` maps each name of
-    `PREDICTED` to an array (cluster,) in dex. Brightness and rates are per second. A quantity is NaN if it is unknown,
-    or if the images are too small for it.
+    undone first. `x` and `y` are the offsets of the pixels from the centre in arcsec. The keys of `catalogue` are
+    `redshift`, `exposure_s` and, if these are known, `ml_rate`, `ext` and `ml_bkg`. The keys of `predicted` are the
+    names in `PREDICTED`, with values in dex. All values have the shape (cluster,). The result holds counts per second
+    instead of counts. A quantity is NaN if it is unknown, or if the images are too small for it.
     """
     counts = INVERSES[transform](image.astype(np.float64))
     columns = {name: np.asarray(values, np.float64) for name, values in catalogue.items()}
@@ -143,11 +143,12 @@ def _log(values: FloatArray) -> FloatArray:
 
 
 def _brightness(total: FloatArray, radius: FloatArray) -> dict[str, FloatArray]:
-    """Return a dict from the names of four parts of images to the counts in each part, (cluster,).
+    """Return the counts in four parts of images, (cluster,) each, as a dict by the part's name.
 
-    The names are `core`, `ring`, `outskirts` and `neighbour`. `total` are images summed over all bands, (cluster, y,
-    x). `radius` (y, x) is the distance of pixels from the centre in arcsec. The outskirts are divided into four
-    quarters, and only the two with the fewest counts are used. `neighbour` is the brightest spot far from the centre.
+    The names are `core`, `ring`, `outskirts` and `neighbour`. `total` are images summed over all bands, with the shape
+    (cluster, y, x). `radius` (y, x) is the distance of pixels from the centre in arcsec. The outskirts are divided into
+    four quarters, and only the two with the fewest counts are used. `neighbour` is the brightest spot far from the
+    centre.
     """
     core, outside = radius < CORE_ARCSEC, radius >= OUTSKIRTS_ARCSEC
     rows, columns = (np.arange(size) >= size // 2 for size in radius.shape)
@@ -182,10 +183,10 @@ def _brightest_spot(total: FloatArray, radius: FloatArray) -> FloatArray:
 
 
 def _offset(total: FloatArray, x: FloatArray, y: FloatArray, radius: FloatArray) -> FloatArray:
-    """Return the distance of the centre of light from the image's centre, divided by its Poisson error; (cluster,).
+    """Return the distance of the centre of light from the image's centre, divided by its Poisson error, (cluster,).
 
-    It is |sum n r| / sqrt(sum n r^2 / 2), where n are the counts and r the positions of the pixels. The sums leave out
-    the pixels of the outskirts.
+    This ratio is |sum n r| / sqrt(sum n r^2 / 2), where n are the counts and r the positions of the pixels. The sums
+    leave out the pixels of the outskirts.
     """
     light = total * (radius < OUTSKIRTS_ARCSEC)
     west, north = light.sum(axis=1) @ x, light.sum(axis=2) @ y

@@ -5,10 +5,10 @@ brightness. With polynomial terms t of these three covariates, and fitted coeffi
 
     u_k = (q_k - a_k . t) / exp(b_k . t),    n_k = Phi^-1(F_k(u_k)),
 
-where Phi is the standard normal distribution and F_k the distribution of u_k over the training clusters. The density p
-of the normal scores n is a mixture of Gaussians. The lower p, the rarer is a cluster. The out-of-distribution score
-OOD_P of a cluster is the share of the validation clusters that are at least as rare. The cluster itself counts as one
-of them:
+where Phi is the standard normal distribution function, and F_k is the distribution function of u_k among the training
+clusters. The probability density p of the normal scores n is a mixture of Gaussians. A cluster is the rarer, the lower
+p is. The out-of-distribution score OOD_P of a cluster is the share of the validation clusters that are at least as
+rare. The cluster itself is counted as one more validation cluster:
 
     p(n) = sum_c w_c N(n | m_c, C_c),    OOD_P = (1 + #{validation clusters v: p(n_v) <= p(n)}) / (1 + N_validation).
 """
@@ -115,8 +115,8 @@ class OodModel:
     def score(self, measured: FloatArray) -> OodScore:
         """Return the out-of-distribution scores of clusters, given all their `quantities` (cluster, quantity).
 
-        If a cluster lacks some quantities, only its other quantities are used. It is then ranked among those validation
-        clusters that have these other quantities.
+        If some quantities of a cluster are unknown, only its other quantities are used. The cluster is then ranked
+        among those validation clusters for which these other quantities are known.
         """
         scores = self.normal_scores(measured)
         finite = np.isfinite(scores)
@@ -133,9 +133,9 @@ class OodModel:
         return OodScore(p, why, given)
 
     def _rarity(self, scores: FloatArray, used: NDArray[np.intp]) -> FloatArray:
-        """Return -ln p, which is larger for rarer clusters, (cluster,), given normal scores (cluster, quantity).
+        """Return -ln p of clusters with the normal `scores` (cluster, quantity); it is larger for rarer clusters.
 
-        Only the columns `used` of the scores count.
+        The shape of the result is (cluster,). Only the columns `used` of the scores are used.
         """
         parts = [
             np.log(weight) + multivariate_normal.logpdf(scores[:, used], mean[used], covariance[np.ix_(used, used)])
@@ -146,8 +146,8 @@ class OodModel:
     def _given_others(self, scores: FloatArray, used: NDArray[np.intp]) -> FloatArray:
         """Return how many sigma each normal score n_k lies above what the cluster's other scores imply.
 
-        This is Phi^-1(F(n_k | all other n)). `scores` are the normal scores in the columns `used` only. The scores and
-        the result have the shape (cluster, quantity in use).
+        The result is Phi^-1(F(n_k | all other n)). `scores` holds only the normal scores of the quantities `used`. The
+        scores and the result have the shape (cluster, used quantity).
         """
         logs, distances = [], []
         for weight, mean, covariance in zip(self.weight, self.mean, self.covariance, strict=True):
@@ -163,7 +163,7 @@ class OodModel:
         return np.where(below < above, ndtri_exp(np.minimum(below, -0.1)), -ndtri_exp(np.minimum(above, -0.1)))
 
     def _why(self, scores: FloatArray, used: NDArray[np.intp]) -> NDArray[np.str_]:
-        """Return, for each cluster, the name of the quantity without which it would be least rare; (cluster,)."""
+        """Return the name of the quantity without which a cluster would be least rare, (cluster,)."""
         if used.size == 1:
             return np.full(len(scores), self.names[used[0]])
         without = [self._rarity(scores, np.delete(used, number)) for number in range(used.size)]
@@ -186,8 +186,8 @@ def columns(measured: FloatArray, names: Sequence[str]) -> FloatArray:
 def terms(measured: FloatArray, centre: FloatArray, width: FloatArray) -> FloatArray:
     """Return the polynomial terms of the standardised covariates, (cluster, term).
 
-    `measured` holds all `quantities`, (cluster, quantity). The covariates are some of these quantities. `centre` and
-    `width` are the means and the standard deviations of the covariates.
+    `measured` holds all `quantities`, (cluster, quantity), of which `COVARIATES` are three. `centre` and `width` are
+    the means and the standard deviations of the covariates.
     """
     standard = (columns(measured, COVARIATES) - centre) / width
     clipped = np.clip(standard, -COVARIATE_MAX, COVARIATE_MAX)
@@ -197,8 +197,8 @@ def terms(measured: FloatArray, centre: FloatArray, width: FloatArray) -> FloatA
 def _normal_score(deviation: FloatArray, knot_value: FloatArray) -> FloatArray:
     """Return the normal score Phi^-1(F(u)) of one quantity, given its values u (`deviation`).
 
-    `knot_value` holds the u at which the score is one of `KNOTS`. Between these knots, the score is interpolated
-    linearly. Beyond them, it is extrapolated with the mean slope of all knots.
+    `knot_value` holds the values of u at which the score is one of `KNOTS`. Between these values, the score is
+    interpolated linearly. Beyond them, it is extrapolated with the mean slope between the first and the last.
     """
     value, number = np.unique(knot_value, return_inverse=True)
     score = np.bincount(number, KNOTS) / np.bincount(number)  # equal quantiles get the mean of their scores
@@ -208,7 +208,7 @@ def _normal_score(deviation: FloatArray, knot_value: FloatArray) -> FloatArray:
 
 
 def read_ood_model(path: Path) -> OodModel:
-    """Return the model in a `domain.nc`; InputError if it is missing, damaged, or of another version of the format."""
+    """Return the model in a `domain.nc`. InputError if the file is missing, damaged, or of another version."""
     if not Path(path).is_file():
         raise InputError(
             f"{path}: no such file. It holds the distribution of the training clusters: copy the whole folder of the "
@@ -239,8 +239,8 @@ def read_ood_model(path: Path) -> OodModel:
 def score_ood(smoothed: Sequence[Path], ensemble: Path, domain: Path, output: Path) -> None:
     """Compute the out-of-distribution scores of the test clusters in an `ensemble.nc`, with the model in `domain`.
 
-    The clusters may be of the training sky or of a test sky. `smoothed` are their preprocessed images. The file
-    `output` gets the variables `ood_p`, `ood_why` and `flag_ood`, (cluster,) each. InputError in the cases of
+    The clusters may be of the training sky or of a test sky. `smoothed` are their preprocessed images. The variables
+    `ood_p`, `ood_why` and `flag_ood`, (cluster,) each, are written to the file `output`. InputError in the cases of
     `read_ood_model` and `measure`.
     """
     model, test = read_ood_model(domain), measure(smoothed, ensemble, ("test",))
@@ -256,8 +256,8 @@ def sample_p(p: FloatArray, number: int) -> float | None:
     """Return the p-value of the hypothesis that a whole sample of clusters is like the training clusters.
 
     `p` holds the scores `OodScore.p` of the sample, (cluster,); NaN is left out. A one-sided Mann-Whitney test compares
-    them with the scores of `number` validation clusters. It assumes that clusters are independent, and it detects small
-    differences that all clusters of the sample share.
+    these scores with those of `number` validation clusters. The test assumes that clusters are independent. It detects
+    even a small difference if all clusters of the sample have it. The result is None if there are no scores.
     """
     finite = p[np.isfinite(p)]
     if not finite.size or not number:

@@ -1,4 +1,4 @@
-"""The files of a trained ensemble, and the packed file that holds them all. It is an uncompressed zip file."""
+"""The files of a trained ensemble, and the packed file that holds them all, an uncompressed zip file."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class EnsembleFiles:
     weights: tuple[Path, ...]
 
     def named(self) -> dict[str, Path]:
-        """Return a dict from the name of each file within an experiment's folder to its path."""
+        """Return the paths of the files, as a dict by their names within an experiment's folder."""
         members = {f"{MEMBERS}/{path.name}": path for path in self.weights}
         return {ENSEMBLE: self.ensemble, CALIBRATION: self.calibration, DOMAIN: self.domain, **members}
 
     def sha256(self) -> dict[str, str]:
-        """Return a dict from the name of each file within an experiment's folder to its SHA-256."""
+        """Return the SHA-256 of the files, as a dict by their names within an experiment's folder."""
         return {name: file_sha256(path) for name, path in self.named().items()}
 
     def digest(self) -> str:
