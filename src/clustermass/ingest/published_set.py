@@ -78,14 +78,15 @@ def ingest_published(
 ) -> None:
     """Write `images.nc` and `truth.fits` of every realization of a sky with `source: published`.
 
-    `sky` is the block `skies.<name>`, and `cosmology` that of the simulation. The blocks `images_block` and
-    `events_block` of the configuration say how images of observed clusters are made for networks trained on this sky.
-    `images` and `truth` are the files to write for realizations 1, 2, and so on.
+    `sky` is the block `skies.<name>`, and `cosmology` is the cosmology of the published simulation. The configuration's
+    blocks `images` (`images_block`) and `events` (`events_block`) are recorded, because they say how images of observed
+    clusters are made for networks trained on this sky. `images` and `truth` are the files to write for realizations 1,
+    2, and so on.
 
-    Instead of `counts`, `images.nc` holds smoothed counts, the variable `image`. The attribute `applied` of the file
-    says how these were made. Redshifts are the true ones (error 0), `ml_cts` is ML_RATE x ML_EXP, and `exposure_s` is
-    ML_EXP. Each image is divided into 5 x 5 cells; the covered fraction (`photon_coverage`) is the share of cells that
-    hold photons.
+    `images.nc` holds smoothed counts, the variable `image`, instead of `counts`. The attribute `applied` of the file
+    says how they were smoothed. Redshifts are the true ones (error 0), `ml_cts` is ML_RATE x ML_EXP, and `exposure_s`
+    is ML_EXP. Each image is divided into 5 x 5 cells; the covered fraction (`photon_coverage`) is the share of cells
+    that hold photons.
 
     InputError if a file is missing, faulty or hostile, or if the published images, their catalogue and the
     configuration don't belong together.
@@ -174,7 +175,8 @@ def read_published_catalogue(
     Nreal must hold every number from 1 to `realizations`, and no other. M500c must be in the unit `mass_unit`, a key of
     `_MASS_UNITS`. If the file has R500c_arcmin, M500c must agree with it. InputError if the file is missing or faulty,
     is a feather file, or lacks a column. InputError also if a cell has an impossible value (the message names file,
-    column and row), if realizations are missing, or if the masses are in the other unit.
+    column and row), if realizations are missing, or if the masses agree with R500c_arcmin only in the other of the two
+    units.
     """
     if path.suffix.lower() in (".f", ".feather"):
         raise InputError(
@@ -250,7 +252,11 @@ def _log10_mass(
 
 
 def _luminosity(columns: Mapping[str, NDArray[Any]], path: Path) -> FloatArray:
-    """Return the luminosities in erg/s, (row,). Lx_soft may hold them or their log10; otherwise all are NaN."""
+    """Return the luminosities in erg/s, (row,), from the column Lx_soft.
+
+    The column may hold luminosities or their log10, which is recognised from the values. If it holds neither or is
+    missing, all luminosities are NaN.
+    """
     given, (low, high) = columns.get("Lx_soft"), _LOG10_L
     if given is not None and ((given > low) & (given < high)).all():
         return np.asarray(10**given)
@@ -265,9 +271,9 @@ def rows_of_images(ids: Sequence[Any], catalogue: _Columns, path: Path) -> NDArr
     """Return the row in the catalogue for each image, (image,). Different images have different rows.
 
     `ids` are the ids of the images, which may be numbers, texts, or tuples of these. Their meaning isn't documented.
-    Therefore the whole numbers in them are compared with the numbers of the rows, and with the columns that number
-    clusters (`_ID_COLUMNS`), alone or together with the column Nreal. InputError if an id has no number or occurs
-    twice, or if no column holds these ids. Messages name the pickle, `path`.
+    Therefore several meanings are tried: an id may be the number of a row, or a row's value in one of the columns
+    `_ID_COLUMNS`, alone or together with its value in the column Nreal. Only the whole numbers in an id are compared.
+    InputError if an id has no number or occurs twice, or if no meaning fits all ids. Messages name the pickle, `path`.
     """
     keys = [_key(entry, number, path) for number, entry in enumerate(ids, start=1)]
     candidates = dict(_candidates(catalogue))
@@ -306,7 +312,7 @@ def _is_plain(part: Any) -> bool:
 
 
 def _candidates(catalogue: _Columns) -> Iterator[tuple[str, list[_Key]]]:
-    """Yield each possible meaning of the ids: a name for messages, and the ids that the rows would have then."""
+    """Yield each possible meaning of the ids: its name for messages, and the id that each row would have."""
     realization = catalogue["Nreal"].tolist()
     for name in _ID_COLUMNS:
         if name in catalogue and np.isfinite(catalogue[name].astype(float)).all():
@@ -321,9 +327,10 @@ def _candidates(catalogue: _Columns) -> Iterator[tuple[str, list[_Key]]]:
 def check_brightness(images: Sequence[NDArray[np.float32]], catalogue: _Columns, path: Path) -> None:
     """Check that images and rows belong together: clusters with many counts in the catalogue must have bright images.
 
-    The ids of the images can't show this if they only number the rows. The images (row, column, band) are in the order
-    of the catalogue. InputError if the rank correlation of the images' central counts with ML_RATE x ML_EXP is low. The
-    ratio of the images' background to ML_BKG is logged; it is near 1 if smoothing kept the counts.
+    The ids of the images may only count the images, and then don't show which row an image belongs to. `images` holds
+    an array (row, column, band) for each row of the catalogue, in this order. InputError if the rank correlation of the
+    images' central counts with ML_RATE x ML_EXP is low. The ratio of the images' background to ML_BKG is logged; it is
+    near 1 if smoothing kept the counts.
     """
     square = slice(SHAPE[0] // 2 - _CENTRE, SHAPE[0] // 2 + _CENTRE)
     counts = [float(image[square, square].sum(dtype=np.float64)) for image in images]

@@ -124,7 +124,7 @@ def _in_msun(mass: u.Quantity | Column) -> u.Quantity:
 def _masses(mass: u.Quantity | Column, redshift: ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Return masses in Msun and redshifts with the same shape; masked ones become NaN.
 
-    InputError unless `mass` has a unit of mass, and unless all redshifts are positive or NaN.
+    InputError if `mass` has no unit of mass, or if a redshift is zero or negative.
     """
     known: FloatArray = np.ma.asarray(redshift, dtype=float).filled(np.nan)
     msun, z = np.broadcast_arrays(_in_msun(mass).to_value(u.Msun), known)

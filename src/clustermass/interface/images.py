@@ -43,16 +43,22 @@ def images_of(
 ) -> xr.Dataset:
     """Return a Dataset with the images of the clusters of a field.
 
-    The images are the variable `counts`, an array uint16 (cluster, band, y, x). `Ensemble.masses` describes the
-    arguments before `changes`. Redshifts aren't needed. By default, the images are those from which the inputs of the
-    default networks are made. `changes` are other values of keys in the block `images` of the configuration, such as
-    ``{"base_rebin": 1}`` for pixels of 4" or ``{"bands": [500, 2000]}`` (eV). The coordinates are `cluster` (the column
-    NAME of the mass catalogue), `id_src`, `band` in keV, and `x` and `y`, the offsets from the image's centre to the
-    West and North in arcsec. The attribute `simulated` is 1 for a simulated field, otherwise 0. All images are in
-    memory. If the Dataset is called `images`, ``images.clustermass.plot()`` returns a figure of the images, and
-    ``images.to_netcdf("images.nc")`` saves them. In a new process, the saved Dataset has `clustermass.plot` after
-    ``from clustermass import images_of``. InputError if an input is missing or faulty, if a key is unknown or its value
-    impossible, or if the images don't fit into memory.
+    `Ensemble.masses` describes the arguments before `changes`. Redshifts aren't needed. `changes` are other values of
+    keys in the block `images` of the configuration, for instance ``{"base_rebin": 1}`` for pixels of 4" or
+    ``{"bands": [500, 2000]}`` (eV). Without `changes`, the images are those from which the inputs of the default
+    networks are made.
+
+    The images are the variable `counts`, an array uint16 (cluster, band, y, x). The coordinates are `cluster` (the
+    column NAME of the mass catalogue), `id_src`, `band` in keV, and `x` and `y`, the offsets from the image's centre to
+    the West and North in arcsec. The attribute `simulated` is 1 for a simulated field, otherwise 0. All images are in
+    memory.
+
+    If the Dataset is called `images`, ``images.clustermass.plot()`` returns a figure of the images, and
+    ``images.to_netcdf("images.nc")`` saves them. When the file is read in a new process, run
+    ``from clustermass import images_of`` first, so that the Dataset has the method `clustermass.plot`.
+
+    InputError if an input is missing or faulty, if a key is unknown or its value impossible, or if the images don't fit
+    into memory.
     """
     config = default_config()
     for unknown in set(changes or {}) - set(config["images"]):
