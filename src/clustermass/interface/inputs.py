@@ -101,9 +101,10 @@ def name_of(cluster: object) -> str:
 
 
 def _each(sources: object, path: Path) -> list[tuple[object, Path]]:
-    """Return pairs of a source (a path, table or map) and a path to which it can be written.
+    """Return pairs of a source (a path, table or map) and a path to which this source can be written.
 
-    `sources` is one source, a list of sources, or None for no source. The paths are `path`, "`path` 2", "`path` 3", ...
+    `sources` is one source, a list of sources, or None for no source. The path of the first source is `path`. To the
+    paths of the others, a blank and the number 2, 3, ... are added.
     """
     listed = list(sources) if isinstance(sources, list | tuple) else [] if sources is None else [sources]
     return [(one, path if number == 1 else Path(f"{path} {number}")) for number, one in enumerate(listed, start=1)]

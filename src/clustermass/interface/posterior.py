@@ -56,7 +56,7 @@ class Posterior(trained.Posterior):
 def read_members(masses: Path) -> xr.Dataset:
     """Return the clusters' names and ids and the members' predictions, from the netCDF file of a mass catalogue.
 
-    This file is `masses` or, if `masses` has another format of the catalogue, the .nc beside `masses`. InputError if
+    `masses` is this file, or the catalogue in another format that lies beside it (.fits, .vot or .ecsv). InputError if
     the netCDF file is missing or doesn't contain the predictions of the members.
     """
     path = masses.with_suffix(".nc") if masses.suffix in _BESIDE else masses
@@ -66,9 +66,9 @@ def read_members(masses: Path) -> xr.Dataset:
 
 
 def names_in(masses: xr.Dataset) -> dict[str, list[str]]:
-    """Return a dict from those columns that hold names or ids of clusters, such as NAME, to their values as texts.
+    """Return the columns with names or ids of the clusters as a dict, such as {"NAME": [...], "ID_SRC": [...]}.
 
-    `masses` is the content of a mass catalogue's netCDF file.
+    All values are texts. `masses` is the content of a mass catalogue's netCDF file.
     """
     return {name: masses[name].values.astype(str).tolist() for name in IDENTIFIERS if name in masses.variables}
 

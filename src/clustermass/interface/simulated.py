@@ -102,10 +102,10 @@ def simulate_field(
 ) -> SimulatedField:
     """Return a simulated field of `width_deg` times `height_deg` (default: a square); each deg2 takes about a second.
 
-    The sky is `embedded` of the default configuration. The number of scans is chosen such that they are about as wide
-    as in this sky. `changes` are other values of the sky's keys, such as ``{"exposure": {"depth_s": 130.0}}``;
-    config/README.md lists the keys. The same arguments give the same field. InputError if a key is unknown or a value
-    isn't possible.
+    The sky is `embedded` of the default configuration, except for its size. The number of scans is adapted to the size,
+    so that a scan is about as wide as in the default sky. `changes` are other values of the sky's keys, such as
+    ``{"exposure": {"depth_s": 130.0}}``; config/README.md lists the keys. The same arguments give the same field.
+    InputError if a key is unknown or a value isn't possible.
 
     >>> field = clustermass.simulate_field(width_deg=1.0, seed=3)
     >>> field.truth.colnames[:6]

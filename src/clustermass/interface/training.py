@@ -73,7 +73,7 @@ def train_ensemble(
 
 
 def _run(fields: Sequence[SimulatedField], names: Sequence[str], config: Mapping[str, Any], place: Path) -> None:
-    """Run steps of the workflow, from the images to the test, and write their results to `ensemble` in `place`.
+    """Run steps of the workflow, from the images to the test, and write the results to the folder `place`/ensemble.
 
     `names` are the names that the fields get as realizations. `config` is the whole configuration.
     """

@@ -116,9 +116,9 @@ def _read_hashes(record: Path) -> dict[str, str]:
 def _fault(item: Download, hashes: dict[str, str], record: Path, path: Path, name: str) -> str:
     """Return a text that says what is wrong with the file `path`, or "" if nothing is.
 
-    `path` is the download that `item` describes, or a file that was unpacked from it. `name` is the final name of this
-    file. `hashes` maps final names to the SHA-256 that the files had when they were first downloaded. These hashes are
-    stored in the file `record`.
+    `path` is the download that `item` describes, or a file that was unpacked from the download. `name` is the name that
+    this file is to get. `hashes` maps such names to the SHA-256 of the first downloads, which are stored in the file
+    `record`.
     """
     itself = name == Path(item["path"]).name
     size, rows, stated = (item.get("bytes"), item.get("rows"), item.get("sha256")) if itself else (None, None, None)
@@ -162,13 +162,14 @@ def _from_addresses(item: Download, downloads: Downloads, check: Check) -> None:
 
 
 def receive(url: str, part: Path, downloads: Downloads, size: int | None = None) -> None:
-    """Download the file at `url` into `part`, and continue where an earlier try of `url` stopped.
+    """Download the file at `url` to the path `part`, and continue where an earlier try of `url` stopped.
 
     `size` is the number of bytes of the file, or None if it is unknown. The block `downloads` sets the number of tries,
     the number of seconds without data after which a try ends, and the length of the first pause between tries in s. The
-    pause doubles after each try. Bytes of an earlier try are kept if the server confirms by ETag or Last-Modified
-    (header If-Range) that the file is the same. TransferError if the address does not give the file; then `part` and
-    `<part>.json` stay. InputError if the disk is full.
+    pause doubles after each try. Bytes of an earlier try are kept if the server confirms that the file is the same. For
+    this, `<part>.json` holds the file's ETag or Last-Modified, which is sent to the server in the header If-Range.
+    TransferError if the address does not give the file; what was received so far is then kept, unless it is wrong.
+    InputError if the disk is full.
     """
     tries, pause_s = downloads.get("tries", 6), downloads.get("pause_s", 2.0)
     for number in range(1, tries + 1):
@@ -185,7 +186,7 @@ def receive(url: str, part: Path, downloads: Downloads, size: int | None = None)
 
 
 def _discard(part: Path) -> None:
-    """Remove an incomplete file, and the file `<part>.json` with its address and its ETag or date."""
+    """Remove an incomplete download, and `<part>.json`, which holds the download's address and its ETag or date."""
     for path in (part, Path(f"{part}.json")):
         path.unlink(missing_ok=True)
 
