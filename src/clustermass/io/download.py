@@ -261,8 +261,8 @@ def check_redirects(response: requests.Response) -> None:
 def _range(response: requests.Response, have: int, version: str | None, part: Path) -> tuple[int, int | None]:
     """Return the position in the file at which the answer starts, and the length of the whole file in bytes.
 
-    The length is None if it is unknown. `have` bytes of the `version` (an ETag or date) were received before.
-    TransferError if the answer doesn't fit these bytes.
+    The length is None if it is unknown. An earlier try received `have` bytes of the file. `version` is the ETag or date
+    that the file had then. TransferError if the answer doesn't continue these bytes.
     """
     if response.status_code != requests.codes.partial_content:
         length = response.headers.get("Content-Length", "")
@@ -280,9 +280,9 @@ def _range(response: requests.Response, have: int, version: str | None, part: Pa
 def _save(response: requests.Response, part: Path, start: int, total: int | None, stall_s: float) -> None:
     """Append the received data to `part`, which has `start` bytes, and log every few seconds.
 
-    The whole file has `total` bytes. If `total` is None, because this number is unknown, a limit and the free disk
-    space determine how many bytes are accepted. TransferError if the transfer is very slow, or if too many bytes
-    arrive. InputError if `part` can't be written.
+    The whole file has `total` bytes, or an unknown number if `total` is None. In the latter case, as many bytes are
+    accepted as `limits.DOWNLOADED` and the free disk space allow. TransferError if the transfer is very slow, or if
+    more bytes arrive. InputError if `part` can't be written.
     """
     most = int(min(limits.DOWNLOADED.most, start + _SHARE * shutil.disk_usage(part.parent).free))
     most = most if total is None else total

@@ -120,10 +120,10 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
 
 
 def read_json(path: str | Path, what: str) -> dict[str, Any]:
-    """Return the block of keys in a JSON file as a dictionary.
+    """Return the content of a JSON file as a dictionary.
 
-    InputError if the file is missing, is damaged, or is larger than `limits` allows. In the message, `what` names the
-    content of the file.
+    InputError if the file is missing, is damaged, isn't a block of keys, or is larger than `limits` allows. In the
+    message, `what` names the content of the file.
     """
     with reading(path, what):
         with Path(path).open("rb") as stream:

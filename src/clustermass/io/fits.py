@@ -123,9 +123,9 @@ def opened_fits(path: Path, advice: str = "Was another file meant?", whole: bool
 def image_of(hdu: Any, path: Path, dtype: DTypeLike, pixel_bytes: int) -> NDArray[Any]:
     """Return a copy of the image in an HDU of the file `path`, as numbers of the type `dtype`.
 
-    The caller needs `pixel_bytes` bytes of memory for each pixel. InputError if the image doesn't fit into memory.
-    InputError also if a compressed tile of an fpack image is larger than `limits.TILE`, because it could unpack to more
-    bytes than the header states. OSError if the HDU holds no image.
+    `pixel_bytes` is how many bytes of memory the caller needs for each pixel. InputError if the image doesn't fit into
+    memory. InputError also if the image is packed by fpack and a compressed tile is larger than `limits.TILE`, because
+    such a tile could unpack to more bytes than the header states. OSError if the HDU holds no image.
     """
     if not hdu.is_image:
         raise OSError(f"HDU {hdu.name} is no image")
@@ -298,9 +298,10 @@ def _folded(total: int) -> int:
 def wrong_content(path: Path, name: str, size: int | None, rows: int | None) -> str:
     """Return a text that says what is wrong with a downloaded file, or "" if nothing is.
 
-    The file must have `size` bytes and `rows` rows. If one of these is None, any number is right. The ending of its
-    final name `name` determines what it should be: .fits and .fits.gz are FITS tables, .tsv is a table of VizieR, and
-    .tar.gz and .tgz are archives. The content of archives isn't checked here, but when they are unpacked.
+    `path` is where the file is now, and `name` is the name that it is to get. The file must have `size` bytes, and its
+    table `rows` rows, unless these are None. The ending of `name` says what the file should be: a FITS table (.fits,
+    .fits.gz), a table of VizieR (.tsv) or an archive (.tar.gz, .tgz). What is inside an archive is checked only when it
+    is unpacked.
     """
     length = path.stat().st_size
     with path.open("rb") as stream:

@@ -29,11 +29,11 @@ _BITPIX = (8, 16, 32, 64, -32, -64)
 
 
 def check_structure(source: BinaryIO, path: Path, copy: BinaryIO | None = None) -> None:
-    """Read a FITS file header by header; OSError if a size in it is impossible.
+    """Read all headers of a FITS file; OSError if a header states an impossible size.
 
-    `source` is a stream of the unpacked content of the file `path`. If a temporary file `copy` is given, the content is
-    written to it. InputError if a limit is exceeded, or if the copy doesn't fit on the disk. A file that is cut short
-    gives no error here.
+    `source` is a stream of the unpacked content of the file `path`. If `copy` is given, a temporary file, the content
+    is also written to `copy`. InputError if a limit is exceeded, or if the copy doesn't fit on the disk. A file that is
+    cut short gives no error here.
     """
     packed = not isinstance(source, io.BufferedReader)
     source.seek(0)
@@ -64,11 +64,11 @@ def _copy(source: BinaryIO, copy: BinaryIO, size: int) -> int:
 
 
 def _decisive_cards(source: BinaryIO, path: Path, copy: BinaryIO | None) -> dict[str, str]:
-    """Return those cards of the next header that decide how many bytes of data follow it.
+    """Return those cards of the next header in `source` that decide how many bytes of data follow this header.
 
     The result is a dict from keyword to value, for the keywords in `_DECISIVE`. It is empty if no complete header
-    follows. OSError if the next bytes aren't a header, or if the header states a size in a way that astropy could
-    understand differently.
+    comes. What is read is also written to `copy`. OSError if the next bytes aren't a header, or if the header states a
+    size in a way that astropy could understand differently.
     """
     cards: dict[str, str] = {}
     for number in range(limits.CARDS.most):
@@ -100,9 +100,10 @@ def _decisive_cards(source: BinaryIO, path: Path, copy: BinaryIO | None) -> dict
 
 
 def _check_blank(block: bytes, source: BinaryIO, path: Path, copy: BinaryIO | None) -> None:
-    """Raise OSError unless everything after the last HDU is zeros, because astropy could find a header there.
+    """Raise OSError if anything but zeros follows the last HDU.
 
-    `block` is the first block after the last HDU, and `source` yields the rest. What is read is written to `copy`.
+    Otherwise astropy could find a header there that was not checked. `block` is the first block after the last HDU, and
+    `source` yields the rest. What is read is also written to `copy`.
     """
     if len(block) < _BLOCK:
         return  # a file that was cut off is noticed elsewhere
