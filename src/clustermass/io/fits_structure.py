@@ -66,8 +66,8 @@ def _copy(source: BinaryIO, copy: BinaryIO, size: int) -> int:
 def _decisive_cards(source: BinaryIO, path: Path, copy: BinaryIO | None) -> dict[str, str]:
     """Return those cards of the next header in `source` that decide how many bytes of data follow this header.
 
-    The result is a dict from keyword to value, for the keywords in `_DECISIVE`. It is empty if no complete header
-    comes. What is read is also written to `copy`. OSError if the next bytes aren't a header, or if the header states a
+    The result is a dict from keyword to value, for the keywords in `_DECISIVE`. It is empty if there is no complete
+    header. What is read is also written to `copy`. OSError if the next bytes aren't a header, or if the header states a
     size in a way that astropy could understand differently.
     """
     cards: dict[str, str] = {}

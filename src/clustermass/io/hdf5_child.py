@@ -69,7 +69,7 @@ class Library:
         return result
 
     def newest(self, *names: str) -> str:
-        """Return the first of `names` that the library has as a function, or the last of `names` if it has none of them."""
+        """Return the first of `names` that is a function of the library, or the last of `names` if none is."""
         return next(name for name in (*names, names[0]) if hasattr(self._library, name) or name == names[-1])
 
     def netcdf(self, name: str, *arguments: Any) -> None:
