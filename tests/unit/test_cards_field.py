@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 
+import netCDF4
 import numpy as np
 import pytest
 from cards_inputs import write_field
@@ -297,12 +298,17 @@ def test_a_file_of_the_user_that_has_the_name_of_a_cluster_stays(tmp_path, monke
     assert imread(holiday).shape[1] == round(7.1 * 200)
 
 
-def test_cards_of_other_clusters_are_refused(tmp_path):
+def test_wrong_cards_are_refused(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     masses, other = write_field(tmp_path / "a"), write_field(tmp_path / "b", number=7)
     with pytest.raises(InputError, match="other clusters"):
         FieldCards.read(masses, other.with_suffix(".cards.nc"))
+    for value in (np.nan, np.inf):
+        with netCDF4.Dataset(other.with_suffix(".cards.nc"), "a") as file:
+            file["colour_bounds"][1, 1] = value
+        with pytest.raises(InputError, match=r"cards\.nc: colour_bounds holds numbers that aren't finite"):
+            FieldCards.read(other)
     masses.with_suffix(".cards.nc").unlink()
     with pytest.raises(InputError, match="holds the images"):
         FieldCards.read(masses)

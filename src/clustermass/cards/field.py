@@ -25,7 +25,7 @@ from clustermass.ensemble.posterior import Posterior
 from clustermass.errors import InputError
 from clustermass.io.files import reading
 from clustermass.io.fits import image_of, opened_fits, table_of
-from clustermass.io.netcdf import read_netcdf
+from clustermass.io.netcdf import check_finite, read_netcdf
 from clustermass.io.products import MASSES, MEMBERS, is_simulated
 
 _NEEDED = [one.name for one in MASSES if not one.optional]
@@ -231,6 +231,7 @@ def _read_cards(path: Path) -> xr.Dataset:
             and read.sizes["edge"] == len(("low", "high"))
         ):
             raise ValueError("its variables aren't those of cards")
+    check_finite(read, ["colour_bounds"], path)
     for side in ("x", "y"):
         limits.SIDE.check(read.sizes[side], path)
     return read
