@@ -89,6 +89,17 @@ def test_no_command_names_what_a_record_says_lies_elsewhere(results, capsys, nam
     assert (results.parents[1] / "notes.txt").read_text() == "mine"
 
 
+def test_of_many_differences_the_first_are_printed_and_runs_are_searched_once(results, capsys, monkeypatch):
+    write(results / "bad.json", input_sha256={f"results/run/{number}.nc": "0" * 64 for number in range(30)})
+    searched, glob = [], Path.glob
+    monkeypatch.setattr(Path, "glob", lambda path, pattern: searched.append(pattern) or glob(path, pattern))
+    said = printed(results, capsys)
+    assert said.count("DIFFERS") == 20
+    assert "\nand 10 more differences\n" in said
+    assert "\n30 of what 1 files state does not hold." in said
+    assert searched.count("*/config.yaml") == 1
+
+
 @pytest.mark.parametrize(
     "stated",
     [

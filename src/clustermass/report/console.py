@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from clustermass.report.verify import Verification
 
 SHOWN = 5  #: number of names that are printed of a longer list
+FINDINGS = 20  #: number of findings of a verification that are printed
 #: settings that may differ between files of one step
 VARYING = ("realization", "member", "best_epoch", "kept_epoch")
 
@@ -104,7 +105,8 @@ def _with_error(figures: Mapping[str, Any], name: str, missing: str = "") -> str
 def print_verification(result: Verification, files: Files) -> None:
     """Print the result of a verification, and a verdict.
 
-    The result is the number of checked files of each step, all differences, and the files that weren't checked.
+    The result is the number of checked files of each step, the first `FINDINGS` differences, and the files that weren't
+    checked.
     """
     console = _console()
     title = printable(f"Provenance of {files.root}")
@@ -112,8 +114,10 @@ def print_verification(result: Verification, files: Files) -> None:
     for step, number in sorted(result.steps.items()):
         table.add_row(printable(step), str(number), str(result.compared[step]))
     console.print(table)
-    for finding in result.findings:
+    for finding in result.findings[:FINDINGS]:
         _print(console, "", f"DIFFERS  {finding.file}", f"  {finding.what}.", f"  {finding.remedy}")
+    if len(result.findings) > FINDINGS:
+        _print(console, "", f"and {len(result.findings) - FINDINGS} more differences")
     if result.findings:
         _print(console, "")
     absent = [f"{name} (read for {by})" for name, by in result.absent.items()]

@@ -5,6 +5,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,13 +62,13 @@ def verify(path: Path, files: Files) -> Verification:
     """
     start = [path.resolve()] if path.is_file() else files.products(path)
     records = files.chain(start)
-    result = Verification()
+    result, first, inside = Verification(), {*start}, path.resolve()
     stated = {one: record for one, record in records.items() if record}
     for one, record in stated.items():
         result.steps[record.step] += 1
         result.findings += _of_itself(one, record, files)
     named = _compare(stated, files, result)
-    for one in (one for one in records if one in start or one.is_relative_to(files.root)):
+    for one in (one for one in records if one in first or one.is_relative_to(files.root)):
         if records[one] is None:
             _without_record(one, files, result)
         if path.is_dir() and one not in named and one.name != RUN_RECORD:
@@ -79,7 +80,6 @@ def verify(path: Path, files: Files) -> Verification:
             broken = list(_broken(one, files))
             result.findings += broken
             result.chains += not broken
-    inside = path.resolve()
     for run in (one.parent for one in sorted(files.root.glob(f"*/{RUN_RECORD}")) if (one.parent / CONFIG).is_file()):
         if inside.is_relative_to(run) or (run / RUN_RECORD).is_relative_to(inside):
             result.findings += _other_settings(run, files)
@@ -91,12 +91,18 @@ def again(files: Files, names: Iterable[str] = ()) -> str:
 
     If none of the files belongs to a run, the command repeats the first run in the results folder.
     """
-    found = [path.parent.name for path in sorted(files.root.glob(f"*/{CONFIG}"))]
-    runs = [run for run in found if files.is_inside(f"{RESULTS}/{run}/{CONFIG}")]
+    runs = _runs(files)
     folders = [Path(name).parts[1] for name in names if len(Path(name).parts) > 2]
     run = next((folder for folder in [*folders, *runs] if folder in runs), None)
     configuration = shlex.quote(f"{RESULTS}/{run}/{CONFIG}")
     return ".venv/bin/snakemake --cores all" + (f" --configfile {configuration}" if run else "")
+
+
+@lru_cache(maxsize=1)
+def _runs(files: Files) -> list[str]:
+    """Return the names of all runs in the results folder."""
+    found = [path.parent.name for path in sorted(files.root.glob(f"*/{CONFIG}"))]
+    return [run for run in found if files.is_inside(f"{RESULTS}/{run}/{CONFIG}")]
 
 
 def _anew(file: str, files: Files, used_by: Iterable[str] = ()) -> str:
