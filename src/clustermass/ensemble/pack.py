@@ -69,9 +69,9 @@ class EnsembleFiles:
 def pack_ensemble(trained: EnsembleFiles, output: Path) -> str:
     """Write an ensemble to one packed file; return the 16 hexadecimal digits that identify the ensemble.
 
-    The file holds `manifest.json` and the ensemble's files under their names in the experiment's folder. The same
-    ensemble and software give the same bytes. InputError if a file is missing or damaged, if the networks take
-    different images, or if they are those of a control.
+    The packed file holds `manifest.json`, and the ensemble's files under their names in the experiment's folder. The
+    same ensemble and software give the same bytes. InputError if a file is missing or damaged, if the networks take
+    different images, or if the networks are those of a control.
     """
     manifest = json.dumps(_manifest(trained), indent=2, sort_keys=True, allow_nan=False) + "\n"
     with atomic(output) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
@@ -88,7 +88,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def _manifest(trained: EnsembleFiles) -> dict[str, Any]:
-    """Return the content of `manifest.json`, which describes the ensemble for readers and for `unpack`."""
+    """Return the content of `manifest.json`. It describes the ensemble for people, and its files for `unpack`."""
     members = [TrainedNetwork.load(path) for path in trained.weights]
     first = members[0]
     for path, member in zip(trained.weights, members, strict=True):
@@ -138,7 +138,7 @@ def check_same_training(path: Path, member: TrainedNetwork, first: TrainedNetwor
 def unpack(path: Path, folder: Path) -> dict[str, str]:
     """Check a packed ensemble against its manifest, and write its files into a folder.
 
-    Returns a dict from the name of each file to its SHA-256. InputError if the packed ensemble is missing, damaged or
+    Return the SHA-256 of each file, as a dict by its name. InputError if the packed ensemble is missing, damaged or
     incomplete, if it is another kind of file, or if its format can't be read.
     """
     _check_zip(path)
@@ -164,7 +164,7 @@ def unpack(path: Path, folder: Path) -> dict[str, str]:
 def _check_zip(path: Path) -> None:
     """Raise InputError unless `path` is a zip file that holds few files and fits on the disk when it is unpacked.
 
-    A file in the form Zip64, which allows for 65,535 files or more and for 4 GB or more, is refused. The length of the
+    A zip file in the form Zip64, which is for 4 GB or more or for 65,535 files or more, is refused. The length of the
     list of files is checked first, because Python's zipfile module reads the whole list into memory.
     """
     if not path.is_file():
@@ -208,7 +208,7 @@ def _check_names(archive: zipfile.ZipFile, stated: Collection[str], path: Path) 
 
 
 def _stated_files(archive: zipfile.ZipFile, path: Path) -> dict[str, str]:
-    """Return a dict from the name of each file in a packed ensemble to the SHA-256 that the manifest states."""
+    """Return the SHA-256 that the manifest states for each file of a packed ensemble, as a dict by the file's name."""
     try:
         limits.JSON_BYTES.check(archive.getinfo(MANIFEST).file_size, path)
         manifest = json.loads(archive.read(MANIFEST))

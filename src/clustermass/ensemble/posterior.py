@@ -1,4 +1,4 @@
-"""The posterior of one cluster's mass, as the networks of an ensemble predict it."""
+"""The posterior of one cluster's mass that the networks of an ensemble predict."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Posterior:
-    """Posterior of one cluster's log10(M500c / Msun): a mixture of Gaussians, one for each network, of equal weights.
+    """Posterior of one cluster's log10(M500c / Msun): a mixture of Gaussians with equal weights, one for each network.
 
-    The density is p(y) = mean over i of N(y; mu_i, sigma_i). `mu` and `sigma` of the networks are in dex, (member,).
+    The density p(y) is the mean of N(y; mu_i, sigma_i) of all networks i. `mu` and `sigma` are in dex, (member,).
     """
 
     mu: FloatArray
@@ -37,9 +37,9 @@ class Posterior:
         return np.asarray(ndtr((np.asarray(value)[..., None] - self.mu) / self.sigma).mean(axis=-1))
 
     def quantile(self, probability: ArrayLike) -> FloatArray:
-        """Return the log10 masses below which the true mass lies with the probabilities `probability` (any shape).
+        """Return the quantiles: log10 masses below which the true mass lies with the given `probability`.
 
-        InputError unless the probabilities are between 0 and 1.
+        `probability` is a number or an array of any shape. InputError unless all probabilities are between 0 and 1.
         """
         wanted = np.asarray(probability, dtype=float)
         if not ((wanted > 0) & (wanted < 1)).all():

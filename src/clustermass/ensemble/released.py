@@ -11,7 +11,7 @@ RELEASED = Path(__file__).with_name("released.zip")
 def released_ensemble(remedy: str) -> Path:
     """Return the packed file of the released ensemble.
 
-    InputError if this copy of clustermass has none. The message contains `remedy`, the words that say how to give
+    InputError if this copy of clustermass has none. The message contains the text `remedy`, which says how to name
     another ensemble.
     """
     if not RELEASED.is_file():

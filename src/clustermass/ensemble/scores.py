@@ -25,7 +25,7 @@ def negative_log_likelihood(residual: FloatArray, sigma: FloatArray) -> FloatArr
 
 
 def pit(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> FloatArray:
-    """Return the probability integral transform of Gaussian predictions: the cumulative probability of the truth."""
+    """Return the probability integral transform of Gaussian predictions: the probability of a value below the truth."""
     return np.asarray(norm.cdf(truth, mu, sigma), dtype=float)
 
 
@@ -43,13 +43,13 @@ def crps_gaussian(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> Float
 def calibration_scores(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> Json:
     """Return scores of Gaussian predictions of log10(M500c / Msun), given means, sigmas and true values in dex.
 
-    `n` is the number of clusters. All other scores are None if there are fewer than three. `coverage68` and
-    `coverage95` are the fractions of true values within 1 and 1.96 sigma (0.683 and 0.95 if calibrated). The 68 %
-    confidence intervals of these fractions are `coverage68_ci68` and `coverage95_ci68`. `z_score_mean` and
-    `z_score_std` are mean and standard deviation of (truth - mu) / sigma (0 and 1 if calibrated).
+    `n` is the number of clusters. With fewer than three clusters, all other scores are None. `coverage68` and
+    `coverage95` are the fractions of true values within 1 and 1.96 sigma (0.683 and 0.95 if calibrated).
+    `coverage68_ci68` and `coverage95_ci68` are the 68 % confidence intervals of these fractions. `z_score_mean` and
+    `z_score_std` are the mean and the standard deviation of (truth - mu) / sigma (0 and 1 if calibrated).
     `residual_std_over_mean_sigma` is the standard deviation of truth - mu, divided by the mean sigma (1 if calibrated).
-    `crps_dex` and `nll` are the means of `crps_gaussian` and `negative_log_likelihood`. The result also holds the
-    scores of `uniformity`.
+    `crps_dex` is the mean of `crps_gaussian`, and `nll` the mean of `negative_log_likelihood`. The result also holds
+    the scores of `uniformity`.
     """
     if mu.size < MIN_CLUSTERS:
         return {"n": int(mu.size), **dict.fromkeys(_GAUSSIAN_SCORES)}
@@ -70,10 +70,10 @@ def calibration_scores(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> 
 def pit_scores(values: FloatArray) -> Json:
     """Return scores of predicted distributions of any form, given their probability integral transforms (cluster,).
 
-    `n` is the number of clusters. All other scores are None if there are fewer than three. `coverage68` and
-    `coverage95` are the fractions of true values within the central 68.27 % and 95 % of the distributions. The 68 %
-    confidence intervals of these fractions are `coverage68_ci68` and `coverage95_ci68`. The result also holds the
-    scores of `uniformity`.
+    `n` is the number of clusters. With fewer than three clusters, all other scores are None. `coverage68` and
+    `coverage95` are the fractions of true values within the central 68.27 % and 95 % of the distributions.
+    `coverage68_ci68` and `coverage95_ci68` are the 68 % confidence intervals of these fractions. The result also holds
+    the scores of `uniformity`.
     """
     if values.size < MIN_CLUSTERS:
         return {"n": int(values.size), **dict.fromkeys(_PIT_SCORES)}
@@ -93,9 +93,10 @@ def uniformity(values: FloatArray) -> Json:
 
 
 def fraction(name: str, inside: NDArray[np.bool_]) -> Json:
-    """Return a dict with the fraction of True in `inside`, and its 68.27 % confidence interval.
+    """Return the fraction of True in `inside` and its 68.27 % confidence interval, as a dict.
 
-    The keys are `name` and `<name>_ci68`. The interval is that of Wilson (1927, JASA 22, 209).
+    The key of the fraction is `name`, and that of the interval is `<name>_ci68`. The interval is that of Wilson (1927,
+    JASA 22, 209).
     """
     interval = binomtest(int(inside.sum()), inside.size).proportion_ci(ONE_SIGMA, method="wilson")
     return {name: float(inside.mean()), f"{name}_ci68": [float(interval.low), float(interval.high)]}

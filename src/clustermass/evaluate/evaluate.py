@@ -49,15 +49,16 @@ def evaluate(
     split: Path | None = None,
     ood: Path | None = None,
 ) -> None:
-    """Compare predicted with true masses, for an ensemble and the baselines; write `metrics` and `predictions`.
+    """Compare masses predicted by an ensemble and by baselines with true masses; write `metrics` and `predictions`.
 
     `ensemble` and `baselines` are `ensemble.nc` and `baselines.nc` of the same clusters, and `calibration` is the
     experiment's `calibration.json`. The bootstrap draws whole groups of clusters, `resamplings` times. The groups are
     read from the file `split` if it is given, otherwise from `baselines`. If neither holds groups, each cluster is a
     group of its own.
 
-    `calibrated_predictions` describes the file `predictions`. The file `metrics` holds the numbers of clusters and the
-    scores of the ensemble on the subsets `test`, `val` and `train`. Its other blocks are about the test set:
+    The file `predictions` holds the result of `calibrated_predictions`. The file `metrics` holds the numbers of
+    clusters, and the scores of the ensemble on the subsets `test`, `val` and `train`. Its other blocks are about the
+    test set:
 
     - `high_likelihood`: scores of the clusters whose DET_LIKE and EXT_LIKE are both above 60
     - `calibration`: the scores that `_calibration` returns
@@ -67,8 +68,8 @@ def evaluate(
     - `baselines_left_out`: for each baseline that couldn't be computed, the reason
     - `domain`: the result of `summarise_ood` for the file `ood`; left out if `ood` is None
 
-    Scores of fewer than three clusters are null. InputError if a file is missing, damaged or lacks a variable, if the
-    files hold different clusters, or if a prediction isn't finite.
+    Scores of fewer than three clusters are null. InputError if a file is missing, is damaged or lacks a variable, if
+    the files hold different clusters, or if a prediction isn't finite.
     """
     table, others = _joined(ensemble, baselines)
     calibrated = read_calibration(calibration)
@@ -109,7 +110,7 @@ def _content(comparison: Comparison) -> Json:
 
 
 def _joined(ensemble: Path, baselines: Path) -> tuple[xr.Dataset, xr.Dataset]:
-    """Return the contents of both files. The clusters of `baselines` are brought into the order of `ensemble`."""
+    """Return the contents of both files, with the clusters of `baselines` in the order of `ensemble`."""
     table = read_netcdf(ensemble, (*KEPT, "member_mu", "member_sigma", "det_like", "ext_like"))
     others = read_netcdf(baselines, ("mu", "split"))
     ids, other_ids = table["cluster"].values.astype(str), others["cluster"].values.astype(str)
@@ -162,9 +163,9 @@ def calibrated_predictions(table: xr.Dataset, calibration: Calibration) -> xr.Da
 
 
 def _compare(table: xr.Dataset, residuals: Residuals, resamplings: int, seed: int, where: str) -> Comparison:
-    """Return the scores of a subset's clusters: of all, of each bin in `BINS`, of those with and without neighbours.
+    """Return the scores of all clusters of a subset, of the clusters in each bin, and of isolated and other clusters.
 
-    `where` is the name of the subset (see `compare`).
+    The bins are those of `BINS`. `where` is the name of the subset (see `compare`).
     """
     comparison, sigma = compare(residuals, resamplings, seed, where), table["sigma_calibrated"].values.astype(float)
     network = comparison.network
@@ -179,10 +180,10 @@ def _compare(table: xr.Dataset, residuals: Residuals, resamplings: int, seed: in
 
 
 def _calibration(test: xr.Dataset, applied: Calibration) -> Json:
-    """Return how well the uncertainties of the test clusters are calibrated.
+    """Return scores that show how well the uncertainties of the test clusters are calibrated.
 
-    The scores are of the recalibrated sigma (also in the bins of `BINS`), of the raw sigma, of the recalibrated mixture
-    of the members' Gaussians, and of the conformal intervals.
+    There are scores of the recalibrated sigma (of all clusters and in the bins of `BINS`), of the raw sigma, of the
+    recalibrated mixture of the members' Gaussians, and of the conformal intervals.
     """
     names = ("mu", "sigma", "sigma_calibrated", "log10_m500c")
     mu, raw, sigma, truth = (test[name].values.astype(float) for name in names)
@@ -201,11 +202,11 @@ def _calibration(test: xr.Dataset, applied: Calibration) -> Json:
 
 
 def conformal_coverage(predicted: xr.Dataset) -> dict[str, Json]:
-    """Return a dict from the level of the conformal intervals, such as "68" (percent), to their measured coverage.
+    """Return the measured coverage of the conformal intervals, as a dict by their level in percent, such as "68".
 
-    Each entry holds `coverage`, the share of true masses inside the intervals, its binomial 68 % interval
-    `coverage_ci68`, and `mean_half_width_dex`. All three are None if there are no intervals at this level, or fewer
-    than three clusters.
+    Each entry holds `coverage` (the share of true masses inside the intervals), `coverage_ci68` (its binomial 68 %
+    interval), and `mean_half_width_dex`. All three are None if there are no intervals at this level, or fewer than
+    three clusters.
     """
     truth, scores = predicted["log10_m500c"].values, dict[str, Json]()
     for level in predicted["level"].values.tolist():
@@ -227,13 +228,13 @@ def _ensemble(test: xr.Dataset) -> Json:
 
 
 def summarise_ood(scores: Path) -> Json:
-    """Return a summary of out-of-distribution scores of test clusters. `score_ood` wrote the file `scores`.
+    """Return a summary of the test clusters' out-of-distribution scores in `scores`, a file that `score_ood` wrote.
 
-    `false_alarm_rate` is the share of ordinary clusters that should be flagged. `n` is the number of test clusters, and
-    `n_validation` the number of validation clusters. `flagged` is the share of flagged test clusters, and
-    `flagged_ci68` its 68 % interval; both are None if there are no test clusters. `why` maps the name of a quantity to
-    the number of flagged clusters in which this quantity is the most unusual one. `sample_p` is the p-value of the
-    whole sample (see `out_of_distribution.sample_p`).
+    `false_alarm_rate` is the share of flagged clusters that is expected by chance. `n` is the number of test clusters,
+    and `n_validation` the number of validation clusters. `flagged` is the share of flagged test clusters, and
+    `flagged_ci68` its 68 % interval; both are None if there are no test clusters. `why` holds, for each quantity, the
+    number of flagged clusters whose most unusual quantity it is. `sample_p` is the p-value of the whole sample (see
+    `out_of_distribution.sample_p`).
     """
     table = read_netcdf(scores, ("ood_p", "ood_why", "flag_ood"))
     number = int(table.attrs["n_validation"])

@@ -1,4 +1,4 @@
-"""Bias and scatter of predictions, with bootstrap intervals; residuals are predicted minus true log10 mass, in dex."""
+"""Bias and scatter of predicted log10 masses, with bootstrap intervals. Residuals are predicted minus true, in dex."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -17,7 +17,7 @@ CENTRAL_68 = (15.865525393145708, 84.13447460685429)
 
 
 class Residuals(NamedTuple):
-    """Residuals in dex of the ensemble (`network`) and of each baseline, and groups of clusters, all (cluster,)."""
+    """Residuals of the ensemble (`network`) and of each baseline in dex, and the clusters' groups, each (cluster,)."""
 
     network: FloatArray
     baselines: Mapping[str, FloatArray]
@@ -32,7 +32,7 @@ class Residuals(NamedTuple):
 class Comparison(NamedTuple):
     """Scores of the ensemble (`network`) and of each baseline, and the ratios of their scatters.
 
-    The key `network_over_<baseline>` of a ratio stands for the ensemble's scatter divided by the baseline's.
+    The ratio `network_over_<baseline>` is the ensemble's scatter divided by the baseline's.
     """
 
     network: Json
@@ -43,9 +43,9 @@ class Comparison(NamedTuple):
 def residual_scores(residual: FloatArray) -> Json:
     """Return the scores of residuals (cluster,) in dex.
 
-    `n` is the number of clusters, `bias_dex` the mean, and `scatter_dex` the standard deviation about the mean (the
-    mean square deviation has the divisor n, not n - 1). `scatter_ln_percent` is the scatter in percent of the mass, and
-    `rms_dex` the root mean square. All scores except `n` are None for fewer than three clusters.
+    `n` is the number of clusters, `bias_dex` the mean, and `rms_dex` the root mean square. `scatter_dex` is the
+    standard deviation about the mean, with the divisor n (not n - 1). `scatter_ln_percent` is the scatter in percent of
+    the mass. With fewer than three clusters, all scores except `n` are None.
     """
     if residual.size < MIN_CLUSTERS:
         names = ("n", "scatter_dex", "scatter_ln_percent", "bias_dex", "rms_dex")
@@ -63,8 +63,8 @@ def scores_with_sigma(residual: FloatArray, sigma: FloatArray) -> Json:
 def by_bin(values: FloatArray, edges: Sequence[float], scores: Callable[..., Json], *columns: FloatArray) -> list[Json]:
     """Return a list with one dict for each bin: the edges `low` and `high`, and the scores of the clusters in the bin.
 
-    A cluster is in a bin if its entry of `values` (cluster,) is in [low, high). For each bin, the function `scores`
-    gets those entries of `columns` (each (cluster,)) that belong to the clusters in the bin. Infinite edges become
+    A cluster is in a bin if its entry in `values` (cluster,) is in [low, high). The function `scores` is called for
+    each bin, with the entries of each of the `columns` (cluster,) for the clusters in this bin. Infinite edges become
     None.
     """
     rows = []
@@ -76,10 +76,10 @@ def by_bin(values: FloatArray, edges: Sequence[float], scores: Callable[..., Jso
 
 
 def sigma_ratio(member_sigma: FloatArray, ensemble_sigma: FloatArray) -> dict[str, float]:
-    """Return mean and standard deviations of the ratio of a member's sigma to the ensemble's sigma.
+    """Return the mean and the standard deviations of the ratio of a member's sigma to the ensemble's sigma.
 
-    The shape of `member_sigma` is (member, cluster), that of `ensemble_sigma` is (cluster,). `mean` and `std` are the
-    mean and the standard deviation of the ratios of all members and clusters. `std_of_members` is the standard
+    `member_sigma` has the shape (member, cluster), and `ensemble_sigma` (cluster,). `mean` and `std` are the mean and
+    the standard deviation of the ratios of all members and clusters. `std_of_members` is the standard
     deviation of the members' mean ratios. Krippendorf et al. (2023, end of section 4) state 0.951 +- 0.039, where 0.039
     could be either of the two standard deviations.
     """
@@ -91,10 +91,10 @@ def sigma_ratio(member_sigma: FloatArray, ensemble_sigma: FloatArray) -> dict[st
 def compare(residuals: Residuals, resamplings: int, seed: int, where: str) -> Comparison:
     """Return the scores of ensemble and baselines on the same clusters, with 68 % intervals of a bootstrap of groups.
 
-    The bootstrap is paired: ensemble and baselines are compared on the same draws. `where` is a name of these clusters,
-    which becomes part of the random seed. The scores of each predictor include the intervals `scatter_dex_ci68` and
-    `bias_dex_ci68`. Each ratio has the form {value, ci68}. Scores, ratios and intervals are None for fewer than three
-    clusters.
+    The bootstrap is paired: ensemble and baselines are compared on the same draws. `where` is a name for these
+    clusters, which becomes part of the random seed. The scores of each predictor include the intervals
+    `scatter_dex_ci68` and `bias_dex_ci68`. Each ratio is a dict with the keys `value` and `ci68`. With fewer than three
+    clusters, scores, ratios and intervals are None.
     """
     rows = [residuals.network, *residuals.baselines.values()]
     ends: list[tuple[list[float] | None, list[float] | None]] = [(None, None)] * len(rows)
@@ -121,9 +121,9 @@ def resampled_moments(
 ) -> tuple[FloatArray, FloatArray]:
     """Return mean and scatter of the residuals of every predictor in every resampling of a paired bootstrap.
 
-    The shape of `residuals` is (predictor, cluster), that of `group` is (cluster,). Each resampling draws n of the n
-    groups with replacement, so that clusters that share a halo or photons are drawn together. All predictors get the
-    same draws. Mean and scatter (the standard deviation about the mean) are in dex, float64 with shape (predictor,
+    `residuals` has the shape (predictor, cluster), and `group` (cluster,). In each resampling, as many groups are drawn
+    as there are, with replacement. Therefore clusters that share a halo or photons are drawn together. All predictors
+    get the same draws. Mean and scatter (the standard deviation about the mean) are in dex, each float64 (predictor,
     resampling).
     """
     _, row = np.unique(np.asarray(group), return_inverse=True)
@@ -144,17 +144,17 @@ def resampled_moments(
 
 
 def interval68(values: FloatArray) -> list[float] | None:
-    """Return the ends of the interval with the central 68.27 % of the finite `values`; None if no value is finite."""
+    """Return the ends of the central 68.27 % of the finite `values`, or None if no value is finite."""
     finite = values[np.isfinite(values)]
     return [float(edge) for edge in np.percentile(finite, CENTRAL_68)] if finite.size else None
 
 
 def paired_ratios(scatter: FloatArray, names: Sequence[str]) -> dict[str, list[float] | None]:
-    """Return a dict from each of `names` to the 68 % interval of a ratio of scatters.
+    """Return the 68 % intervals of ratios of scatters, as a dict by the names of predictors.
 
-    `scatter` has the shape (predictor, resampling). `names` are the names of predictors 1, 2, ... The ratio is the
-    scatter of predictor 0, divided by the scatter of the predictor with this name. Each resampling gives one ratio, and
-    the interval is that of the finite ratios. It is None if no ratio is finite.
+    `scatter` has the shape (predictor, resampling). `names` are the names of predictors 1, 2, ... A ratio is the
+    scatter of predictor 0, divided by the scatter of the predictor with this name. Each resampling gives one ratio. The
+    interval is that of the finite ratios, or None if no ratio is finite.
     """
     return {
         name: interval68(np.divide(scatter[0], row, out=np.full_like(row, np.nan), where=row > 0))

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Settings(TypedDict):
-    """Settings of a candidate experiment that determine the number of parameters of its networks."""
+    """Those settings of a candidate experiment that determine how many parameters its networks have."""
 
     preprocessing: Preprocessing
     network: Network
