@@ -57,21 +57,21 @@ def search(
     seed: int,
     output: Path,
 ) -> dict[str, Any]:
-    """Compare candidate experiments on the same validation clusters; write `search.json` and return its content.
+    """Compare candidate experiments on the same validation clusters; write `output` and return its content.
 
-    `candidates` maps the name of each candidate to its file `ensemble.nc`. `split` is the file of the subsets of their
-    sky. `settings` maps the name of each candidate to its `preprocessing`, `network` and `recipe`, and to everything
-    else in which candidates differ. Images have `bands` energy bands unless the preprocessing joins bands. The test
-    clusters influence nothing in the output; not even a hash depends on them.
+    `candidates` maps the name of each candidate to its file `ensemble.nc`. `split` is the file with the subsets of
+    their sky. `settings` maps the name of each candidate to its `preprocessing`, `network` and `recipe`, and to
+    everything else in which candidates differ. Images have `bands` energy bands unless the preprocessing joins bands.
+    The test clusters influence nothing in the output; not even a hash depends on them.
 
-    The output holds the number of validation clusters `n_val`, the number of their groups `n_groups`, and the names of
-    the `first` and the `best` candidate. `ranking` is the list of all names by increasing negative log-likelihood.
-    `candidates` has an entry for each candidate. The entry holds the measures that `compare` returns, the numbers of
-    networks (`members`), of training clusters (`n_train`) and of `parameters` of one network, and the settings in which
-    the candidate differs from the first one (`departures`).
+    In the file `output` (`search.json`), `n_val` is the number of validation clusters, and `n_groups` the number of
+    their groups. `first` and `best` are names of candidates. `ranking` lists all names, beginning with the smallest
+    negative log-likelihood. The block `candidates` has an entry for each candidate. The entry holds the measures that
+    `compare` returns, the number of networks (`members`), the number of training clusters (`n_train`), the number of
+    `parameters` of one network, and the settings in which the candidate differs from the first one (`departures`).
 
-    InputError if a file is missing, damaged or lacks a variable, if a prediction isn't finite, if there are fewer than
-    three validation clusters, or if the candidates have different validation clusters.
+    InputError if a file is missing, is damaged or lacks a variable, if a prediction isn't finite, if there are fewer
+    than three validation clusters, or if the candidates have different validation clusters.
     """
     tables = {name: validation_clusters(path, split) for name, path in candidates.items()}
     _check(tables, candidates)
@@ -107,10 +107,10 @@ def search(
 def compare(tables: Mapping[str, xr.Dataset], resamplings: int, seed: int) -> dict[str, dict[str, Measure]]:
     """Return measures of several ensembles on the same clusters, with intervals of a paired bootstrap of whole groups.
 
-    `tables` maps the name of each ensemble to its `mu`, `sigma`, `log10_m500c` and `group`, whose shape is (cluster,).
-    The result maps each name to the measures `nll`, `nll_above_best`, `scatter_dex`, `residual_std_over_mean_sigma` and
-    `bias_dex`. Each measure has the form {value, ci68}. `nll` is the mean of -ln p(true mass), where p is the
-    ensemble's Gaussian density per dex. `nll_above_best` is `nll` minus the smallest `nll` of all ensembles.
+    `tables` maps the name of each ensemble to its `mu`, `sigma`, `log10_m500c` and `group`, each (cluster,). The result
+    maps each name to the measures `nll`, `nll_above_best`, `scatter_dex`, `residual_std_over_mean_sigma` and
+    `bias_dex`. Each measure is a dict with the keys `value` and `ci68`. `nll` is the mean of -ln p(true mass), where p
+    is the ensemble's Gaussian density per dex. `nll_above_best` is `nll` minus the smallest `nll` of all ensembles.
     """
     mu, sigma, truth = (
         np.stack([table[name].values.astype(float) for table in tables.values()])
@@ -143,7 +143,7 @@ def compare(tables: Mapping[str, xr.Dataset], resamplings: int, seed: int) -> di
 def departures(first: Mapping[str, object], other: Mapping[str, object]) -> dict[str, object]:
     """Return a dict of the settings of `other` that differ from those of `first`.
 
-    The keys are dotted, such as `recipe.epochs`. The value of a key that `other` lacks is None.
+    The keys are joined by dots, such as `recipe.epochs`. If `other` lacks a key, its value is None.
     """
     here, there = _flat(first), _flat(other)
     return {key: there.get(key) for key in sorted({*here, *there}) if here.get(key) != there.get(key)}
@@ -203,7 +203,7 @@ def write_search_page(content: Mapping[str, Any], run: str, training_s: Mapping[
 def training_seconds(benchmarks: Path) -> float | None:
     """Return the total seconds of the training jobs whose benchmark files are in the folder `benchmarks`.
 
-    None if the folder holds no such file.
+    The result is None if the folder holds no such file.
     """
     seconds = []
     for path in benchmarks.glob("train_member*.tsv"):
@@ -251,13 +251,14 @@ SIZES = (1, 2, 5, 10, 20, 30)
 
 
 def members_curve(members: Sequence[Path], split: Path, output: Path, resamplings: int, seed: int) -> None:
-    """Compare ensembles of the first 1, 2, 5, ... members on the test clusters; write the measures as JSON.
+    """Compare ensembles of the first 1, 2, 5, ... members on the test clusters, and write the measures as JSON.
 
-    `members` are the files `members/{member}.nc` in order. `split` is the file of the subsets of their sky. Sigma isn't
-    recalibrated. The output holds the number of test clusters `n_test` and the number of their groups `n_groups`.
-    `sizes` maps each number of members to the measures that `compare` returns, and to `member_over_ensemble_sigma` (see
+    `members` are the files `members/{member}.nc` in order. `split` is the file with the subsets of their sky. Sigma
+    isn't recalibrated. InputError in the cases of `read_members`, and if there are fewer than three test clusters.
+
+    In the file `output`, `n_test` is the number of test clusters, and `n_groups` the number of their groups. For each
+    number of members, `sizes` holds the measures that `compare` returns, and `member_over_ensemble_sigma` (see
     `sigma_ratio`). `alone` holds the mean and the standard deviation of the single members' `scatter_dex` and `nll`.
-    InputError in the cases of `read_members`, and if there are fewer than three test clusters.
     """
     table = read_members(members)
     table = table.isel(cluster=table["split"].values.astype(str) == "test")

@@ -1,4 +1,4 @@
-"""Recognise the dialect of an event list (the kind of list, such as eSASS), and return its columns for `EventList`."""
+"""Recognise the dialect of an event list (its kind, such as that of eSASS), and return its columns for `EventList`."""
 
 import difflib
 import re
@@ -38,9 +38,9 @@ _UNITS = {"TIME": "s", "RA": "deg", "DEC": "deg", "PI": "eV", "SIGNAL": "keV"}
 def recognise(rows: Rows, creator: str, path: Path) -> str:
     """Return the dialect of an event list, a key of `FLAG_MASKS`.
 
-    It is recognised by the names of the columns, then by the keyword CREATOR of the header (`creator`), then by FLAG.
-    InputError if a needed column is missing (a similar name is suggested), doesn't hold one number in each row, or is
-    in the wrong unit, or if positions are in another frame than ICRS and FK5 J2000.
+    The dialect is recognised by the names of the columns, then by the header's keyword CREATOR (`creator`), then by
+    FLAG. InputError if a needed column is missing, doesn't hold one number in each row, or is in the wrong unit.
+    InputError also if positions are in a frame other than ICRS and FK5 J2000.
     """
     check_frame(rows.header, path)
     # compared as shares, so that one missing column doesn't turn a file into the other kind
@@ -83,10 +83,10 @@ def _require(rows: Rows, needed: Sequence[str], kind: str, path: Path) -> None:
 
 
 def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:
-    """Return a dict from the names of columns in `EventList` to copies of the columns of an event list.
+    """Return copies of the columns of an event list, as a dict by their names in `EventList`.
 
-    For the dialect "sixte_events", energies come from SIGNAL in keV (PI is a channel), the module comes from INSTRUME,
-    and patterns come from NPIXELS.
+    In the dialect "sixte_events", PI is a channel. The energies are therefore taken from SIGNAL (keV), the module from
+    INSTRUME, and the patterns from NPIXELS.
     """
     if dialect == "sixte_events":
         with np.errstate(over="ignore", invalid="ignore"):  # it becomes infinite or NaN, which is refused later
@@ -115,24 +115,24 @@ def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:
 
 
 def _hold(rows: Rows, form: re.Pattern[str], *names: str) -> bool:
-    """Return whether `rows` have all columns in `names`, and the format (TFORM) of each matches `form`."""
+    """Return whether `rows` have all columns in `names`, with formats (TFORM) that match `form`."""
     return rows.names.issuperset(names) and all(form.fullmatch(str(rows.columns[name].format)) for name in names)
 
 
 def _within(values: NDArray[Any], dtype: type[np.integer[Any]]) -> NDArray[Any]:
-    """Return whole numbers as `dtype`. Numbers that don't fit become its largest number, which no photon has."""
+    """Return whole numbers as `dtype`. Numbers that don't fit become the largest of this type, which no photon has."""
     ends = np.iinfo(dtype)
     return np.where((values >= ends.min) & (values <= ends.max), values, ends.max).astype(dtype)
 
 
 def _unsigned(flag: NDArray[Any]) -> NDArray[np.uint32]:
-    """Return FLAG, which is signed int32 in files, as uint32. NaN and numbers from 2^53 on become 32 set bits."""
+    """Return FLAG, signed int32 in files, as uint32. For NaN and numbers of 2^53 or more, all 32 bits are set."""
     if flag.dtype.kind == "f":
         flag = np.where(np.abs(flag) < 2**53, flag, -1)
     return (np.asarray(flag).astype(np.int64) & 0xFFFFFFFF).astype(np.uint32)
 
 
 def module_of(header: fits.Header) -> int:
-    """Return the number of the telescope module (1 to 7) in INSTRUME; 0 for a merged list, or if there is no module."""
+    """Return the telescope module in INSTRUME (1 to 7), or 0 if the list is merged or no module is given."""
     match = re.fullmatch(r"TM([1-7])", str(header.get("INSTRUME", "")).strip().upper())
     return int(match[1]) if match else 0

@@ -65,11 +65,11 @@ class EventList:
         return self.with_columns({name: column[rows] for name, column in self.columns().items()})
 
     def with_columns(self, columns: Mapping[str, NDArray[Any] | None]) -> "EventList":
-        """Return a copy of this list in which the columns in the dict `columns` are replaced. None removes a column."""
+        """Return a copy of this list with other `columns`, a dict by their names. The value None removes a column."""
         return replace(self, **dict[str, Any](columns))
 
     def columns(self) -> dict[str, NDArray[Any]]:
-        """Return a dict from names to the columns that this list has."""
+        """Return the columns that this list has, as a dict by name."""
         return {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
 
     def intervals(self, module: int) -> FloatArray | None:
@@ -83,10 +83,11 @@ def modules_of(events: EventList) -> list[int]:
 
 
 def mean_exposure_s(events: EventList, modules: Iterable[int] | None = None) -> float | None:
-    """Return the exposure in s without vignetting, averaged over the seven modules as in exposure maps of eSASS.
+    """Return the exposure in s without vignetting: the sum of the modules' good times, divided by seven.
 
-    It is computed from the good time intervals of the modules that have photons (or of `modules`). For a module without
-    intervals, the exposure in the header is used. The result is None if no module has either of them.
+    Exposure maps of eSASS have the same definition. The good times are those of the modules that have photons, or of
+    `modules`. For a module without good time intervals, the exposure in the header is used. The result is None if no
+    module has intervals or an exposure.
     """
     total = 0.0
     for module in modules_of(events) if modules is None else modules:
@@ -95,7 +96,7 @@ def mean_exposure_s(events: EventList, modules: Iterable[int] | None = None) -> 
 
 
 def _good_time_s(events: EventList, module: int) -> float:
-    """Return the good time of a module in s, from its intervals or else from the header; 0 if both are missing."""
+    """Return the good time of a module in s, from its intervals or else from the header, or 0 if both are missing."""
     intervals = events.intervals(module)
     return (events.exposure_s or 0.0) if intervals is None else float((intervals[:, 1] - intervals[:, 0]).sum())
 
@@ -106,7 +107,7 @@ def named_modules(modules: Iterable[int]) -> str:
 
 
 def union(intervals: FloatArray) -> FloatArray:
-    """Return the times in `intervals` as sorted intervals that neither touch nor overlap, float64 (intervals, 2)."""
+    """Return sorted intervals that cover the same times as `intervals`, but don't touch or overlap, (intervals, 2)."""
     intervals = intervals[np.argsort(intervals[:, 0], kind="stable")]
     if len(intervals) < 2:
         return intervals
@@ -117,7 +118,7 @@ def union(intervals: FloatArray) -> FloatArray:
 
 
 def inside(time: FloatArray, intervals: FloatArray) -> NDArray[np.bool_]:
-    """Return whether each time lies in one of the sorted intervals or at its end, bool, with the shape of `time`."""
+    """Return whether each time lies in one of the sorted intervals (ends included), with the shape of `time`."""
     number = np.searchsorted(intervals[:, 0], time, side="right") - 1
     stops = np.concatenate([intervals[:, 1], [-np.inf]])  # number -1 (before the first START) gives -inf, the last
     return np.asarray(time <= stops[number])
@@ -126,13 +127,18 @@ def inside(time: FloatArray, intervals: FloatArray) -> NDArray[np.bool_]:
 class Selection:
     """Cuts on an event list that comes in pieces. Call `keep` for each piece, then `conclude`.
 
-    `flag_mask` is a number, its text such as '0xC00FFF30', or 'auto' for the default in `FLAG_MASKS`. A photon is
-    dropped if its FLAG has a bit in common with the mask. `pattern_mask` states which patterns to keep, like the
-    parameter `pattern` of evtool. It is the sum of 1 (singles), 2 (doubles), 4 (triples) and 8 (quadruples). InputError
-    unless it is between 1 and 15. Photons whose PAT_TYP is not 1 to 4 are invalid and always dropped. `energy_ev` holds
-    a lower edge (included) and an upper edge (excluded) in eV. If it is None, all energies are kept. Photons of
-    telescope modules that aren't in `modules` are dropped. Photons without a module (TM_NR 0) are kept. Photons outside
-    the good time intervals of their module are dropped.
+    These photons are dropped:
+
+    - photons whose FLAG has a bit in common with `flag_mask`, which is a number, a text such as '0xC00FFF30', or 'auto'
+      for the default in `FLAG_MASKS`
+    - photons whose pattern isn't in `pattern_mask`, a sum of 1 (singles), 2 (doubles), 4 (triples) and 8 (quadruples)
+      as in the parameter `pattern` of evtool. Photons with a PAT_TYP other than 1 to 4 are always dropped
+    - photons with energies outside `energy_ev`, a lower edge (included) and an upper edge (excluded) in eV. If it is
+      None, all energies are kept
+    - photons of telescope modules that aren't in `modules`. Photons without a module (TM_NR 0) are kept
+    - photons outside the good time intervals of their module
+
+    InputError if `pattern_mask` isn't between 1 and 15.
     """
 
     def __init__(
@@ -179,7 +185,7 @@ class Selection:
         return cuts
 
     def _in_good_time(self, events: EventList) -> NDArray[np.bool_]:
-        """Return whether each photon is in a good time interval of its module. True if the module has no intervals."""
+        """Return whether each photon is in a good time interval of its module, or its module has no intervals."""
         good = np.ones(len(events), dtype=bool)
         for module in modules_of(events):
             rows, intervals = events.tm_nr == module, events.intervals(module)
@@ -192,8 +198,9 @@ class Selection:
     def share(self) -> float:
         """Return the share of the list's exposure that belongs to the chosen modules (the argument `modules`).
 
-        It is the good time of the chosen modules, divided by the good time of all modules that have photons. If the
-        good time of a module is unknown, the numbers of modules are used instead of their good times.
+        The share is the good time of the chosen modules, divided by the good time of all modules that have photons. If
+        the good time of a module is unknown, it is the number of chosen modules divided by the number of all modules
+        that have photons.
         """
         listed = {module: seconds for module, seconds in self._good_time_s.items() if module}
         chosen = self._modules & listed.keys()
@@ -248,7 +255,7 @@ class Selection:
 
 
 def flag_mask_of(events: EventList, flag_mask: int | str) -> int:
-    """Return `flag_mask` as a number in [0, 2^32). 'auto' is looked up in `FLAG_MASKS`. InputError if it is invalid."""
+    """Return `flag_mask` as a number in [0, 2^32); `FLAG_MASKS` holds that for 'auto'. InputError if it is invalid."""
     if flag_mask == "auto":
         return FLAG_MASKS[events.dialect]
     try:

@@ -40,12 +40,14 @@ def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList
 
     The lists may belong to single telescope modules or to overlapping observations. A file may hold several lists, each
     as a table EVENTS. A row that agrees with a row of an earlier list in TIME, TM_NR, RAWX and RAWY is the same photon.
-    If a list has no detector pixels, RA and DEC are compared instead of RAWX and RAWY. The repeated row is dropped, and
-    the number of dropped rows is logged. Sky pixels are kept only if there is a single list. Other optional columns are
-    kept only if all lists have them. For several lists, `folder` needs disk space of some 40 bytes for each photon, and
-    the space for `find_repeated`. InputError in the cases of `EventTable.stream` and `event_tables`. InputError also if
-    there is no path, if there isn't enough disk space, if a list occurs twice, or if the lists have different dialects
-    (see `recognise`).
+    If any list has no detector pixels, RA and DEC are compared instead of RAWX and RAWY. The repeated row is dropped,
+    and the number of dropped rows is logged. Sky pixels are kept only if there is a single list. Other optional columns
+    are kept only if all lists have them.
+
+    To join several lists, `folder` needs some 40 bytes of disk space for each photon, and further space for
+    `find_repeated`. InputError in the cases of `EventTable.stream` and `event_tables`. InputError also if there is no
+    path, if there isn't enough disk space, if a list occurs twice, or if the lists have different dialects (see
+    `recognise`).
     """
     if not paths:
         raise InputError("No event list is given. Name at least one under `events`.")
@@ -102,7 +104,7 @@ def _store(table: EventTable, stored: StoredEvents) -> TimeSpans:
 
 
 def _merged_gti(heads: Sequence[EventList], spans: Sequence[TimeSpans]) -> dict[int, FloatArray]:
-    """Return a dict from modules to the union of their good time intervals in all lists.
+    """Return the good time intervals of each module, joined from all lists, as a dict by the module's number.
 
     `heads` holds the metadata of the lists, and `spans` the time spans of their modules. If a list has no intervals for
     a module, the time from the first to the last photon of the module in this list counts as good.
@@ -139,12 +141,12 @@ def find_repeated(
     """Return whether each photon is also in an earlier list, bool (photons,).
 
     Photons are the same if they agree in TIME, TM_NR and the two columns `place`. `lists` holds the pieces of each
-    list. The photons of all lists have numbers in one sequence, from 0. `starts` holds the number of each list's first
-    photon and, as its last entry, the total number of photons. `spans` holds the time spans of each list's modules. A
-    photon is compared only if its time is in the time span of its module in another list.
+    list. The photons of all lists are numbered from 0 on. `starts` holds the number of each list's first photon and, as
+    its last entry, the total number of photons. `spans` holds the time spans of each list's modules. A photon is
+    compared only if its time is in the time span of its module in another list.
 
-    The photons to compare are written into buckets on disk. Equal photons are in the same bucket, so that each bucket
-    can be compared separately. A photon in a bucket takes 21 to 33 bytes in `folder`. The result is a memory-mapped
+    The photons to compare are written into buckets, which are files in `folder`. Equal photons are in the same bucket,
+    so that each bucket can be processed alone. A photon in a bucket takes 21 to 33 bytes. The result is a memory-mapped
     file in `folder`, with one byte for each photon of all lists.
     """
     buckets = starts[-1] // _BUCKET_ROWS + 1
@@ -180,7 +182,7 @@ def _shared(piece: EventList, others: Sequence[TimeSpans]) -> NDArray[np.bool_]:
 
 
 def _bucket(keys: NDArray[Any], buckets: int) -> NDArray[np.int64]:
-    """Return the number of a bucket, int64 in [0, buckets), for each row of `keys`. Equal rows get the same number."""
+    """Return the number of the bucket for each row of `keys`, int64 in [0, buckets). It is the same for equal rows."""
     mixed = np.zeros(keys.size, dtype=np.uint64)
     for name in _KEYS:
         values = keys[name] + 0.0  # float64, and -0 becomes the 0 that it equals
@@ -192,7 +194,7 @@ def _bucket(keys: NDArray[Any], buckets: int) -> NDArray[np.int64]:
 def _repeated_rows(keys: NDArray[Any], starts: Sequence[int]) -> NDArray[np.int64]:
     """Return the numbers of those photons in `keys` that equal a photon of an earlier list, int64, in arbitrary order.
 
-    `keys` has the field `row` with the numbers of the photons in all lists. `starts` is as in `find_repeated`.
+    The field `row` of `keys` holds the photons' numbers. `find_repeated` describes these numbers and `starts`.
     """
     # only rows that share their time with another one can be repeated, and they are few in most lists
     _, place, photons = np.unique(keys["time"], return_inverse=True, return_counts=True)

@@ -1,4 +1,4 @@
-"""Read event lists of eSASS, SIXTE and clustermass piece by piece as `EventList`. Errors name file and row."""
+"""Read event lists of eSASS, SIXTE and clustermass piece by piece, as `EventList`. Errors name the file and the row."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -51,9 +51,9 @@ def read_events(path: str | Path) -> EventList:
 def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventList]:
     """Yield an event list in pieces of `rows` rows of the file, in order, so that any list fits into memory.
 
-    Together, the pieces are the list that `read_events` returns. Some pieces may be empty. Errors are the same as in
-    `read_events`, but some of them are raised only after the first pieces. A packed list is unpacked to disk once, to
-    check that it is complete. InputError also if the file has several tables of events.
+    Together, the pieces are the list that `read_events` returns. Some pieces may be empty. A packed list is first
+    unpacked to disk, which shows whether it is complete. Errors are the same as in `read_events`, but some of them are
+    raised only after the first pieces. InputError also if the file has several tables of events.
     """
     tables = event_tables(path, rows)
     if len(tables) > 1:
@@ -62,7 +62,7 @@ def stream_events(path: str | Path, rows: int = PIECE_ROWS) -> Iterator[EventLis
 
 
 class EventTable(NamedTuple):
-    """A table of events in a file: its HDU `table`, and an event list `head` with its metadata but without photons."""
+    """A table of events in a file: the HDU `table`, and the event list `head` with all metadata but no photons."""
 
     path: Path
     table: Any
