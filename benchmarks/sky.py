@@ -14,10 +14,10 @@ from clustermass.detect.detect_field import detect_sources
 from clustermass.events.write import write_labels
 from clustermass.io.products import SOURCES, write_table
 from clustermass.simulate import realization as stages
+from clustermass.simulate.central_agn import all_agn
 from clustermass.simulate.field import ExposureMap, Field
-from clustermass.simulate.gas import emitting_haloes
+from clustermass.simulate.gas import all_haloes
 from clustermass.simulate.photons import draw_photons, event_list
-from clustermass.simulate.sources import draw_agn
 from clustermass.simulate.spectra import ClusterSpectra
 
 COSMOLOGY = CONFIG["cosmology"]
@@ -57,13 +57,12 @@ class Realization:
 
     def clusters(self):
         """Draw haloes and their gas."""
-        self.haloes = emitting_haloes(self.sky, COSMOLOGY, self.field, self.spectra_grid, self.generators)
+        self.everyone = all_haloes(self.sky, COSMOLOGY, self.field, self.spectra_grid, self.generators)
+        self.haloes = self.everyone[self.everyone.flux >= self.sky["clusters"]["flux_min_cgs"]]
 
     def agn(self):
         """Draw AGN."""
-        self.points = draw_agn(
-            self.field, self.sky["agn"], self.haloes.haloes, self.haloes.gas.r500_arcmin, self.generators["agn"]
-        )
+        self.points = all_agn(self.sky, COSMOLOGY, self.field, self.everyone, self.generators)
 
     def photons(self):
         """Draw photons."""

@@ -41,7 +41,9 @@ def test_an_empty_embedded_sky_names_all_that_it_lacks_and_a_block_without_a_sou
     assert len(lines) == 2
     blocks = "exposure, absorption, psf, clusters, richness, background, redshifts, detection, matching"
     assert f"skies.bare lacks seed, field, {blocks};" in lines[0]
-    lacking = "flux_min_cgs, flux_max_cgs, photon_index, normalisation_per_deg2, clustered_fraction, clustered_r500"
+    lacking = (
+        "flux_min_cgs, flux_max_cgs, photon_index, normalisation_per_deg2, clustered_fraction, clustered_r500, central"
+    )
     assert f"skies.bare.agn lacks {lacking};" in lines[1]
 
 
@@ -84,7 +86,12 @@ def test_a_sky_has_any_number_of_realizations(config):
         ("clusters.extra_luminosity_scatter_dex", -0.2),
         ("clusters.luminosity_temperature_correlation", 1.5),
         ("clusters.hydrostatic_bias", 0),
+        ("clusters.hydrostatic_bias_scatter", -0.1),
+        ("clusters.scaling", "profile"),
+        ("clusters.relations.scatter", 0.0),
+        ("clusters.relations.correlation", 1.01),
         ("agn.clustered_fraction", 1.2),
+        ("agn.central.fraction", -0.1),
         ("background.rate_per_arcmin2_ks", -1),
         ("psf.core_arcsec", 0.0),
         ("cosmology.omega_m", -0.3),
@@ -96,6 +103,17 @@ def test_unphysical_knobs_of_a_sky_are_refused_by_name(config, path, value):
     lines = config_errors(config)
     assert len(lines) == 1, lines
     assert lines[0].startswith(f"skies.variant.{path} is {value}")
+
+
+def test_components_of_the_gas_are_four_and_luminosities_have_a_range(config):
+    config["skies"]["variant"] = {"like": "embedded", "clusters": {"component_scale": [1.0, 1.0, 1.0]}}
+    [line] = config_errors(config)
+    assert line.startswith("skies.variant.clusters.component_scale has 3 entries, but needs at least 4")
+    limits = {"log10_luminosity_min": 44.0, "log10_luminosity_max": 43.0}
+    config["skies"]["embedded"]["agn"]["central"] |= limits
+    del config["skies"]["variant"]
+    [line] = config_errors(config)
+    assert line.startswith("skies.embedded.agn.central.log10_luminosity_min is 44.0, but must be below")
 
 
 def test_a_sky_that_resembles_an_unknown_variant_is_refused_with_the_nearest_name(config):

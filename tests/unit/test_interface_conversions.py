@@ -12,7 +12,7 @@ from clustermass.config.resolve import default_config
 from clustermass.cosmology import luminosity_distance_cm
 from clustermass.errors import InputError
 from clustermass.interface.conversions import to_cosmology, to_definition, with_h
-from clustermass.simulate.gas import _low_mass_correction_dex, mean_luminosity
+from clustermass.simulate.mean_gas import low_mass_correction_dex, mean_luminosity
 from clustermass.simulate.sources import set_colossus
 
 DEFAULT = default_config()["cosmology"]
@@ -71,7 +71,7 @@ def test_in_another_cosmology_the_simulated_gas_gives_the_same_flux(cosmology, z
 
     def flux(mass, sky):
         hydrostatic, at = np.atleast_1d(np.log10(mass.to_value(u.Msun) * clusters["hydrostatic_bias"])), np.array([z])
-        correction = _low_mass_correction_dex(at, hydrostatic, clusters, sky)
+        correction = low_mass_correction_dex(at, hydrostatic, clusters, sky)
         luminosity = np.log10(mean_luminosity(at, hydrostatic, sky)) + correction
         return float((luminosity - 2 * np.log10(luminosity_distance_cm(at, sky)))[0])
 

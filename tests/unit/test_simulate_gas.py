@@ -1,16 +1,13 @@
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from scipy.integrate import quad
-from scipy.stats import kstest
 
+from clustermass.arrays import random_streams
 from clustermass.cosmology import arcmin_per_mpc, efunc, r500c_mpc
-from clustermass.simulate.gas import RadialProfiles, draw_gas, mean_luminosity
+from clustermass.simulate.gas import draw_gas
+from clustermass.simulate.mean_gas import mean_luminosity
 from clustermass.simulate.sources import Haloes
 from clustermass.simulate.spectra import cooling_function
 
@@ -18,12 +15,19 @@ SHARED = Path(__file__).parents[3] / "shared" / "data" / "comparat2020"
 COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}
 PARAMETERS = {
     "hydrostatic_bias": 1.0,
+    "hydrostatic_bias_scatter": 0.0,
+    "bias_scatter_core_slope": 0.0,
     "normalisation_dex": 0.0,
     "low_mass_slope": 1.61,
     "low_mass_log10_m500c": 12.0,
     "temperature_scatter_dex": 0.065,
     "extra_luminosity_scatter_dex": 0.0,
     "luminosity_temperature_correlation": None,
+    "scaling": "profiles",
+    "component_mean": [0.0, 0.0, 0.0, 0.0],
+    "component_scale": [1.0, 1.0, 1.0, 1.0],
+    "shape_radius_scatter": 0.0,
+    "interpolation": "power_law",
     "outskirts_flux_max": 0.6,
     "axis_ratio_mean": 0.8,
     "axis_ratio_std": 0.1,
@@ -33,7 +37,7 @@ PARAMETERS = {
 def _draw(log10_mass, redshift=0.3, number=20_000, **changes):
     zeros = np.zeros(number)
     haloes = Haloes(zeros, zeros, np.full(number, redshift), np.full(number, log10_mass))
-    return draw_gas(haloes, PARAMETERS | changes, COSMOLOGY, np.random.default_rng(1))
+    return draw_gas(haloes, PARAMETERS | changes, COSMOLOGY, random_streams(1, "sky", "01"))
 
 
 def _published_draw(log10_mass, redshift, number):
@@ -146,35 +150,3 @@ def test_mean_luminosity_is_that_of_the_prototype():
     mass = np.array([13.3, 13.7, 14.0, 14.5, 14.9])
     expected = [42.54, 42.96, 43.36, 44.06, 44.61]
     assert np.log10(mean_luminosity(np.full(5, 0.3), mass, COSMOLOGY)) == pytest.approx(expected, abs=0.06)
-
-
-NODES = np.array([0.1, 0.3, 1.0, 2.0])
-
-
-def _brightness(radius, log_nodes):
-    return np.exp(np.interp(np.log(max(radius, NODES[0])), np.log(NODES), log_nodes))
-
-
-@settings(max_examples=25, deadline=None)
-@given(arrays(float, 4, elements=st.floats(-8, 3)), st.floats(0.02, 2.0))
-def test_enclosed_is_the_integral(log_nodes, radius):
-    profiles = RadialProfiles.from_nodes(NODES, log_nodes[None, :])
-    breaks = [x for x in NODES if x < radius]
-    integral, _ = quad(lambda r: 2 * np.pi * r * _brightness(r, log_nodes), 0, radius, points=breaks or None)
-    assert profiles.enclosed(np.array([radius]))[0] == pytest.approx(integral, rel=1e-4, abs=1e-12)
-
-
-def test_drawn_radii_follow_the_profile_up_to_its_cut():
-    log_nodes = np.array([[0.0, -1.0, -4.0, -5.0], [0.0, 0.0, 0.0, 0.0]])
-    profiles = RadialProfiles.from_nodes(NODES, log_nodes)
-    profiles = dataclasses.replace(profiles, total=profiles.total * np.array([0.9, 1.0]))
-    radius = profiles.draw_radius(np.random.default_rng(1), np.zeros(10_000, dtype=int))
-    enclosed = [profiles[np.zeros(1, dtype=int)].enclosed(np.array([r]))[0] for r in np.linspace(0, 2, 400)]
-    assert kstest(radius, lambda r: np.interp(r, np.linspace(0, 2, 400), enclosed) / profiles.total[0]).pvalue > 0.01
-    uniform = profiles.draw_radius(np.random.default_rng(2), np.ones(10_000, dtype=int))
-    assert kstest(uniform**2 / 4, "uniform").pvalue > 0.01
-
-
-def test_a_growth_curve_of_slope_zero_is_finite():
-    profiles = RadialProfiles.from_nodes(np.array([1.0, 2.0]), np.array([[0.0, -2 * np.log(2.0)]]))
-    assert profiles.total[0] == pytest.approx(np.pi + 2 * np.pi * np.log(2.0), rel=1e-5)

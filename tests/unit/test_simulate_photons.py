@@ -4,7 +4,7 @@ from scipy.stats import kstest
 
 from clustermass.errors import InputError
 from clustermass.simulate.field import ExposureMap, Field
-from clustermass.simulate.gas import EmittingHaloes, Gas, RadialProfiles
+from clustermass.simulate.gas import EmittingHaloes, Gas
 from clustermass.simulate.photons import (
     TIME_START_S,
     TIME_STOP_S,
@@ -15,6 +15,7 @@ from clustermass.simulate.photons import (
     event_list,
     point_source_photons,
 )
+from clustermass.simulate.profiles import RadialProfiles
 from clustermass.simulate.sources import Haloes, PointSources, agn_spectrum
 from clustermass.simulate.spectra import ClusterSpectra
 from clustermass.simulate.telescope import KingPsf

@@ -19,8 +19,8 @@ from clustermass.io.products import TRUTH
 
 _QUANTITIES = {"SRC_ID": "number of the halo", "RA": "right ascension", "DEC": "declination", "Z": "redshift"}
 _MASSES = {"LOG10_M500C": "log10 of its mass in Msun, or M500C, the mass itself", "M500C": "mass in Msun"}
-_NOT_READ = ("COUNTS", "FLUX500KPC")
-_SYNONYMS = {name: (name,) for name in (*(column.name for column in TRUTH), "M500C") if name not in _NOT_READ}
+_READ = (*(column.name for column in TRUTH if not column.optional and column.name != "COUNTS"), "M500C")
+_SYNONYMS = {name: (name,) for name in _READ}
 _OPTIONAL = ("KT", "L500", "FLUX", "R500_ARCMIN")
 #: a log10(M500c / Msun) outside this range isn't a halo's mass, but a number in another unit
 _MASS_RANGE = (9.0, 17.0)
@@ -29,7 +29,7 @@ _NAMED = 2**30
 
 
 def read_truth(path: Path, columns: Renamed | None, realization: str) -> Table:
-    """Return a user's table of simulated haloes with the columns of `truth.fits` except COUNTS and FLUX500KPC.
+    """Return a user's table of simulated haloes with the columns that every `truth.fits` has, except COUNTS.
 
     The user's table must have SRC_ID, RA, DEC, Z, and either LOG10_M500C or M500C. `columns` maps these names to the
     names in the table where the two differ. The result has a row for each halo in the order of the file. KT, L500, FLUX

@@ -1,9 +1,10 @@
 """The keys of the configuration: type, range, unit and meaning of each.
 
-The keys of networks are in `network_models`, and the keys of a sky are in `sky_models`. At run time, the configuration
-consists of plain dicts. `config/describe.py` makes `workflow/schemas/config.schema.yaml` and the table of keys in
-`config/README.md` from these classes. The steps of the workflow also run where pydantic isn't installed. Therefore they
-import these classes for annotations only, under `TYPE_CHECKING`, and a change of this file re-runs no step.
+The keys of networks are in `network_models`, those of a sky in `sky_models`, and those of its sources in
+`source_models`. At run time, the configuration consists of plain dicts. `config/describe.py` makes
+`workflow/schemas/config.schema.yaml` and the table of keys in `config/README.md` from these classes. The steps of the
+workflow also run where pydantic isn't installed. Therefore they import these classes for annotations only, under
+`TYPE_CHECKING`, and a change of this file re-runs no step.
 """
 
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias
@@ -11,19 +12,9 @@ from typing import Annotated, Any, Literal, NotRequired, TypeAlias
 import pydantic
 from typing_extensions import TypedDict
 
+from clustermass.config.kinds import ByType, Distinct, Edges, Name, Path, Positive, Seed, key
 from clustermass.config.network_models import STEERING, Network, Training
-from clustermass.config.sky_models import (
-    ByType,
-    Cosmology,
-    Distinct,
-    Edges,
-    Name,
-    Path,
-    Positive,
-    Seed,
-    Sky,
-    key,
-)
+from clustermass.config.sky_models import Cosmology, Sky
 
 MassBound: TypeAlias = Annotated[float, key(ge=10, le=17)]
 Redshift: TypeAlias = Annotated[float, key(gt=0, le=3)]

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, NotRequired, TypeAlias
 
 from typing_extensions import TypedDict
 
-from clustermass.config.sky_models import Count, Distinct, Fraction, Name, key
+from clustermass.config.kinds import Count, Distinct, Fraction, Name, key
 
 #: marks a key that only steers how steps are executed: a change of its value re-runs nothing
 STEERING = key(json_schema_extra={"x-execution-only": True})

@@ -110,10 +110,11 @@ def _published_sky(sky: Sky) -> Iterator[str]:
 def _embedded_sky(sky: Sky) -> Iterator[str]:
     for path, names in lacking(Sky, sky):
         yield f"{path} lacks {', '.join(names)}; add what is missing, or take it over from another sky by 'like'."
-    clusters, detection = sky.get("clusters", {}), sky.get("detection", {})
+    clusters, agn, detection = sky.get("clusters", {}), sky.get("agn", {}), sky.get("detection", {})
     yield from not_below(clusters, "log10_m500c_min", "log10_m500c_max", ".clusters")
     yield from not_below(clusters, "redshift_min", "redshift_max", ".clusters")
-    yield from not_below(sky.get("agn", {}), "flux_min_cgs", "flux_max_cgs", ".agn")
+    yield from not_below(agn, "flux_min_cgs", "flux_max_cgs", ".agn")
+    yield from not_below(agn.get("central", {}), "log10_luminosity_min", "log10_luminosity_max", ".agn.central")
     yield from not_below(detection, "e_min_ev", "e_max_ev", ".detection")
     for key in ("background_exclusion_arcsec", "background_cell_arcsec"):
         yield from not_below(detection, key, "background_radius_arcsec", ".detection")

@@ -1,60 +1,26 @@
 """The keys of a sky in the configuration: type, range, unit and meaning of each."""
 
-from itertools import pairwise
-from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypeVar
+from typing import Annotated, Literal, NotRequired, TypeAlias
 
 import pydantic
 from typing_extensions import TypedDict
 
-T = TypeVar("T")
-
-
-def key(description: str = "", **rules: Any) -> Any:
-    """Return pydantic's field for a key: its description, and the rules for its value (`gt`, `le`, `pattern`, ...)."""
-    if description:
-        rules["description"] = description
-    return pydantic.Field(**rules)
-
-
-def _each_once(entries: list[T]) -> list[T]:
-    if len(set(entries)) < len(entries):
-        raise ValueError("each entry may be there only once")
-    return entries
-
-
-NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
-Path: TypeAlias = Annotated[str, key(min_length=1, pattern=NO_CONTROL)]
-Name: TypeAlias = Annotated[str, key(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-Seed: TypeAlias = Annotated[int, key(ge=0, le=2**32 - 1)]
-Count: TypeAlias = Annotated[int, key(ge=1, le=10**6)]
-Positive: TypeAlias = Annotated[float, key(gt=0)]
-Share: TypeAlias = Annotated[float, key(ge=0, le=1)]
-Correlation: TypeAlias = Annotated[float, key(ge=-1, le=1)]
-#: at least 0, below 1
-Fraction: TypeAlias = Annotated[float, key(ge=0, lt=1)]
-#: a list whose entries differ
-Distinct: TypeAlias = Annotated[
-    list[T], pydantic.AfterValidator(_each_once), key(json_schema_extra={"uniqueItems": True})
-]
-#: selects the definition that a value must fit, according to the type of the value
-ByType = pydantic.Discriminator(lambda value: f"<{type(value).__name__}>")
-Extents: TypeAlias = list[Annotated[float, key(ge=2, le=200)]]
-Seconds: TypeAlias = Annotated[float, key(gt=0, le=1e8)] | None
-Probability: TypeAlias = Annotated[float, key(gt=0, le=1)]
-Steps: TypeAlias = list[Annotated[float, key(gt=0, le=20)]]
-
-
-def _ascending(edges: list[int]) -> list[int]:
-    if any(low >= high for low, high in pairwise(edges)):
-        raise ValueError("each edge must be above the one before")
-    return edges
-
-
-Edges: TypeAlias = Annotated[
-    list[Annotated[int, key(ge=100, le=12000)]],
-    pydantic.AfterValidator(_ascending),
-    key(min_length=2, max_length=101),
-]
+from clustermass.config.kinds import (
+    ByType,
+    Count,
+    Distinct,
+    Edges,
+    Extents,
+    Name,
+    Path,
+    Positive,
+    Probability,
+    Seconds,
+    Seed,
+    Steps,
+    key,
+)
+from clustermass.config.source_models import Agn, Clusters, Richness
 
 Column: TypeAlias = Literal[
     "ID_SRC", "RA", "DEC", "DET_LIKE", "EXT_LIKE", "EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG", "Z", "Z_ERR",
@@ -113,63 +79,6 @@ class Psf(TypedDict):
     slope: Annotated[float, key("slope of the King profile", gt=1, le=10)]
     energy_slope: Annotated[float, key("the core radius is proportional to the energy to this power", ge=-1, le=1)]
     radius_max_arcsec: Annotated[float, key("radius at which the profile ends [arcsec]", ge=60, le=3600)]
-
-
-class Clusters(TypedDict):
-    """Properties of the haloes and of their hot gas."""
-
-    log10_m500c_min: Annotated[float, key("lower end of the mass function, log10(M500c / Msun)", ge=12, le=15)]
-    log10_m500c_max: Annotated[float, key("upper end of the mass function, log10(M500c / Msun)", ge=13, le=16)]
-    redshift_min: Annotated[float, key("lowest redshift of a halo", ge=0.003, le=1)]
-    redshift_max: Annotated[float, key("highest redshift of a halo", gt=0.003, le=3)]
-    flux_min_cgs: Annotated[
-        float,
-        key("fainter haloes emit nothing [erg/s/cm2, 0.5-2 keV observed, unabsorbed, in R500]", ge=1e-17, le=1e-11),
-    ]
-    hydrostatic_bias: Annotated[float, key("hydrostatic mass of the gas model / true mass", gt=0.3, le=1.5)]
-    normalisation_dex: Annotated[float, key("shift of log10 luminosity at fixed mass [dex]", ge=-2, le=2)]
-    low_mass_slope: Annotated[float, key("slope d ln L / d ln M below low_mass_log10_m500c", ge=0, le=4)]
-    low_mass_log10_m500c: Annotated[float, key("log10(hydrostatic mass / Msun) where the slope changes", ge=12, le=16)]
-    temperature_scatter_dex: Annotated[float, key("scatter of log10 kT at fixed mass and redshift [dex]", ge=0, le=0.5)]
-    extra_luminosity_scatter_dex: Annotated[
-        Share, key("extra scatter of log10 L, besides that of the gas profiles (0.2 dex) [dex]")
-    ]
-    luminosity_temperature_correlation: Annotated[
-        Correlation | None,
-        key("correlation of ln kT and ln L at fixed mass; null = as measured by Comparat et al. 2020"),
-    ]
-    outskirts_flux_max: Annotated[float, key("largest ratio of flux beyond R500 to flux inside R500", ge=0, le=2)]
-    axis_ratio_mean: Annotated[float, key("mean ratio of a halo's minor to its major axis", gt=0.3, le=1)]
-    axis_ratio_std: Annotated[float, key("standard deviation of the axis ratio", ge=0, le=0.3)]
-
-
-class Richness(TypedDict):
-    """Richness of haloes, the number of red galaxies by which an optical survey confirms clusters."""
-
-    amplitude: Annotated[float, key("mean richness at mass 10^log10_pivot Msun and redshift 0.35", gt=0, le=1000)]
-    log10_pivot: Annotated[float, key("log10(M500c / Msun) at which the mean is `amplitude`", ge=12, le=16)]
-    slope: Annotated[float, key("slope d ln richness / d ln M", ge=0, le=4)]
-    evolution: Annotated[float, key("exponent of (1 + z) in the mean richness", ge=-5, le=5)]
-    scatter: Annotated[float, key("scatter of ln richness at fixed mass and redshift", ge=0, le=2)]
-    luminosity_correlation: Annotated[
-        Correlation, key("correlation of ln richness and ln L at fixed mass and redshift")
-    ]
-    error: Annotated[float, key("error of a measured richness / sqrt(richness + background)", ge=0, le=10)]
-    truth_min: Annotated[
-        Positive | None,
-        key("haloes of this measured richness are in truth.fits even without photons; null = no halo has a richness"),
-    ]
-
-
-class Agn(TypedDict):
-    """Active galactic nuclei, with the soft-band number counts of Moretti et al. 2003."""
-
-    flux_min_cgs: Annotated[float, key("lowest flux [erg/s/cm2, 0.5-2 keV, unabsorbed]", ge=1e-17, le=1e-13)]
-    flux_max_cgs: Annotated[float, key("highest flux [erg/s/cm2, 0.5-2 keV, unabsorbed]", ge=1e-14, le=1e-9)]
-    photon_index: Annotated[float, key("photon index of the power-law spectrum", ge=0, le=4)]
-    normalisation_per_deg2: Annotated[float, key("normalisation of number counts [deg-2]; 0 = no AGN", ge=0, le=1e6)]
-    clustered_fraction: Annotated[float, key("share of the AGN that lie around haloes", ge=0, le=1)]
-    clustered_r500: Annotated[float, key("largest projected distance of an AGN from its halo [R500c]", gt=0, le=20)]
 
 
 class Shares(TypedDict):

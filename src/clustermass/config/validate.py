@@ -9,9 +9,9 @@ import pydantic
 from pydantic_core import ErrorDetails
 
 from clustermass.config.checks import cross_checks
+from clustermass.config.kinds import NO_CONTROL
 from clustermass.config.models import TABLE_NAME, TABLE_PATH, Config
 from clustermass.config.resolve import Block, choose, nearest
-from clustermass.config.sky_models import NO_CONTROL
 from clustermass.errors import InputError
 
 _ADAPTER = pydantic.TypeAdapter(Config)
@@ -95,7 +95,7 @@ def schema() -> Block:
     defined = made["$defs"]
     partial = [defined[name] for name in ("Sky", "Experiment", "ImageSet")]
     partial += [defined[rule["$ref"].split("/")[-1]] for rule in partial[0]["properties"].values() if "$ref" in rule]
-    for block in [*partial, defined["Shares"]]:
+    for block in [*partial, *(defined[name] for name in ("Shares", "Relations", "CentralAgn"))]:
         block.pop("required", None)
     _remove_titles(made)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "clustermass configuration", **made}

@@ -16,15 +16,18 @@ from clustermass.events.write import write_events, write_labels
 from clustermass.io.log import LOGGER
 from clustermass.io.products import SOURCES, TRUTH, write_table
 from clustermass.io.provenance import simulation_hash
+from clustermass.simulate.central_agn import all_agn
 from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.gas import EmittingHaloes, all_haloes
+from clustermass.simulate.gas_properties import bolometric_luminosity, concentration, core_class, gas_mass
 from clustermass.simulate.photons import TIME_START_S, TIME_STOP_S, draw_photons, event_list
 from clustermass.simulate.richness import draw_richness, measure_richness
-from clustermass.simulate.sources import PointSources, agn_spectrum, draw_agn, joined_positions
+from clustermass.simulate.sources import PointSources, agn_spectrum, joined_positions
 from clustermass.simulate.spectra import ClusterSpectra
 
 if TYPE_CHECKING:
-    from clustermass.config.sky_models import Richness, Sky
+    from clustermass.config.sky_models import Sky
+    from clustermass.config.source_models import Richness
 
 #: HALO_ID of a halo = this factor times the number of the realization + SRC_ID of the halo
 HALO_ID_FACTOR = 10_000_000
@@ -59,7 +62,7 @@ def simulate_realization(
     haloes = all_haloes(sky, cosmology, field, spectra, generators)
     bright = haloes.flux >= sky["clusters"]["flux_min_cgs"]
     clusters = haloes[bright]
-    agn = draw_agn(field, sky["agn"], clusters.haloes, clusters.gas.r500_arcmin, generators["agn"])
+    agn = all_agn(sky, cosmology, field, haloes, generators)
     photons = draw_photons(sky, clusters, agn, spectra, exposure_map, generators)
     drawn, src_id = event_list(photons, field, f"{name}/{realization}", generators["events"])
     del photons
@@ -139,6 +142,7 @@ def _truth(
     """Return the columns of `truth.fits`, with one row for each halo. COUNTS is the number of events from the halo."""
     ra, dec = field.to_sky(clusters.haloes.longitude, clusters.haloes.latitude)
     half_mpc = 0.5 * arcmin_per_mpc(clusters.haloes.redshift, cosmology)
+    concentrated = concentration(clusters.gas, clusters.haloes.redshift, cosmology)
     return {
         "SRC_ID": clusters.source_ids,
         "HALO_ID": realization * HALO_ID_FACTOR + clusters.source_ids.astype(np.int64),
@@ -148,6 +152,10 @@ def _truth(
         "LOG10_M500C": clusters.haloes.log10_m500c,
         "KT": clusters.gas.kt_kev,
         "L500": clusters.gas.luminosity,
+        "LBOL500": bolometric_luminosity(clusters.gas),
+        "MGAS500": gas_mass(clusters.gas, clusters.haloes.redshift, cosmology),
+        "CONCENTRATION": concentrated,
+        "CORE": core_class(concentrated),
         "FLUX": clusters.flux,
         "FLUX500KPC": clusters.flux * clusters.gas.flux_over_r500(half_mpc),
         "R500_ARCMIN": clusters.gas.r500_arcmin,

@@ -10,7 +10,7 @@ from numpy.polynomial.polynomial import polyvander2d
 from clustermass.arrays import FloatArray
 
 if TYPE_CHECKING:
-    from clustermass.config.sky_models import Richness
+    from clustermass.config.source_models import Richness
 
 #: redshift of the mean relation; it is the median of the eFEDS clusters
 PIVOT_REDSHIFT = 0.35

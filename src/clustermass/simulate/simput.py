@@ -31,11 +31,13 @@ from clustermass.arrays import Float32Array, FloatArray, IntArray, bisect, rando
 from clustermass.errors import InputError
 from clustermass.io.fits import write_fits
 from clustermass.io.log import LOGGER
+from clustermass.simulate.central_agn import all_agn
 from clustermass.simulate.field import Field
-from clustermass.simulate.gas import EmittingHaloes, Gas, RadialProfiles, emitting_haloes
+from clustermass.simulate.gas import EmittingHaloes, Gas, all_haloes
 from clustermass.simulate.photons import sky_background
+from clustermass.simulate.profiles import RadialProfiles
 from clustermass.simulate.realization import header_cards
-from clustermass.simulate.sources import PointSources, draw_agn, joined_positions
+from clustermass.simulate.sources import PointSources, joined_positions
 from clustermass.simulate.spectra import ERG_PER_KEV, ClusterSpectra, plasma_power, power_law, transmission
 
 if TYPE_CHECKING:
@@ -69,8 +71,9 @@ def write_realization_simput(sky: Sky, cosmology: Mapping[str, float], name: str
     generators = random_streams(sky["seed"], name, realization)
     field, nh_cm2 = Field.from_config(sky["field"]), sky["absorption"]["nh_cm2"]
     spectra = ClusterSpectra.build(sky["clusters"]["redshift_max"], nh_cm2)
-    clusters = emitting_haloes(sky, cosmology, field, spectra, generators)
-    agn = draw_agn(field, sky["agn"], clusters.haloes, clusters.gas.r500_arcmin, generators["agn"])
+    haloes = all_haloes(sky, cosmology, field, spectra, generators)
+    clusters = haloes[haloes.flux >= sky["clusters"]["flux_min_cgs"]]
+    agn = all_agn(sky, cosmology, field, haloes, generators)
     header = header_cards(sky, cosmology, name, realization)
     write_simput(path, field, clusters, agn, nh_cm2, sky["agn"]["photon_index"], header, sky["background"])
 

@@ -21,7 +21,7 @@ from clustermass.simulate.spectra import CountSpectra, power_law, transmission
 from clustermass.simulate.telescope import PHOTON_KEV
 
 if TYPE_CHECKING:
-    from clustermass.config.sky_models import Agn, Clusters
+    from clustermass.config.source_models import Agn, Clusters
 
 _SR_PER_DEG2 = (np.pi / 180) ** 2
 _REDSHIFT_STEPS, _MASS_STEPS = 120, 160
@@ -101,6 +101,11 @@ class PointSources(Rows):
     def source_ids(self) -> IdArray:
         """Return the SRC_ID of each source, -1, -2, ... In `Photons.source`, it marks the photons from this source."""
         return -np.arange(1, len(self.flux) + 1, dtype=np.int32)
+
+    @classmethod
+    def join(cls, *parts: PointSources) -> PointSources:
+        """Return the sources of several tables as one table."""
+        return cls(*map(np.concatenate, zip(*(vars(part).values() for part in parts), strict=True)))
 
 
 def joined_positions(haloes: Haloes, agn: PointSources) -> tuple[FloatArray, FloatArray]:

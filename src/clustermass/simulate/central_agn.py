@@ -1,0 +1,76 @@
+"""AGN in the centres of haloes. They come on top of the number counts and have a luminosity function of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.integrate import cumulative_trapezoid
+
+from clustermass.arrays import FloatArray, Streams
+from clustermass.cosmology import luminosity_distance_cm
+from clustermass.simulate.field import Field
+from clustermass.simulate.gas import EmittingHaloes
+from clustermass.simulate.sources import Haloes, PointSources, draw_agn
+
+if TYPE_CHECKING:
+    from clustermass.config.sky_models import Sky
+    from clustermass.config.source_models import Agn, CentralAgn
+
+#: mass in Msun and redshift at which the config key `fraction` holds
+_PIVOT_MASS, _PIVOT_REDSHIFT = 1e14, 0.35
+
+
+def all_agn(
+    sky: Sky, cosmology: Mapping[str, float], field: Field, haloes: EmittingHaloes, rng: Streams
+) -> PointSources:
+    """Return all AGN of `field`, drawn at random: those of the number counts, then those in the centres of `haloes`.
+
+    `haloes` are all haloes of the field, bright or not.
+    """
+    bright = haloes[haloes.flux >= sky["clusters"]["flux_min_cgs"]]
+    counted = draw_agn(field, sky["agn"], bright.haloes, bright.gas.r500_arcmin, rng["agn"])
+    central = draw_central_agn(sky["agn"], haloes.haloes, haloes.gas.r500_arcmin, cosmology, rng["central_agn"])
+    return PointSources.join(counted, central)
+
+
+def occupied(log10_m500c: FloatArray, redshift: FloatArray, parameters: CentralAgn) -> FloatArray:
+    """Return the probability that a halo has a central AGN, at most 1, for the config block `agn.central`, (halo,)."""
+    mass = 10**log10_m500c / _PIVOT_MASS
+    growth = ((1 + redshift) / (1 + _PIVOT_REDSHIFT)) ** parameters["evolution"]
+    return np.asarray(np.minimum(parameters["fraction"] * mass ** parameters["mass_slope"] * growth, 1.0))
+
+
+def draw_central_agn(
+    parameters: Agn,
+    haloes: Haloes,
+    r500_arcmin: FloatArray,
+    cosmology: Mapping[str, float],
+    rng: np.random.Generator,
+) -> PointSources:
+    """Return random AGN in the centres of haloes for the config block `agn`, whose block `central` describes them.
+
+    The luminosity L (0.5-2 keV rest frame) follows a double power law. With the photon index G, the flux at 0.5-2 keV
+    observed is L (1 + z)^(2 - G) / (4 pi D_L^2). AGN outside the block's limits of flux are left out. `r500_arcmin` is
+    R500c of each halo, (halo,).
+    """
+    central = parameters["central"]
+    host = np.flatnonzero(rng.random(len(haloes)) < occupied(haloes.log10_m500c, haloes.redshift, central))
+    luminosity = 10 ** _draw_log_luminosity(central, len(host), rng)
+    redshift = haloes.redshift[host]
+    area = 4 * np.pi * luminosity_distance_cm(redshift, cosmology) ** 2
+    flux = luminosity * (1 + redshift) ** (2 - parameters["photon_index"]) / area
+    east, north = central["offset_r500"] * r500_arcmin[host] / 60 * rng.standard_normal((2, len(host)))
+    longitude = haloes.longitude[host] + east / np.cos(np.radians(haloes.latitude[host]))
+    agn = PointSources(longitude, haloes.latitude[host] + north, flux)
+    return agn[(flux >= parameters["flux_min_cgs"]) & (flux <= parameters["flux_max_cgs"])]
+
+
+def _draw_log_luminosity(parameters: CentralAgn, number: int, rng: np.random.Generator) -> FloatArray:
+    """Return random log10 luminosities in erg/s, (number,), from the double power law of the block `agn.central`."""
+    log_luminosity = np.linspace(parameters["log10_luminosity_min"], parameters["log10_luminosity_max"], 1000)
+    ratio = 10 ** (log_luminosity - parameters["log10_luminosity_break"])
+    density = 1 / (ratio ** parameters["slope_faint"] + ratio ** parameters["slope_bright"])
+    below = cumulative_trapezoid(density, log_luminosity, initial=0)
+    return np.interp(rng.random(number) * below[-1], below, log_luminosity)
