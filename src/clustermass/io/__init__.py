@@ -5,4 +5,4 @@ A step runs again if the hash of its code changes. The only part of this folder 
 """
 
 #: version of the file formats; raise it if a change in this package alters the bytes of files, so that all steps re-run
-FORMAT = 6
+FORMAT = 7
