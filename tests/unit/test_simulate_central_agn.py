@@ -30,7 +30,7 @@ def _haloes(number, log10_mass=14.0, redshift=0.35):
 def test_the_number_is_that_of_mass_redshift_and_luminosity_function():
     agn = _agn(fraction=0.06, mass_slope=0.5, evolution=3.0)
     central = agn["central"]
-    mass, redshift, number = 14.4, 0.6, 200_000
+    mass, redshift, number = 14.4, 0.9, 100_000
     sources = _draw(agn, _haloes(number, mass, redshift))
 
     def density(log_luminosity):
@@ -38,10 +38,10 @@ def test_the_number_is_that_of_mass_redshift_and_luminosity_function():
         return 1 / (ratio**0.9 + ratio**2.2)
 
     area = 4 * np.pi * luminosity_distance_cm(redshift, COSMOLOGY) ** 2
-    faintest = np.log10(5e-16 * area * 1.6 ** (1.9 - 2))
+    faintest = np.log10(5e-16 * area * 1.9 ** (1.9 - 2))
     assert faintest > central["log10_luminosity_min"]  # so that the limit of flux counts
     share = quad(density, faintest, 45.0)[0] / quad(density, 42.0, 45.0)[0]
-    expected = number * 0.06 * 10 ** (0.5 * 0.4) * (1.6 / 1.35) ** 3 * share
+    expected = number * 0.06 * 10 ** (0.5 * 0.4) * (1.9 / 1.35) ** 3 * share
     assert abs(len(sources) - expected) < 4 * np.sqrt(expected)
     assert sources.flux.min() >= 5e-16
 
@@ -51,7 +51,7 @@ def test_luminosities_follow_the_double_power_law():
     assert len(sources) == 20_000
     area = 4 * np.pi * luminosity_distance_cm(0.35, COSMOLOGY) ** 2
     log_luminosity = np.log10(sources.flux * area * 1.35 ** (1.9 - 2))
-    grid = np.linspace(42, 45, 400)
+    grid = np.linspace(42, 45, 20_001)
     ratio = 10 ** (grid - 43.9)
     below = np.cumsum(1 / (ratio**0.9 + ratio**2.2))
     assert kstest(log_luminosity, lambda x: np.interp(x, grid, below / below[-1])).pvalue > 0.01

@@ -20,7 +20,7 @@ _HELIUM = 0.0977
 _ELECTRONS, _NUCLEONS = 1 + 2 * _HELIUM, 1 + 4 * _HELIUM  # per hydrogen nucleus
 _PROTON_G, _MSUN_G = 1.67262192e-24, 1.98840987e33
 #: step of ln(radius) in the deprojection
-_STEP = 0.05
+_STEP = 0.03
 #: share of the flux at which a core counts as a moderate and as a strong cool core (Santos et al. 2008)
 _CORES = (0.075, 0.155)
 
@@ -47,7 +47,7 @@ def gas_mass(gas: Gas, redshift: FloatArray, cosmology: Mapping[str, float]) -> 
 def deprojected(profiles: RadialProfiles) -> tuple[FloatArray, FloatArray]:
     """Return radii (radius,) and the emission per volume there, (profile, radius), whose projections are `profiles`.
 
-    The radii are in the unit of the profiles' radii, and increase by 5 %. Emission per volume times this unit is a
+    The radii are in the unit of the profiles' radii, and increase by 3 %. Emission per volume times this unit is a
     brightness. The outermost power law of the profiles is continued to ten times their largest radius. The integral of
     Abel, -1 / pi times the integral of dS/dR (R^2 - r^2)^-1/2 dR from r, is solved for profiles that are linear in R^2
     between neighbouring radii. Emission is never below 0.
