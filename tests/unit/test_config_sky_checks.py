@@ -87,7 +87,6 @@ def test_a_sky_has_any_number_of_realizations(config):
         ("clusters.luminosity_temperature_correlation", 1.5),
         ("clusters.hydrostatic_bias", 0),
         ("clusters.hydrostatic_bias_scatter", -0.1),
-        ("clusters.scaling", "profile"),
         ("clusters.relations.scatter", 0.0),
         ("clusters.relations.correlation", 1.01),
         ("agn.clustered_fraction", 1.2),

@@ -217,6 +217,37 @@ def test_a_change_of_the_agn_leaves_the_haloes_alone(simulated, tmp_path):
         assert np.array_equal(changed[name], truth[name]), name
 
 
+def test_central_agn_come_after_the_others_and_leave_the_haloes_alone(simulated, tmp_path):
+    sky = copy.deepcopy(SKY)
+    sky["agn"]["central"] |= {"fraction": 0.5, "log10_luminosity_min": 43.0}
+    files = _simulate(tmp_path, sky)
+    plain, changed = _table(simulated["sources"]), _table(files["sources"])
+    for name in plain:
+        assert np.array_equal(changed[name][: len(plain[name])], plain[name], equal_nan=True), name
+    centres = {name: values[len(plain["Z"]) :] for name, values in changed.items()}
+    haloes = _table(files["truth"])
+    assert len(centres["RA"]) > 100
+    assert np.array_equal(centres["SRC_ID"], plain["SRC_ID"].min() - 1 - np.arange(len(centres["RA"])))
+    found, number = np.unique(_table(files["labels"])["SRC_ID"], return_counts=True)
+    bright = np.argmax(centres["EXPECTED"])
+    counts = number[found == centres["SRC_ID"][bright]][0]
+    assert abs(counts - 1.02 * centres["EXPECTED"][bright]) < 6 * np.sqrt(counts)
+    assert np.array_equal(haloes["LOG10_M500C"], _table(simulated["truth"])["LOG10_M500C"])
+    # many of them lie on haloes that emit photons
+    near = np.hypot(*(centres[axis][:, None] - haloes[axis] for axis in ("RA", "DEC"))).min(axis=1)
+    assert (near < 0.003).mean() > 0.05
+
+
+def test_properties_of_the_gas_are_plausible(simulated):
+    truth = _table(simulated["truth"])
+    share = np.log10(truth["MGAS500"]) - truth["LOG10_M500C"]
+    massive = truth["LOG10_M500C"] > 13.8
+    assert 0.03 < np.median(10 ** share[massive]) < 0.13
+    assert np.all(truth["LBOL500"] > truth["L500"])
+    assert set(truth["CORE"]) == {0, 1, 2}
+    assert np.array_equal(truth["CORE"] == 0, truth["CONCENTRATION"] < 0.075)
+
+
 def test_a_planted_photon_comes_back_from_the_file(tmp_path):
     field = Field(0.5, -30.0, 4.0, 3.0)
     photons = Photons(np.array([1.0]), np.array([0.5]), np.array([777.25], np.float32), np.array([42], np.int32))

@@ -72,10 +72,11 @@ def bolometric_luminosity(gas: Gas) -> FloatArray:
 
 @cache
 def _bolometric_ratio() -> tuple[FloatArray, FloatArray]:
-    log_kt, energy = np.linspace(*np.log(KT_RANGE), 40), np.geomspace(0.01, 100, 8001)
+    log_kt = np.linspace(np.log(KT_RANGE[0]), np.log(KT_RANGE[1]), 40)
+    energy = np.geomspace(0.01, 100, 8001)
     soft = (energy >= 0.5) & (energy <= 2)
     power = np.stack([emissivity(energy, kt) for kt in np.exp(log_kt)])
-    return log_kt, np.trapezoid(power, energy) / np.trapezoid(power[:, soft], energy[soft])
+    return log_kt, np.asarray(np.trapezoid(power, energy) / np.trapezoid(power[:, soft], energy[soft]))
 
 
 def concentration(gas: Gas, redshift: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
