@@ -19,6 +19,7 @@ from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.gas import all_haloes
 from clustermass.simulate.photons import draw_photons, event_list
 from clustermass.simulate.spectra import ClusterSpectra
+from clustermass.simulate.telescope import response_to
 
 COSMOLOGY = CONFIG["cosmology"]
 SMALL = {"field": {"width_deg": 5.0, "height_deg": 4.0}}
@@ -53,7 +54,9 @@ class Realization:
 
     def spectra(self):
         """Fold the clusters' spectra with the response."""
-        self.spectra_grid = ClusterSpectra.build(self.sky["clusters"]["redshift_max"], self.sky["absorption"]["nh_cm2"])
+        response = response_to(self.sky["telescope"]["pi_max_ev"])
+        redshift_max, nh_cm2 = self.sky["clusters"]["redshift_max"], self.sky["absorption"]["nh_cm2"]
+        self.spectra_grid = ClusterSpectra.build(redshift_max, nh_cm2, response)
 
     def clusters(self):
         """Draw haloes and their gas."""

@@ -39,7 +39,7 @@ def test_an_empty_embedded_sky_names_all_that_it_lacks_and_a_block_without_a_sou
     config["experiments"]["bare"] = {"sky": "bare"}
     lines = config_errors(config)
     assert len(lines) == 2
-    blocks = "exposure, absorption, psf, clusters, richness, background, redshifts, detection, matching"
+    blocks = "exposure, absorption, telescope, psf, clusters, richness, background, redshifts, detection, matching"
     assert f"skies.bare lacks seed, field, {blocks};" in lines[0]
     lacking = (
         "flux_min_cgs, flux_max_cgs, photon_index, normalisation_per_deg2, clustered_fraction, clustered_r500, central"

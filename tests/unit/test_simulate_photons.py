@@ -18,7 +18,7 @@ from clustermass.simulate.photons import (
 from clustermass.simulate.profiles import RadialProfiles
 from clustermass.simulate.sources import Haloes, PointSources, agn_spectrum
 from clustermass.simulate.spectra import ClusterSpectra
-from clustermass.simulate.telescope import KingPsf
+from clustermass.simulate.telescope import KingPsf, Response
 
 FIELD = Field(136.0, 1.5, 4.0, 3.0)
 SURVEY = {
@@ -32,7 +32,8 @@ SURVEY = {
 EXPOSURE = ExposureMap.from_config(FIELD, SURVEY)
 PARTICLES = ExposureMap.from_config(FIELD, SURVEY, vignetted=False)
 PSF = KingPsf(8.66, 1.5, 0.0, 600.0)
-SPECTRUM = agn_spectrum(1.9, 3e20)
+RESPONSE = Response()
+SPECTRUM = agn_spectrum(1.9, 3e20, RESPONSE)
 SHARES = {"local_bubble": 0.2, "galactic_halo": 0.4, "extragalactic": 0.15, "particle": 0.25}
 
 
@@ -58,7 +59,7 @@ def test_point_sources_have_the_shape_of_the_psf():
 
 def test_background_follows_the_exposure():
     shares = {"local_bubble": 0.0, "galactic_halo": 0.0, "extragalactic": 1.0, "particle": 0.0}
-    background = Background.from_config({"rate_per_arcmin2_ks": 5.0, "shares": shares}, 3e20)
+    background = Background.from_config({"rate_per_arcmin2_ks": 5.0, "shares": shares}, 3e20, RESPONSE)
     photons = background_photons(background, EXPOSURE, PARTICLES, np.random.default_rng(3))
     inner = (np.abs(photons.longitude) < 0.5) & (np.abs(photons.latitude) < 0.5) & (photons.energy_ev < 2300)
     strip = (photons.longitude > 1.5) & (np.abs(photons.latitude) < 0.5) & (photons.energy_ev < 2300)
@@ -69,7 +70,7 @@ def test_background_follows_the_exposure():
 
 def test_particles_follow_the_unvignetted_exposure():
     shares = {"local_bubble": 0.0, "galactic_halo": 0.0, "extragalactic": 0.0, "particle": 1.0}
-    background = Background.from_config({"rate_per_arcmin2_ks": 5.0, "shares": shares}, 3e20)
+    background = Background.from_config({"rate_per_arcmin2_ks": 5.0, "shares": shares}, 3e20, RESPONSE)
     photons = background_photons(background, EXPOSURE, PARTICLES, np.random.default_rng(3))
     strip = (photons.longitude > 1.5) & (np.abs(photons.latitude) < 0.5) & (photons.energy_ev < 2300)
     # the mean of the square root of a ramp from 0 to 1 is 2/3, of the ramp itself 1/2
@@ -83,7 +84,7 @@ def elongated():
     haloes = Haloes(np.array([-0.7, 0.7]), np.zeros(2), np.array([0.2, 0.3]), np.full(2, 14.0))
     ones = np.ones(2)
     gas = Gas(3 * ones, ones, ones, profiles, 6 * ones, 6 * ones, np.array([1.0, 0.5]), np.array([0.0, np.pi / 2]))
-    spectra = ClusterSpectra.build(0.5, 3e20)
+    spectra = ClusterSpectra.build(0.5, 3e20, RESPONSE)
     sharp = KingPsf(0.01, 3.0, 0.0, 60.0)
     clusters = EmittingHaloes(haloes, gas, ones, 20 * ones, ones)
     return cluster_photons(clusters, spectra, EXPOSURE, sharp, np.random.default_rng(4))
@@ -155,7 +156,7 @@ def test_patterns_and_modules_have_the_measured_fractions(drawn):
 
 
 def test_level_holds_in_the_detection_band():
-    background = Background.from_config({"rate_per_arcmin2_ks": 5.3, "shares": SHARES}, 3e20)
+    background = Background.from_config({"rate_per_arcmin2_ks": 5.3, "shares": SHARES}, 3e20, RESPONSE)
     sky, particle = (float(part.rate[0] * part.detection_fraction[0]) for part in (background.sky, background.particle))
     assert sky + particle == pytest.approx(5.3e-3)
     assert particle / (sky + particle) == pytest.approx(0.25)
@@ -164,7 +165,7 @@ def test_level_holds_in_the_detection_band():
 def test_shares_set_the_shape():
     def median(name):
         shares = dict.fromkeys(SHARES, 0.0) | {name: 1.0}
-        background = Background.from_config({"rate_per_arcmin2_ks": 1.0, "shares": shares}, 3e20)
+        background = Background.from_config({"rate_per_arcmin2_ks": 1.0, "shares": shares}, 3e20, RESPONSE)
         return (background.particle if name == "particle" else background.sky).quantiles[0, 512]
 
     assert median("local_bubble") < median("galactic_halo") < median("extragalactic") < median("particle")
@@ -174,18 +175,20 @@ def test_shares_set_the_shape():
 def test_only_the_proportion_of_shares_matters():
     doubled = {name: share / 2 for name, share in SHARES.items()}
     first, second = (
-        Background.from_config({"rate_per_arcmin2_ks": 1.0, "shares": s}, 3e20).sky for s in (SHARES, doubled)
+        Background.from_config({"rate_per_arcmin2_ks": 1.0, "shares": s}, 3e20, RESPONSE).sky for s in (SHARES, doubled)
     )
     assert np.allclose(first.quantiles, second.quantiles)
     assert first.rate == pytest.approx(second.rate)
 
 
 def test_a_background_without_particles_has_none():
-    background = Background.from_config({"rate_per_arcmin2_ks": 2.0, "shares": SHARES | {"particle": 0.0}}, 3e20)
+    background = Background.from_config(
+        {"rate_per_arcmin2_ks": 2.0, "shares": SHARES | {"particle": 0.0}}, 3e20, RESPONSE
+    )
     assert background.particle.rate[0] == 0
     assert background.sky.rate[0] * background.sky.detection_fraction[0] == pytest.approx(2e-3)
 
 
 def test_all_shares_zero_is_refused():
     with pytest.raises(InputError, match="shares"):
-        Background.from_config({"rate_per_arcmin2_ks": 1.0, "shares": dict.fromkeys(SHARES, 0.0)}, 3e20)
+        Background.from_config({"rate_per_arcmin2_ks": 1.0, "shares": dict.fromkeys(SHARES, 0.0)}, 3e20, RESPONSE)

@@ -34,6 +34,7 @@ from clustermass.simulate.simput import (
 )
 from clustermass.simulate.sources import agn_spectrum
 from clustermass.simulate.spectra import plasma_power, transmission
+from clustermass.simulate.telescope import Response
 
 
 def test_the_catalogue_has_the_columns_formats_and_units_of_simput(hdus):
@@ -134,7 +135,7 @@ def test_count_rates_are_those_of_the_embedded_sky(catalogue, spectra, sources):
     assert abs(rate[:number].sum() / clusters.rate.sum() - 1) < 0.005
     assert np.percentile(np.abs(deviation), 68) < 0.005
     assert np.abs(deviation).max() < 0.03
-    assert rate[number:-1] == pytest.approx(agn.flux * agn_spectrum(INDEX, NH).rate[0], rel=0.003)
+    assert rate[number:-1] == pytest.approx(agn.flux * agn_spectrum(INDEX, NH, Response()).rate[0], rel=0.003)
 
 
 def test_the_grid_of_spectra_takes_the_nearest_point():

@@ -18,6 +18,7 @@ from simput_inputs import (  # noqa: F401, the fixtures `sources`, `hdus`, `cata
 from clustermass.simulate.field import Field
 from clustermass.simulate.photons import Background
 from clustermass.simulate.simput import background_image, write_simput
+from clustermass.simulate.telescope import Response
 
 
 def test_the_background_is_the_sky_part_of_the_embedded_one_and_uniform(hdus, catalogue, spectra, sources):
@@ -34,7 +35,7 @@ def test_the_background_is_the_sky_part_of_the_embedded_one_and_uniform(hdus, ca
     assert hdu.data[near].mean() == pytest.approx(hdu.data[far].mean(), rel=0.01)
     rate = count_rate(*spectra["BACKGROUND"], flux=float(row["FLUX"]))
     arcmin2 = 4 * 3600 * half[0] * np.degrees(np.sin(np.radians(half[1])))
-    expected = Background.from_config(SKY["background"], NH).sky.rate[0]
+    expected = Background.from_config(SKY["background"], NH, Response()).sky.rate[0]
     assert rate / arcmin2 == pytest.approx(expected, rel=0.03)  # the image's pixels follow the edge to 1 % on each side
     assert rate / background_image(field)[1] == pytest.approx(expected, rel=0.005)
 

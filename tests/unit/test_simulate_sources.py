@@ -4,6 +4,7 @@ from scipy.stats import kstest
 
 from clustermass.simulate.field import Field
 from clustermass.simulate.sources import Haloes, agn_spectrum, counts_above, draw_agn, draw_haloes, halo_density
+from clustermass.simulate.telescope import Response
 
 COSMOLOGY = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089, "omega_b": 0.048206, "sigma8": 0.8147, "ns": 0.9667}
 LIMITS = {"redshift_min": 0.01, "redshift_max": 1.5, "log10_m500c_min": 13.0, "log10_m500c_max": 15.3}
@@ -105,4 +106,4 @@ def test_clustered_agn_lie_around_haloes_in_proportion_to_their_mass():
 
 
 def test_faintest_efeds_source_gives_about_ten_counts():
-    assert agn_spectrum(1.9, 3e20).rate[0] * 6.5e-15 * 1200 == pytest.approx(11, rel=0.1)
+    assert agn_spectrum(1.9, 3e20, Response()).rate[0] * 6.5e-15 * 1200 == pytest.approx(11, rel=0.1)

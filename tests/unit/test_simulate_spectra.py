@@ -18,7 +18,9 @@ from clustermass.simulate.spectra import (
     power_law,
     transmission,
 )
-from clustermass.simulate.telescope import PHOTON_KEV, PI_EDGES_EV, fold
+from clustermass.simulate.telescope import Response
+
+RESPONSE = Response()
 
 
 def test_transmission_of_morrison_mccammon_at_one_kev():
@@ -74,20 +76,20 @@ def test_power_law_has_unit_flux(index):
 
 
 def test_drawn_energies_follow_the_folded_spectrum():
-    photons = np.stack([power_law(PHOTON_KEV, 1.9), power_law(PHOTON_KEV, 4.0)])
-    spectra = CountSpectra.from_photons(photons)
+    photons = np.stack([power_law(RESPONSE.photon_kev, 1.9), power_law(RESPONSE.photon_kev, 4.0)])
+    spectra = CountSpectra.from_photons(photons, RESPONSE)
     energy = spectra.draw_energy(np.random.default_rng(2), np.zeros(50_000, dtype=int), 50_000)
-    counts, _ = np.histogram(energy, PI_EDGES_EV[::10])
-    expected = fold(photons[:1])[0].reshape(-1, 10).sum(axis=1)
+    counts, _ = np.histogram(energy, RESPONSE.pi_edges_ev[::10])
+    expected = RESPONSE.fold(photons[:1])[0].reshape(-1, 10).sum(axis=1)
     assert energy.min() >= 200
     assert energy.max() < 2350
     assert chisquare(counts, expected / expected.sum() * counts.sum()).pvalue > 0.01
 
 
 def test_each_photon_gets_its_own_spectrum():
-    lines = np.zeros((2, len(PI_EDGES_EV) - 1))
+    lines = np.zeros((2, len(RESPONSE.pi_edges_ev) - 1))
     lines[0, 10], lines[1, 300] = 1.0, 2.0
-    spectra = CountSpectra.from_counts(lines)
+    spectra = CountSpectra.from_counts(lines, RESPONSE)
     energy = spectra.draw_energy(np.random.default_rng(3), np.array([0, 1] * 1000), 2000)
     assert np.mean((energy[::2] > 249) & (energy[::2] < 256)) > 0.995
     assert np.mean((energy[1::2] > 1699) & (energy[1::2] < 1706)) > 0.995
@@ -196,7 +198,7 @@ def test_iron_lines_move_up_with_temperature():
 
 
 def test_hotter_clusters_are_harder_and_redshift_softens():
-    grid = ClusterSpectra.build(1.0, 3e20)
+    grid = ClusterSpectra.build(1.0, 3e20, RESPONSE)
     kt, z = np.array([1.5, 6.0, 6.0]), np.array([0.2, 0.2, 0.9])
     number = grid.choose(np.random.default_rng(1), kt, z)
     median = grid.spectra.quantiles[number, 512]
@@ -205,7 +207,7 @@ def test_hotter_clusters_are_harder_and_redshift_softens():
 
 
 def test_interpolation_reproduces_a_spectrum_between_the_nodes():
-    grid, exact = ClusterSpectra.build(1.0, 3e20), ClusterSpectra.build(0.5, 3e20)
+    grid, exact = ClusterSpectra.build(1.0, 3e20, RESPONSE), ClusterSpectra.build(0.5, 3e20, RESPONSE)
     kt, z = np.array([3.3]), np.array([0.37])
     assert grid.interpolate(grid.k_correction, kt, z)[0] == pytest.approx(_k_correction(3.3, 0.37), rel=0.003)
     assert grid.interpolate(grid.spectra.rate, kt, z) == pytest.approx(
@@ -216,8 +218,8 @@ def test_interpolation_reproduces_a_spectrum_between_the_nodes():
 def test_count_rate_per_flux_is_that_of_eROSITA():
     # Liu et al. 2022: median flux inside 500 kpc over ML_RATE = 4.98e-13 erg/s/cm2 per count/s with absorption removed;
     # 0.5-2 keV flux and 0.2-2.3 keV rate.
-    grid = ClusterSpectra.build(0.6, 3e20)
+    grid = ClusterSpectra.build(0.6, 3e20, RESPONSE)
     rate = grid.interpolate(grid.spectra.rate * grid.spectra.detection_fraction, np.array([3.0]), np.array([0.35]))
     assert 1 / rate[0] == pytest.approx(6.0e-13, rel=0.1)
-    assert len(PHOTON_KEV) == 580
-    assert len(PI_EDGES_EV) == 431
+    assert len(RESPONSE.photon_kev) == 580
+    assert len(RESPONSE.pi_edges_ev) == 431

@@ -8,17 +8,14 @@ from scipy.stats import kstest
 
 from clustermass.simulate.spectra import ERG_PER_KEV, plasma_power, power_law, transmission
 from clustermass.simulate.telescope import (
-    PHOTON_KEV,
-    PI_EDGES_EV,
     RESOLUTION_FWHM,
     KingPsf,
-    detection_band_fraction,
+    Response,
     effective_area_cm2,
-    fold,
-    redistribution,
     redistribution_below,
 )
 
+RESPONSE = Response()
 SHARED = Path(__file__).parents[3] / "shared"
 
 
@@ -111,8 +108,8 @@ def test_image_bands_hold_the_counts_of_the_full_response(name, arf, rmf):
     def photons(energy):
         return SPECTRA[name](energy) * transmission(np.clip(energy, 0.03, 10), 3e20)
 
-    below = np.concatenate([[0], np.cumsum(fold(photons(PHOTON_KEV)))])
-    counts = np.diff(np.interp(IMAGE_BANDS_EV, PI_EDGES_EV, below))
+    below = np.concatenate([[0], np.cumsum(RESPONSE.fold(photons(RESPONSE.photon_kev)))])
+    counts = np.diff(np.interp(IMAGE_BANDS_EV, RESPONSE.pi_edges_ev, below))
     expected = _officially_folded(photons, arf, rmf)
     # at the silicon edge the lines fall on bins of the response file that are no finer than they are
     assert np.abs(counts / expected - 1).max() < (0.012 if "plasma of 1" in name else 0.005)
@@ -125,8 +122,8 @@ def test_energy_conversion_factors_are_those_of_xspec(low, high, log_nh, expecte
     index = (1.4, 1.8, 2.2)[number]
     energy = np.linspace(low, high, 4001)
     flux = np.trapezoid(energy * power_law(energy, index) * transmission(energy, 10**log_nh), energy) * ERG_PER_KEV
-    counts = fold(power_law(PHOTON_KEV, index) * transmission(PHOTON_KEV, 10**log_nh))
-    inside = (PI_EDGES_EV[:-1] >= 1000 * low) & (PI_EDGES_EV[1:] <= 1000 * high)
+    counts = RESPONSE.fold(power_law(RESPONSE.photon_kev, index) * transmission(RESPONSE.photon_kev, 10**log_nh))
+    inside = (RESPONSE.pi_edges_ev[:-1] >= 1000 * low) & (RESPONSE.pi_edges_ev[1:] <= 1000 * high)
     assert counts[inside].sum() / flux / 1e11 == pytest.approx(expected[number], rel=tolerance)
 
 
@@ -153,14 +150,53 @@ def test_detector_energies_have_the_distribution_of_the_response_file(arf, rmf):
         assert np.abs(ours - below)[used][far].max(initial=0) < (0.0025 if energy < 1.84 else 0.007), energy
 
 
+WIDE = Response(10_000.0)
+
+
+def test_the_response_to_10_kev_is_that_of_the_official_files(arf, rmf):
+    low, high, area = arf
+    used = (low > 2.6) & (high < 10.7)
+    assert (np.abs(effective_area_cm2((low + high) / 2) - area) < 0.01 * area + 12)[used].all()
+    assert (np.abs(effective_area_cm2((low + high) / 2) - area) < 0.01 * area + 3)[used & (low > 3.25)].all()
+    edges, matrix = rmf
+    for energy in (3.5, 5.0, 6.4, 8.0, 9.5):
+        row = np.argmin(np.abs((low + high) / 2 - energy))
+        below = np.concatenate([[0], np.cumsum(matrix[row])])
+        ours = redistribution_below(edges, (low + high)[row] / 2)
+        assert np.abs(ours - below)[edges > 120].max() < 0.025, energy
+    assert WIDE.redistribution.sum(axis=1).max() <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("kt", [2.0, 6.0])
+def test_bands_to_7_kev_hold_the_counts_of_the_full_response(kt, arf, rmf):
+    def photons(energy):
+        return plasma_power(energy, kt) / energy * transmission(np.clip(energy, 0.03, 10), 3e20)
+
+    (low, high, area), (edges, matrix) = arf, rmf
+    middle = low[:, None] + (high - low)[:, None] * (np.arange(8) + 0.5) / 8
+    official = (photons(middle).mean(axis=1) * (high - low) * area) @ matrix
+    bands = [500, 1200, 2000, 7000]  # those of Ho et al. 2023
+    expected = np.diff(np.interp(bands, edges, np.concatenate([[0], np.cumsum(official)])))
+    ours = np.concatenate([[0], np.cumsum(WIDE.fold(photons(WIDE.photon_kev)))])
+    assert np.diff(np.interp(bands, WIDE.pi_edges_ev, ours)) == pytest.approx(expected, rel=0.006)
+
+
+def test_a_wider_response_changes_little_below_2350_ev():
+    soft = RESPONSE.fold(power_law(RESPONSE.photon_kev, 1.9))
+    wide = WIDE.fold(power_law(WIDE.photon_kev, 1.9))[: len(soft)]
+    assert np.array_equal(WIDE.pi_edges_ev[: len(soft) + 1], RESPONSE.pi_edges_ev)
+    assert wide == pytest.approx(soft, rel=0.01)
+    assert np.all(wide >= soft)
+
+
 def test_redistribution_never_makes_photons():
-    assert redistribution().min() >= 0
-    assert redistribution().sum(axis=1).max() <= 1 + 1e-12
+    assert RESPONSE.redistribution.min() >= 0
+    assert RESPONSE.redistribution.sum(axis=1).max() <= 1 + 1e-12
 
 
 def test_detection_band_ends_at_2300_ev():
-    flat = np.ones(len(PI_EDGES_EV) - 1)
-    assert detection_band_fraction(flat) == pytest.approx(2100 / 2150)
+    flat = np.ones(len(RESPONSE.pi_edges_ev) - 1)
+    assert RESPONSE.detection_band_fraction(flat) == pytest.approx(2100 / 2150)
 
 
 @pytest.mark.parametrize("psf", [KingPsf(8.66, 1.5, 0.1, 600.0), KingPsf(5.0, 3.0, 0.0, 200.0)])

@@ -72,6 +72,12 @@ class Absorption(TypedDict):
     nh_cm2: Annotated[float, key("hydrogen column density [cm-2]", ge=0, le=1e22)]
 
 
+class Telescope(TypedDict):
+    """Range of detector energies of the simulated events."""
+
+    pi_max_ev: Annotated[float, key("highest detector energy; the lowest is 200 eV [eV]", ge=2350, le=10000)]
+
+
 class Psf(TypedDict):
     """Point-spread function, a King profile (1 + (r/core)^2)^-slope."""
 
@@ -232,6 +238,7 @@ class Sky(TypedDict):
     field: Field
     exposure: Exposure
     absorption: Absorption
+    telescope: Telescope
     psf: Psf
     clusters: Clusters
     richness: Richness

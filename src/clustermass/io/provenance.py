@@ -12,7 +12,7 @@ import clustermass
 from clustermass.errors import InputError
 
 #: blocks of a simulated sky's configuration that shape its photons, its detections and its catalogue
-PHOTON_BLOCKS = ("field", "exposure", "absorption", "psf", "clusters", "richness", "agn", "background")
+PHOTON_BLOCKS = ("field", "exposure", "absorption", "telescope", "psf", "clusters", "richness", "agn", "background")
 DETECTION_BLOCKS = ("field", "psf", "detection")
 CATALOGUE_BLOCKS = (*DETECTION_BLOCKS, "redshifts", "matching")
 #: smaller files are read even if they have holes; the unit of a file's size on the disk

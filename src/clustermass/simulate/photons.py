@@ -19,7 +19,7 @@ from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.gas import EmittingHaloes
 from clustermass.simulate.sources import Haloes, PointSources, agn_spectrum
 from clustermass.simulate.spectra import ClusterSpectra, CountSpectra, plasma_power, power_law, transmission
-from clustermass.simulate.telescope import PHOTON_KEV, KingPsf, detection_band_fraction, fold
+from clustermass.simulate.telescope import KingPsf, Response, response_to
 
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Background as BackgroundBlock
@@ -46,16 +46,19 @@ class Background:
     particle: CountSpectra  #: events that bypass the mirrors, per second of the exposure without vignetting
 
     @classmethod
-    def from_config(cls, parameters: BackgroundBlock, nh_cm2: float) -> Background:
+    def from_config(cls, parameters: BackgroundBlock, nh_cm2: float, response: Response) -> Background:
         """Return spectra for the config block `background` and a hydrogen column. InputError if all shares are 0."""
         levels = _levels(parameters)
-        counts = {name: fold(part) for name, part in sky_components(PHOTON_KEV, nh_cm2).items()}
+        counts = {name: response.fold(part) for name, part in sky_components(response.photon_kev, nh_cm2).items()}
         counts["particle"] = np.ones_like(counts["extragalactic"])
         for name, part in counts.items():
-            one = part / (part.sum() * detection_band_fraction(part))  # one count in the detection band
+            one = part / (part.sum() * response.detection_band_fraction(part))  # one count in the detection band
             counts[name] = np.atleast_2d(levels[name] * one)
         particle = counts.pop("particle")
-        return cls(CountSpectra.from_counts(np.sum(list(counts.values()), axis=0)), CountSpectra.from_counts(particle))
+        return cls(
+            CountSpectra.from_counts(np.sum(list(counts.values()), axis=0), response),
+            CountSpectra.from_counts(particle, response),
+        )
 
 
 def _levels(parameters: BackgroundBlock) -> dict[str, float]:
@@ -88,9 +91,10 @@ def sky_background(parameters: BackgroundBlock, nh_cm2: float, energy_kev: Float
     """Return the spectrum of the sky background without particles at `energy_kev`, in photon / (s cm2 keV arcmin2)."""
     levels, arriving = _levels(parameters), sky_components(energy_kev, nh_cm2)
     density = np.zeros(energy_kev.shape)
-    for name, spectrum in sky_components(PHOTON_KEV, nh_cm2).items():
-        counts = fold(spectrum)
-        density += levels[name] / (counts.sum() * detection_band_fraction(counts)) * arriving[name]
+    response = response_to(Response.pi_max_ev)
+    for name, spectrum in sky_components(response.photon_kev, nh_cm2).items():
+        counts = response.fold(spectrum)
+        density += levels[name] / (counts.sum() * response.detection_band_fraction(counts)) * arriving[name]
     return density
 
 
@@ -190,9 +194,10 @@ def draw_photons(
 ) -> Photons:
     """Return random detected photons of haloes, AGN and background."""
     psf, nh_cm2 = KingPsf(**sky["psf"]), sky["absorption"]["nh_cm2"]
-    background = Background.from_config(sky["background"], nh_cm2)
+    response = response_to(sky["telescope"]["pi_max_ev"])
+    background = Background.from_config(sky["background"], nh_cm2, response)
     particles = ExposureMap.from_config(exposure.field, sky["exposure"], vignetted=False)
-    spectrum = agn_spectrum(sky["agn"]["photon_index"], nh_cm2)
+    spectrum = agn_spectrum(sky["agn"]["photon_index"], nh_cm2, response)
     return Photons.join(
         cluster_photons(clusters, spectra, exposure, psf, rng["cluster_photons"]),
         point_source_photons(agn, spectrum, exposure, psf, rng["agn_photons"]),

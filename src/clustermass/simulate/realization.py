@@ -24,6 +24,7 @@ from clustermass.simulate.photons import TIME_START_S, TIME_STOP_S, draw_photons
 from clustermass.simulate.richness import draw_richness, measure_richness
 from clustermass.simulate.sources import PointSources, agn_spectrum, joined_positions
 from clustermass.simulate.spectra import ClusterSpectra
+from clustermass.simulate.telescope import response_to
 
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Sky
@@ -58,7 +59,8 @@ def simulate_realization(
     header = header_cards(sky, cosmology, name, realization)
     field = Field.from_config(sky["field"])
     exposure_map = ExposureMap.from_config(field, sky["exposure"])
-    spectra = ClusterSpectra.build(sky["clusters"]["redshift_max"], sky["absorption"]["nh_cm2"])
+    response = response_to(sky["telescope"]["pi_max_ev"])
+    spectra = ClusterSpectra.build(sky["clusters"]["redshift_max"], sky["absorption"]["nh_cm2"], response)
     haloes = all_haloes(sky, cosmology, field, spectra, generators)
     bright = haloes.flux >= sky["clusters"]["flux_min_cgs"]
     clusters = haloes[bright]
@@ -106,7 +108,8 @@ def sources_table(
     """Return the columns of `sources.fits`: haloes, then AGN. The source detection starts at their positions."""
     longitude, latitude = joined_positions(clusters.haloes, agn)
     ra, dec = exposure.field.to_sky(longitude, latitude)
-    spectrum = agn_spectrum(sky["agn"]["photon_index"], sky["absorption"]["nh_cm2"])
+    response = response_to(sky["telescope"]["pi_max_ev"])
+    spectrum = agn_spectrum(sky["agn"]["photon_index"], sky["absorption"]["nh_cm2"], response)
     agn_rate = agn.flux * spectrum.rate[0] * spectrum.detection_fraction[0]
     rate = np.concatenate([clusters.detection_rate, agn_rate])
     return {

@@ -39,6 +39,7 @@ from clustermass.simulate.profiles import RadialProfiles
 from clustermass.simulate.realization import header_cards
 from clustermass.simulate.sources import PointSources, joined_positions
 from clustermass.simulate.spectra import ERG_PER_KEV, ClusterSpectra, plasma_power, power_law, transmission
+from clustermass.simulate.telescope import response_to
 
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Background, Sky
@@ -49,9 +50,8 @@ IMAGES_MAX = 990
 IMAGE_PIXELS, _SUBPIXELS = 160, 4
 #: shares of the flux; the radii that enclose these shares describe the shape of a profile
 _SHARES = np.arange(0.05, 0.96, 0.05)
-#: energies of every spectrum, keV. Below 3 keV, where the lines are, the steps are as fine as in `PHOTON_KEV`. The
-#: range is that of eROSITA's response files and one step more, because libsimput warns of a spectrum that ends where
-#: the response ends. Above 10 keV the absorption is extrapolated.
+#: energies of every spectrum, keV, with fine steps where lines are. The range is that of eROSITA's response files and one
+#: step more: libsimput warns of a spectrum that ends where the response ends. Above 10 keV absorption is extrapolated.
 ENERGY_KEV: FloatArray = np.concatenate([np.arange(100, 3000, 5), np.arange(3000, 12051, 50)]) / 1000
 #: band of the fluxes, keV
 BAND_KEV = (0.5, 2.0)
@@ -70,7 +70,7 @@ def write_realization_simput(sky: Sky, cosmology: Mapping[str, float], name: str
     """
     generators = random_streams(sky["seed"], name, realization)
     field, nh_cm2 = Field.from_config(sky["field"]), sky["absorption"]["nh_cm2"]
-    spectra = ClusterSpectra.build(sky["clusters"]["redshift_max"], nh_cm2)
+    spectra = ClusterSpectra.build(sky["clusters"]["redshift_max"], nh_cm2, response_to(sky["telescope"]["pi_max_ev"]))
     haloes = all_haloes(sky, cosmology, field, spectra, generators)
     clusters = haloes[haloes.flux >= sky["clusters"]["flux_min_cgs"]]
     agn = all_agn(sky, cosmology, field, haloes, generators)

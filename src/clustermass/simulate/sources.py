@@ -18,7 +18,7 @@ from clustermass.arrays import FloatArray, IdArray, Rows
 from clustermass.cosmology import flat_lcdm
 from clustermass.simulate.field import Field
 from clustermass.simulate.spectra import CountSpectra, power_law, transmission
-from clustermass.simulate.telescope import PHOTON_KEV
+from clustermass.simulate.telescope import Response
 
 if TYPE_CHECKING:
     from clustermass.config.source_models import Agn, Clusters
@@ -149,6 +149,7 @@ def draw_agn(
     return PointSources(longitude, latitude, np.exp(log_flux))
 
 
-def agn_spectrum(photon_index: float, nh_cm2: float) -> CountSpectra:
+def agn_spectrum(photon_index: float, nh_cm2: float, response: Response) -> CountSpectra:
     """Return the count spectrum of an absorbed power law with an unabsorbed flux of 1 erg/s/cm2 (0.5-2 keV)."""
-    return CountSpectra.from_photons(power_law(PHOTON_KEV, photon_index) * transmission(PHOTON_KEV, nh_cm2))
+    energy = response.photon_kev
+    return CountSpectra.from_photons(power_law(energy, photon_index) * transmission(energy, nh_cm2), response)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import k0e
 
 from clustermass.arrays import Float32Array, FloatArray, IntArray
-from clustermass.simulate.telescope import PHOTON_KEV, PI_EDGES_EV, detection_band_fraction, fold
+from clustermass.simulate.telescope import Response
 
 ERG_PER_KEV = 1.602176634e-9
 #: probabilities at which the energies of a spectrum are tabulated
@@ -47,28 +47,28 @@ def power_law(energy_kev: ArrayLike, photon_index: float) -> FloatArray:
 class CountSpectra:
     """Spectra folded with the telescope's response. The energies of events are drawn from them."""
 
-    rate: FloatArray  #: count rate over all detector energies (200-2350 eV), count/s; (spectra,)
+    rate: FloatArray  #: count rate over all detector energies of the response, count/s; (spectra,)
     detection_fraction: FloatArray  #: part of these counts in the detection band 0.2-2.3 keV; (spectra,)
     quantiles: Float32Array  #: detector energy in eV at equidistant probabilities; (spectra, probabilities)
 
     @classmethod
-    def from_photons(cls, photon_spectra: FloatArray) -> "CountSpectra":
-        """Return the count spectra that result if photon spectra are folded with the response.
+    def from_photons(cls, photon_spectra: FloatArray, response: Response) -> "CountSpectra":
+        """Return the count spectra that result if photon spectra are folded with `response`.
 
-        `photon_spectra` are in photon / (s cm2 keV) at the energies `PHOTON_KEV`, (spectrum, photon energy).
+        `photon_spectra` are in photon / (s cm2 keV) at the photon energies of `response`, (spectrum, photon energy).
         """
-        return cls.from_counts(fold(np.atleast_2d(photon_spectra)))
+        return cls.from_counts(response.fold(np.atleast_2d(photon_spectra)), response)
 
     @classmethod
-    def from_counts(cls, counts: FloatArray) -> "CountSpectra":
-        """Return count spectra from tables of count/s in each bin, (spectrum, PI bin)."""
+    def from_counts(cls, counts: FloatArray, response: Response) -> "CountSpectra":
+        """Return count spectra from tables of count/s in each PI bin of `response`, (spectrum, PI bin)."""
         rate = counts.sum(axis=1)
         # a spectrum without counts gets a flat table, from which nothing is drawn
         shape = np.where(rate[:, None] > 0, counts, 1.0)
         cumulative = np.concatenate([np.zeros((len(counts), 1)), np.cumsum(shape, axis=1)], axis=1)
         cumulative /= cumulative[:, -1:]
-        quantiles = np.stack([np.interp(_QUANTILES, row, PI_EDGES_EV) for row in cumulative])
-        return cls(rate, detection_band_fraction(counts), quantiles.astype(np.float32))
+        quantiles = np.stack([np.interp(_QUANTILES, row, response.pi_edges_ev) for row in cumulative])
+        return cls(rate, response.detection_band_fraction(counts), quantiles.astype(np.float32))
 
     def draw_energy(self, rng: np.random.Generator, spectrum: NDArray[np.integer] | int, number: int) -> Float32Array:
         """Return `number` random detector energies in eV.
@@ -79,7 +79,7 @@ class CountSpectra:
         lower = np.minimum(position.astype(np.int32), len(_QUANTILES) - 2)
         position -= lower
         start, end = self.quantiles[spectrum, lower], self.quantiles[spectrum, lower + 1]
-        return np.minimum(start + position * (end - start), np.float32(np.nextafter(np.float32(PI_EDGES_EV[-1]), 0)))
+        return np.minimum(start + position * (end - start), np.nextafter(self.quantiles[0, -1], np.float32(0)))
 
 
 #: line complexes: energy keV, width keV, temperature of peak power keV, width in ln kT below and above it, power at the
@@ -199,7 +199,7 @@ class ClusterSpectra:
     k_correction: FloatArray  #: flux in 0.5-2 keV observed, divided by flux in 0.5-2 keV rest frame; (kT * z,)
 
     @classmethod
-    def build(cls, redshift_max: float, nh_cm2: float) -> "ClusterSpectra":
+    def build(cls, redshift_max: float, nh_cm2: float, response: Response) -> "ClusterSpectra":
         """Return the spectra from redshift 0 to at least `redshift_max`, absorbed by the hydrogen column `nh_cm2`."""
         redshift = np.arange(0.0, redshift_max + _REDSHIFT_STEP, _REDSHIFT_STEP)
         stretch = 1 + redshift[:, None]
@@ -208,10 +208,10 @@ class ClusterSpectra:
             # Power per observed keV: the rest-frame spectrum at E (1 + z), times the compression of energies.
             band = np.trapezoid(plasma_power(_FITTED_BAND * stretch, kt) * stretch, _FITTED_BAND, axis=1)
             correction.append(band)
-            power = plasma_power(PHOTON_KEV * stretch, kt)
-            photons.append(power * stretch / (PHOTON_KEV * ERG_PER_KEV * band[:, None]))
-        absorbed = np.concatenate(photons) * transmission(PHOTON_KEV, nh_cm2)
-        return cls(redshift, CountSpectra.from_photons(absorbed), np.concatenate(correction))
+            power = plasma_power(response.photon_kev * stretch, kt)
+            photons.append(power * stretch / (response.photon_kev * ERG_PER_KEV * band[:, None]))
+        absorbed = np.concatenate(photons) * transmission(response.photon_kev, nh_cm2)
+        return cls(redshift, CountSpectra.from_photons(absorbed, response), np.concatenate(correction))
 
     def interpolate(self, values: FloatArray, kt_kev: FloatArray, redshift: FloatArray) -> FloatArray:
         """Return `values` interpolated bilinearly to the ln(kT) and redshift of each cluster, (cluster,).

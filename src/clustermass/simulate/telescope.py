@@ -7,7 +7,7 @@ on-axis seconds.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,20 +15,24 @@ from numpy.typing import ArrayLike
 from clustermass.arrays import Float32Array, FloatArray
 
 #: on-axis effective area of the seven telescope modules with filter; photon energy keV, area cm2. Least-squares fit to
-#: the official eROSITA on-axis ARF of 2023-01-17 (TM0); straight lines between the nodes agree with it to 1 % + 12 cm2.
+#: the official eROSITA on-axis ARF of 2023-01-17 (TM0); straight lines between the nodes agree with it to 1 % + 12 cm2,
+#: and above 3.25 keV to 1 % + 3 cm2.
 EFFECTIVE_AREA: tuple[tuple[float, float], ...] = (
     (0.103, 11), (0.128, 9), (0.165, 34), (0.204, 102), (0.246, 256), (0.281, 435), (0.284, 396), (0.286, 225),
     (0.294, 135), (0.297, 129), (0.305, 163), (0.316, 281), (0.352, 480), (0.398, 706), (0.404, 692), (0.409, 609),
     (0.415, 630), (0.433, 771), (0.525, 1206), (0.546, 1034), (0.607, 1324), (0.757, 1782), (0.937, 2109),
     (1.204, 2431), (1.548, 2525), (1.556, 2424), (1.563, 2115), (1.672, 2174), (1.826, 2161), (1.856, 2078),
     (2.014, 1983), (2.113, 1815), (2.156, 1683), (2.193, 1498), (2.241, 814), (2.256, 671), (2.264, 616), (2.329, 503),
-    (2.350, 513), (2.448, 650), (2.582, 704), (2.661, 695), (2.762, 619), (2.929, 683), (3.095, 684),
+    (2.350, 513), (2.448, 650), (2.582, 704), (2.661, 695), (2.762, 619), (2.929, 683), (3.095, 684), (3.241, 651),
+    (3.398, 646), (3.532, 637), (4.053, 583), (5.482, 362), (6.379, 259), (7.368, 174), (8.456, 110), (9.688, 63),
+    (11.249, 24),
 )  # fmt: skip
 
 #: energy resolution: photon energy keV, full width at half maximum eV. Measured on the official on-axis RMF of
 #: 2023-01-17.
 RESOLUTION_FWHM: tuple[tuple[float, float], ...] = (
     (0.1, 54), (0.28, 58), (0.53, 64), (0.70, 66), (0.93, 70), (1.25, 75), (1.49, 78), (1.74, 82), (2.0, 86), (3.0, 98),
+    (4.0, 111), (5.0, 122), (6.4, 135), (8.0, 147), (10.0, 158), (12.0, 168),
 )  # fmt: skip
 
 #: photon energy keV, share of the photons with a small charge loss (exponential, mean `CHARGE_LOSS_EV`), share with a
@@ -45,11 +49,8 @@ _FULL_CHARGE_SHIFT_EV = 10.9
 #: standard deviation that charge loss contributes to the width of the peak, eV
 _CHARGE_LOSS_WIDTH_EV = 15.4
 
-#: edges of the detector-energy grid, eV: all simulated events lie between 200 and 2350 eV
-PI_EDGES_EV: FloatArray = np.arange(200.0, 2351.0, 5.0)
-#: centres of the photon-energy grid, keV, and its step
-PHOTON_KEV: FloatArray = np.arange(0.1025, 3.0, 0.005)
-PHOTON_STEP_KEV = 0.005
+#: step of both grids of energies, eV
+_STEP_EV = 5.0
 #: detector energies, eV, of the band for source detection, rates and background levels
 DETECTION_BAND_EV = (200.0, 2300.0)
 
@@ -60,15 +61,8 @@ def effective_area_cm2(energy_kev: ArrayLike) -> FloatArray:
     return np.interp(np.asarray(energy_kev, dtype=float), nodes, area)
 
 
-@cache
-def redistribution() -> FloatArray:
-    """Return the probability of each PI bin at each photon energy, (photon energy, PI bin). Rows sum to <= 1."""
-    below = redistribution_below(PI_EDGES_EV, PHOTON_KEV[:, None])
-    return np.maximum(np.diff(below, axis=1), 0)  # rounding makes it -1e-16 where it is zero
-
-
 def redistribution_below(detector_ev: ArrayLike, photon_kev: ArrayLike) -> FloatArray:
-    """Return the probability that a photon of `photon_kev` (0.1-3 keV) gets a detector energy below `detector_ev`.
+    """Return the probability that a photon of `photon_kev` (0.1-12 keV) gets a detector energy below `detector_ev`.
 
     For most photons, the distribution of detector energies is a Gaussian. For a part of these photons, the Gaussian is
     smeared to lower energies by an exponential. For a small share of all photons, the distribution is flat from zero to
@@ -88,19 +82,49 @@ def redistribution_below(detector_ev: ArrayLike, photon_kev: ArrayLike) -> Float
     return np.asarray((1 - shelf) * (ndtr(offset) + losing * tail) + shelf * on_shelf)
 
 
-def fold(photon_spectrum: FloatArray) -> FloatArray:
-    """Fold photon spectra with the response; return their count/s in each PI bin, shape (..., PI bin).
+@dataclass(frozen=True)
+class Response:
+    """Response of the telescopes to photons, on grids of photon energies and of detector energies (PI bins).
 
-    `photon_spectrum` is in photon / (s cm2 keV) at the energies `PHOTON_KEV`, shape (..., photon energy).
+    All simulated events lie between 200 eV and `pi_max_ev`. Photons up to 650 eV above `pi_max_ev` are included.
     """
-    return (photon_spectrum * effective_area_cm2(PHOTON_KEV) * PHOTON_STEP_KEV) @ redistribution()
+
+    pi_max_ev: float = 2350.0
+
+    @cached_property
+    def pi_edges_ev(self) -> FloatArray:
+        """Return the edges of the PI bins in eV, (PI bin + 1,)."""
+        return np.arange(200.0, self.pi_max_ev + 1, _STEP_EV)
+
+    @cached_property
+    def photon_kev(self) -> FloatArray:
+        """Return the centres of the bins of photon energies in keV, (photon energy,)."""
+        return np.arange(0.1025, self.pi_max_ev / 1000 + 0.65, _STEP_EV / 1000)
+
+    @cached_property
+    def redistribution(self) -> FloatArray:
+        """Return the probability of each PI bin at each photon energy, (photon energy, PI bin). Rows sum to <= 1."""
+        below = redistribution_below(self.pi_edges_ev, self.photon_kev[:, None])
+        return np.maximum(np.diff(below, axis=1), 0)  # rounding makes it -1e-16 where it is zero
+
+    def fold(self, photon_spectrum: FloatArray) -> FloatArray:
+        """Fold photon spectra with the response; return their count/s in each PI bin, shape (..., PI bin).
+
+        `photon_spectrum` is in photon / (s cm2 keV) at the energies `photon_kev`, shape (..., photon energy).
+        """
+        return (photon_spectrum * effective_area_cm2(self.photon_kev) * (_STEP_EV / 1000)) @ self.redistribution
+
+    def detection_band_fraction(self, count_spectrum: FloatArray) -> FloatArray:
+        """Return the fraction of the counts of spectra (..., PI bin) that lies in the detection band, 0.2-2.3 keV."""
+        inside = self.pi_edges_ev[1:] <= DETECTION_BAND_EV[1]
+        total = count_spectrum.sum(-1)
+        return np.asarray(count_spectrum[..., inside].sum(-1) / np.where(total > 0, total, 1.0))
 
 
-def detection_band_fraction(count_spectrum: FloatArray) -> FloatArray:
-    """Return the fraction of the counts of spectra (..., PI bin) that lies in the detection band, 0.2-2.3 keV."""
-    inside = PI_EDGES_EV[1:] <= DETECTION_BAND_EV[1]
-    total = count_spectrum.sum(-1)
-    return np.asarray(count_spectrum[..., inside].sum(-1) / np.where(total > 0, total, 1.0))
+@cache
+def response_to(pi_max_ev: float) -> Response:
+    """Return the response up to a detector energy in eV. Its tables are kept for later calls."""
+    return Response(pi_max_ev)
 
 
 @dataclass(frozen=True)
