@@ -50,8 +50,8 @@ IMAGES_MAX = 990
 IMAGE_PIXELS, _SUBPIXELS = 160, 4
 #: shares of the flux; the radii that enclose these shares describe the shape of a profile
 _SHARES = np.arange(0.05, 0.96, 0.05)
-#: energies of every spectrum, keV, with fine steps where lines are. The range is that of eROSITA's response files and one
-#: step more: libsimput warns of a spectrum that ends where the response ends. Above 10 keV absorption is extrapolated.
+#: energies of every spectrum, keV, with fine steps where lines are. The range is that of the response files and one
+#: step more: libsimput warns of a spectrum that ends where they end. Above 10 keV absorption is extrapolated.
 ENERGY_KEV: FloatArray = np.concatenate([np.arange(100, 3000, 5), np.arange(3000, 12051, 50)]) / 1000
 #: band of the fluxes, keV
 BAND_KEV = (0.5, 2.0)
