@@ -50,6 +50,7 @@ def test_joined_bands_keep_every_few_edges():
 def test_the_configuration_takes_either(bands, message):
     config = load_config([ROOT / "config" / "config.yaml"])
     config["images"]["bands"] = bands
+    config["skies"]["embedded"]["telescope"]["pi_max_ev"] = 5000.0
     lines = config_errors(config)
     assert lines == [] if message is None else any(line.startswith(message) for line in lines), lines
 
@@ -57,5 +58,6 @@ def test_the_configuration_takes_either(bands, message):
 def test_a_preprocessing_must_divide_the_bands_of_a_list():
     config = load_config([ROOT / "config" / "config.yaml"])
     config["images"]["bands"], config["preprocessing"]["central"]["bands"] = SEVEN, 2
+    config["skies"]["embedded"]["telescope"]["pi_max_ev"] = 5000.0
     (line,) = config_errors(config)
     assert "bands is 2, but must divide the 7 bands of images.bands without remainder" in line

@@ -42,7 +42,8 @@ def test_an_empty_embedded_sky_names_all_that_it_lacks_and_a_block_without_a_sou
     blocks = "exposure, absorption, telescope, psf, clusters, richness, background, redshifts, detection, matching"
     assert f"skies.bare lacks seed, field, {blocks};" in lines[0]
     lacking = (
-        "flux_min_cgs, flux_max_cgs, photon_index, normalisation_per_deg2, clustered_fraction, clustered_r500, central"
+        "flux_min_cgs, flux_max_cgs, photon_index, normalisation_per_deg2, clustered_fraction, clustered_evolution, "
+        "clustered_r500, central"
     )
     assert f"skies.bare.agn lacks {lacking};" in lines[1]
 
@@ -88,6 +89,7 @@ def test_a_sky_has_any_number_of_realizations(config):
         ("clusters.hydrostatic_bias", 0),
         ("clusters.hydrostatic_bias_scatter", -0.1),
         ("clusters.relations.scatter", 0.0),
+        ("telescope.pi_max_ev", 500.0),
         ("clusters.relations.correlation", 1.01),
         ("agn.clustered_fraction", 1.2),
         ("agn.central.fraction", -0.1),
@@ -113,6 +115,17 @@ def test_components_of_the_gas_are_four_and_luminosities_have_a_range(config):
     del config["skies"]["variant"]
     [line] = config_errors(config)
     assert line.startswith("skies.embedded.agn.central.log10_luminosity_min is 44.0, but must be below")
+
+
+def test_image_bands_end_where_the_simulated_events_end(config):
+    config["images"]["bands"] = [500, 2000, 7000]
+    config["experiments"] = {"fiducial": config["experiments"]["fiducial"]}
+    config["observed"]["fields"] = []
+    [line] = config_errors(config)
+    end = "has no events above 2350 eV, but images.bands ends at 7000 eV"
+    assert line.startswith(f"experiments.fiducial uses sky 'embedded', which {end};")
+    config["skies"]["embedded"]["telescope"] = {"pi_max_ev": 7000.0}
+    assert not config_errors(config)
 
 
 def test_a_sky_that_resembles_an_unknown_variant_is_refused_with_the_nearest_name(config):

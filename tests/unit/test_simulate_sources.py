@@ -14,6 +14,7 @@ AGN = {
     "flux_max_cgs": 1e-12,
     "normalisation_per_deg2": 6150.0,
     "clustered_fraction": 0.0,
+    "clustered_evolution": 0.0,
     "clustered_r500": 2.0,
 }
 NO_HALOES = Haloes(*np.zeros((4, 0)))
@@ -103,6 +104,14 @@ def test_clustered_agn_lie_around_haloes_in_proportion_to_their_mass():
         sources.flux,
         draw_agn(field, parameters | {"clustered_fraction": 0.0}, haloes, np.ones(2), np.random.default_rng(5)).flux,
     )
+
+
+def test_clustered_agn_prefer_distant_haloes_if_configured():
+    haloes = Haloes(np.array([-3.0, 3.0]), np.zeros(2), np.array([0.2, 1.0]), np.full(2, 14.0))
+    parameters = AGN | {"clustered_fraction": 1.0, "clustered_evolution": 3.0}
+    sources = draw_agn(Field(0.0, 0.0, 10.0, 6.0), parameters, haloes, np.full(2, 3.0), np.random.default_rng(5))
+    west = np.count_nonzero(sources.longitude < 0) / len(sources)
+    assert west == pytest.approx(1 / (1 + (2.0 / 1.2) ** 3), abs=4 * np.sqrt(0.15 / len(sources)))
 
 
 def test_faintest_efeds_source_gives_about_ten_counts():

@@ -162,6 +162,17 @@ def _selections(config: Config, experiment: Experiment) -> Iterator[str]:
                 yield f".{block}.{key} is {selection[key]}, but images are made only above {above}."
 
 
+def _energies(config: Config, experiment: Experiment) -> Iterator[str]:
+    place, images = _images_of(config, experiment)
+    skies, end = resolvable_skies(config["skies"]), band_edges(images["bands"])[-1] if images else 0
+    for name in skies_of(experiment):
+        if name in skies and skies[name].get("source") == "embedded":
+            limit = skies[name].get("telescope", {}).get("pi_max_ev", end)
+            if limit < end:
+                few = f"which has no events above {limit:g} eV, but {place}.bands ends at {end} eV"
+                yield f" uses sky {name!r}, {few}; raise skies.{name}.telescope.pi_max_ev or lower the bands."
+
+
 # images and their preprocessing
 
 
@@ -289,5 +300,5 @@ _REFERENCES |= {"preprocessing": "preprocessing", "network": "network"}
 _CHECKS = (_cosmology, _flag_mask, _split, _images, _grids, _base, _candidates, *SKY_CHECKS)
 _CHECKS_OF_EXPERIMENTS: tuple[Callable[[Config, Experiment], Iterator[str]], ...] = (
     *(partial(_reference, key, place) for key, place in _REFERENCES.items()),
-    *(_skies_with_masses, _schedule, _selections, _scaled_control, _layers, _published_images),
+    *(_skies_with_masses, _schedule, _selections, _energies, _scaled_control, _layers, _published_images),
 )

@@ -6,8 +6,9 @@ from typing_extensions import TypedDict
 
 from clustermass.config.kinds import Correlation, Positive, Share, key
 
-#: one number for each of the four principal components of emission profiles
-Components: TypeAlias = Annotated[list[Annotated[float, key(ge=-5, le=5)]], key(min_length=4, max_length=4)]
+#: mean amplitude, and its standard deviation, for each of the four principal components of emission profiles
+Means: TypeAlias = Annotated[list[Annotated[float, key(ge=-5, le=5)]], key(min_length=4, max_length=4)]
+Scatters: TypeAlias = Annotated[list[Annotated[float, key(ge=0, le=5)]], key(min_length=4, max_length=4)]
 
 
 class Relations(TypedDict):
@@ -37,7 +38,8 @@ class Clusters(TypedDict):
     hydrostatic_bias: Annotated[float, key("hydrostatic mass of the gas model / true mass", gt=0.3, le=1.5)]
     hydrostatic_bias_scatter: Annotated[float, key("scatter of ln(hydrostatic_bias) at fixed mass", ge=0, le=0.5)]
     bias_scatter_core_slope: Annotated[
-        float, key("hydrostatic_bias_scatter is times exp(-this x amplitude of component 2)", ge=-1, le=1)
+        float,
+        key("the scatter is hydrostatic_bias_scatter x exp(-this x component 2 in standard deviations)", ge=-1, le=1),
     ]
     normalisation_dex: Annotated[float, key("shift of log10 luminosity at fixed mass [dex]", ge=-2, le=2)]
     low_mass_slope: Annotated[float, key("slope d ln L / d ln M below low_mass_log10_m500c", ge=0, le=4)]
@@ -55,11 +57,9 @@ class Clusters(TypedDict):
         key("profiles = L500 and kT follow from the keys above; relations = from the block `relations`"),
     ]
     relations: Relations
-    component_mean: Annotated[
-        Components, key("mean amplitudes of the four components of ln S(r); the second is the core")
-    ]
+    component_mean: Annotated[Means, key("mean amplitudes of the four components of ln S(r); the second is the core")]
     component_scale: Annotated[
-        Components, key("standard deviations of these amplitudes; 1 = as measured by Comparat et al. 2020")
+        Scatters, key("standard deviations of these amplitudes; 1 = as measured by Comparat et al. 2020")
     ]
     shape_radius_scatter: Annotated[
         float, key("scatter of ln(radius by which a profile scales), at fixed L500", ge=0, le=0.5)
@@ -116,5 +116,8 @@ class Agn(TypedDict):
     photon_index: Annotated[float, key("photon index of the power-law spectrum", ge=0, le=4)]
     normalisation_per_deg2: Annotated[float, key("normalisation of number counts [deg-2]; 0 = no AGN", ge=0, le=1e6)]
     clustered_fraction: Annotated[float, key("share of the AGN that lie around haloes", ge=0, le=1)]
+    clustered_evolution: Annotated[
+        float, key("an AGN's halo is chosen in proportion to M500c (1 + z)^this", ge=-5, le=8)
+    ]
     clustered_r500: Annotated[float, key("largest projected distance of an AGN from its halo [R500c]", gt=0, le=20)]
     central: CentralAgn

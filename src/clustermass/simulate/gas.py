@@ -67,58 +67,32 @@ class Gas(Rows):
 def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float], rng: Streams) -> Gas:
     """Return the gas of `haloes`, drawn from the distributions in the config block `clusters`.
 
-    S(r) is the scaled emission measure. M is the hydrostatic mass, which is M500c times `hydrostatic_bias`, with a
-    log-normal scatter (see `_radius_deviations`). The means of ln S(r) and ln kT are linear in ln(z / 0.3) and ln(M /
-    2e14 Msun) (`mean_gas`). Four principal components are added to the mean of ln S(r). Their amplitudes are normal,
-    with the means `component_mean` and the standard deviations `component_scale`. Three shifts move the whole profile
-    of ln S(r): a normal deviation with the standard deviation `extra_luminosity_scatter_dex`, the constant
-    `normalisation_dex`, and the correction at low masses. The emission measure along the line of sight is S (kT /
-    10 keV)^0.5 E(z)^3. With the cooling function Lambda, the luminosity inside R500c of the true mass is therefore
+    The hydrostatic mass of a halo is M500c times `hydrostatic_bias`, with a log-normal scatter (`_radius_deviations`).
+    The profile S(r) and kT are drawn by `_profiles_and_temperatures`. The luminosity L500 inside R500c of the true mass
+    is the integral of S(r) 2 pi r dr up to this radius, times `luminosity_per_integral`. If `scaling` is "relations",
+    L500 and kT come from `draw_relations` instead, and S(r) is multiplied by the factor that gives this L500.
 
-        L500 = Lambda(kT) (kT / 10 keV)^0.5 E(z)^3 * integral of S(r) 2 pi r dr to R500c.
-
-    The deviation of ln kT from its mean is normal. It correlates with the amplitudes of the components as Comparat et
-    al. 2020 found, which implies hardly any correlation with luminosity. If `luminosity_temperature_correlation` is a
-    number, these correlations aren't used. Instead, this number is the correlation between ln kT and the logarithm of
-    the emission inside R500c, at fixed mass and redshift.
-
-    If `scaling` is "relations", L500 and kT are drawn by `draw_relations` instead, and the three shifts are replaced by
-    the shift of ln S(r) that gives this L500. Finally the profile is stretched in radius, as the key
-    `shape_radius_scatter` says, at the same L500. It is cut at a radius such that its flux outside R500c is at most
-    `outskirts_flux_max` times its flux inside R500c. The random numbers are those of the streams "gas" and "shape".
+    Finally the profile is stretched in radius at the same L500, as `shape_radius_scatter` says. It ends at a radius
+    such that its flux outside R500c is at most `outskirts_flux_max` times its flux inside R500c. The random numbers
+    come from the streams "gas" and "shape" of `rng`.
     """
     gas, shape = rng["gas"], rng["shape"]
     scores = gas.standard_normal((len(haloes), COMPONENTS))
-    log_kt = _temperature_deviation(scores, parameters, gas)
-    extra = np.log(10) * parameters["extra_luminosity_scatter_dex"] * gas.standard_normal(len(haloes))
     log_bias, log_stretch = _radius_deviations(scores[:, _CORE], parameters, shape)
     log_mass = haloes.log10_m500c + np.log10(parameters["hydrostatic_bias"]) + log_bias / np.log(10)
-    mean_profile, mean_log_kt = mean_relations(haloes.redshift, log_mass)
-    amplitudes = np.array(parameters["component_mean"]) + np.array(parameters["component_scale"]) * scores
-    deviation = amplitudes @ PROFILE[:, 4:].T + extra[:, None]
-    correlation = parameters["luminosity_temperature_correlation"]
-    if correlation is not None:
-        brightness = _brightness_deviation(mean_profile, deviation)
-        free = np.sqrt(1 - float(correlation) ** 2) * gas.standard_normal(len(brightness))
-        log_kt = np.log(10) * parameters["temperature_scatter_dex"] * (float(correlation) * brightness + free)
-    kt = np.clip(np.exp(mean_log_kt + log_kt), *KT_RANGE)
-    low_mass_dex = low_mass_correction_dex(haloes.redshift, log_mass, parameters, cosmology)
-    correction = np.log(10) * (parameters["normalisation_dex"] + low_mass_dex)
-    radius = r500c_mpc(log_mass, haloes.redshift, cosmology)
-    true_radius = r500c_mpc(haloes.log10_m500c, haloes.redshift, cosmology)
-    make_profiles = RadialProfiles.smooth if parameters["interpolation"] == "spline" else RadialProfiles.from_nodes
-    profiles = make_profiles(PROFILE[:, 0], mean_profile + deviation + correction[:, None])
-    luminosity = profiles.enclosed(true_radius / radius) * luminosity_per_integral(
-        kt, haloes.redshift, radius, cosmology
-    )
+    profiles, kt = _profiles_and_temperatures(haloes.redshift, log_mass, scores, parameters, cosmology, gas)
+    radius, true_radius = (r500c_mpc(mass, haloes.redshift, cosmology) for mass in (log_mass, haloes.log10_m500c))
+    emission = profiles.enclosed(true_radius / radius)
+    luminosity = emission * luminosity_per_integral(kt, haloes.redshift, radius, cosmology)
     if parameters["scaling"] == "relations":
         luminosity, kt = draw_relations(haloes, scores, parameters, cosmology, shape)
     radius = radius * np.exp(log_stretch)
-    per_integral = luminosity_per_integral(kt, haloes.redshift, radius, cosmology)
-    profiles = profiles.scaled(luminosity / (profiles.enclosed(true_radius / radius) * per_integral))
+    emission = profiles.enclosed(true_radius / radius)
+    profiles = profiles.scaled(
+        luminosity / (emission * luminosity_per_integral(kt, haloes.redshift, radius, cosmology))
+    )
     inside = profiles.enclosed(true_radius / radius)
-    limit = inside * (1 + parameters["outskirts_flux_max"])
-    profiles = replace(profiles, total=np.minimum(profiles.total, limit))
+    profiles = replace(profiles, total=np.minimum(profiles.total, inside * (1 + parameters["outskirts_flux_max"])))
     arcmin = arcmin_per_mpc(haloes.redshift, cosmology)
     ratio = gas.normal(parameters["axis_ratio_mean"], parameters["axis_ratio_std"], len(haloes))
     return Gas(
@@ -131,6 +105,45 @@ def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float
         axis_ratio=np.clip(ratio, _AXIS_RATIO_MIN, 1.0),
         position_angle=np.pi * gas.random(len(haloes)),
     )
+
+
+def _profiles_and_temperatures(
+    redshift: FloatArray,
+    log10_mass: FloatArray,
+    scores: FloatArray,
+    parameters: Clusters,
+    cosmology: Mapping[str, float],
+    rng: np.random.Generator,
+) -> tuple[RadialProfiles, FloatArray]:
+    """Return random profiles S(r) of the scaled emission measure, and kT in keV, (halo,).
+
+    `log10_mass` is that of the hydrostatic mass M in Msun. The means of ln S(r) and ln kT are linear in ln(z / 0.3) and
+    ln(M / 2e14 Msun) (`mean_relations`). Four principal components are added to the mean of ln S(r). Their amplitudes
+    have the means `component_mean` and the standard deviations `component_scale`. `scores`, (halo, component), are the
+    deviations of these amplitudes from their means in standard deviations. Three shifts move the whole profile of
+    ln S(r): a normal deviation with the standard deviation `extra_luminosity_scatter_dex`, the constant
+    `normalisation_dex`, and the correction at low masses.
+
+    The deviation of ln kT from its mean is normal. It correlates with the amplitudes of the components as Comparat et
+    al. 2020 found, which implies hardly any correlation with luminosity. If `luminosity_temperature_correlation` is a
+    number, these correlations aren't used. Instead, this number is the correlation between ln kT and the logarithm of
+    the emission inside R500c, at fixed mass and redshift.
+    """
+    log_kt = _temperature_deviation(scores, parameters, rng)
+    extra = np.log(10) * parameters["extra_luminosity_scatter_dex"] * rng.standard_normal(len(redshift))
+    mean_profile, mean_log_kt = mean_relations(redshift, log10_mass)
+    amplitudes = np.array(parameters["component_mean"]) + np.array(parameters["component_scale"]) * scores
+    deviation = amplitudes @ PROFILE[:, 4:].T + extra[:, None]
+    correlation = parameters["luminosity_temperature_correlation"]
+    if correlation is not None:
+        brightness = _brightness_deviation(mean_profile, deviation)
+        free = np.sqrt(1 - float(correlation) ** 2) * rng.standard_normal(len(brightness))
+        log_kt = np.log(10) * parameters["temperature_scatter_dex"] * (float(correlation) * brightness + free)
+    low_mass_dex = low_mass_correction_dex(redshift, log10_mass, parameters, cosmology)
+    correction = np.log(10) * (parameters["normalisation_dex"] + low_mass_dex)
+    make_profiles = RadialProfiles.smooth if parameters["interpolation"] == "spline" else RadialProfiles.from_nodes
+    profiles = make_profiles(PROFILE[:, 0], mean_profile + deviation + correction[:, None])
+    return profiles, np.clip(np.exp(mean_log_kt + log_kt), *KT_RANGE)
 
 
 def _radius_deviations(

@@ -64,7 +64,7 @@ def deprojected(profiles: RadialProfiles) -> tuple[FloatArray, FloatArray]:
 def bolometric_luminosity(gas: Gas) -> FloatArray:
     """Return the luminosities inside R500c of the true mass at rest-frame energies of 0.01-100 keV in erg/s, (halo,).
 
-    Below 1 keV they are too low, since the spectra have no lines below 0.25 keV.
+    For gas cooler than 1 keV they are too low, since the spectra have no lines below 0.25 keV.
     """
     log_kt, ratio = _bolometric_ratio()
     return gas.luminosity * np.interp(np.log(gas.kt_kev), log_kt, ratio)
@@ -72,6 +72,7 @@ def bolometric_luminosity(gas: Gas) -> FloatArray:
 
 @cache
 def _bolometric_ratio() -> tuple[FloatArray, FloatArray]:
+    """Return ln(kT / keV) and, at these temperatures, the power in 0.01-100 keV divided by that in 0.5-2 keV."""
     log_kt = np.linspace(np.log(KT_RANGE[0]), np.log(KT_RANGE[1]), 40)
     energy = np.geomspace(0.01, 100, 8001)
     soft = (energy >= 0.5) & (energy <= 2)

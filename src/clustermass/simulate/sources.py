@@ -126,9 +126,9 @@ def draw_agn(
     """Return random AGN of `field` for the config block `agn`.
 
     `haloes` are the haloes above the flux limit. `r500_arcmin` holds their R500c, (halo,). An AGN is put near a halo
-    with the probability `clustered_fraction`. This halo is chosen with a probability proportional to its M500c. The
-    projected distance of the AGN from this halo is uniform up to R500c times `clustered_r500`, so that the surface
-    density falls as 1 / r. All other AGN are uniform on the sky.
+    with the probability `clustered_fraction`. This halo is chosen with a probability proportional to M500c (1 +
+    z)^`clustered_evolution`. The projected distance of the AGN from this halo is uniform up to R500c times
+    `clustered_r500`, so that the surface density falls as 1 / r. All other AGN are uniform on the sky.
     """
     flux = np.geomspace(parameters["flux_min_cgs"], parameters["flux_max_cgs"], 2000)
     above = counts_above(flux, parameters["normalisation_per_deg2"])
@@ -140,7 +140,7 @@ def draw_agn(
         np.flatnonzero(rng.random(number) < parameters["clustered_fraction"]) if len(haloes) else np.empty(0, int)
     )
     if len(clustered):
-        weight = np.cumsum(10.0**haloes.log10_m500c)
+        weight = np.cumsum(10.0**haloes.log10_m500c * (1 + haloes.redshift) ** parameters["clustered_evolution"])
         host = np.searchsorted(weight, weight[-1] * rng.random(len(clustered)))
         radius = r500_arcmin[host] / 60 * parameters["clustered_r500"] * rng.random(len(clustered))
         phase = 2 * np.pi * rng.random(len(clustered))
