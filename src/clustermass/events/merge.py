@@ -145,9 +145,9 @@ def find_repeated(
     its last entry, the total number of photons. `spans` holds the time spans of each list's modules. A photon is
     compared only if its time is in the time span of its module in another list.
 
-    The photons to compare are written into buckets, which are files in `folder`. Equal photons are in the same bucket,
-    so that each bucket can be processed alone. A photon in a bucket takes 21 to 33 bytes. The result is a memory-mapped
-    file in `folder`, with one byte for each photon of all lists.
+    The photons to compare are written to a temporary file in `folder`, divided into buckets. Equal photons are in the
+    same bucket, so that each bucket can be processed alone. A photon in a bucket takes 21 to 33 bytes. The result is a
+    memory-mapped file in `folder`, with one byte for each photon of all lists.
     """
     buckets = starts[-1] // _BUCKET_ROWS + 1
     first, second = (np.int16 if name.startswith("raw") else np.float64 for name in place)
