@@ -116,5 +116,5 @@ def near_pairs(ra: FloatArray, dec: FloatArray, chord: float) -> NDArray[np.intp
 
 
 def check_pairs(number: float, what: str) -> None:
-    """Raise InputError if `number` pairs don't fit into memory. `what` is the word for the objects of the pairs."""
+    """Raise InputError if `number` pairs don't fit into memory. The message calls the paired objects `what`."""
     check_memory(number * _PAIR_BYTES, f"{number:.3g} pairs of {what}")

@@ -1,7 +1,7 @@
 """Data of clusters' cards that aren't in the mass catalogue: images, neighbours and unusual quantities.
 
-A card is the picture and the numbers of one cluster on the page of a field. In its unusual quantities, a cluster is
-unlike the training clusters. The data are written to `masses.cards.nc` beside `masses.fits`.
+A card is the picture and the numbers of one cluster on the page of a field. Unusual quantities are those in which a
+cluster is unlike the training clusters. The data are written to `masses.cards.nc` beside `masses.fits`.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def cards_beside(fits: Path) -> Path:
 def card_images(images: xr.Dataset, exposure: ExposureMap | None) -> xr.Dataset:
     """Return the inner part of counts images, with neighbouring energy bands summed into `COLOURS` groups.
 
-    `images` is the content of an `images.nc`, or a part of it. A card shows each group in a colour of its own. The
-    variables of the result are `colour_counts`, uint16 (cluster, colour, y, x), `colour_bounds` (colour, edge) in keV,
-    and `exposed`, uint8 (cluster, y, x). The variable `exposed` is 1 in pixels whose centre the map `exposure` covers,
-    and 0 in other pixels. Without a map, all pixels are 1.
+    `images` is the content of an `images.nc`, or a part of it. A card shows each group in a colour of its own. In the
+    result, `colour_counts` is uint16 (cluster, colour, y, x), and `colour_bounds` (colour, edge) holds the edges of the
+    groups in keV. `exposed`, uint8 (cluster, y, x), is 1 in pixels whose centre is covered by the map `exposure`, and 0
+    in other pixels. Without a map, all pixels are 1.
     """
     inner = {name: np.flatnonzero(np.abs(images[name].values) <= HALF_WIDTH_ARCSEC) for name in ("y", "x")}
     part = images.isel(inner)

@@ -225,10 +225,10 @@ def compare_masses(
 ) -> Summary:
     """Return statistics of the difference first - second of two sets of log10(M500c / Msun), each (cluster,).
 
-    The fit is difference = offset + slope_mass * (m - `PIVOT_LOG10_M500C`) + slope_redshift * q by least squares. m is
-    the mean of the two log10 masses (Bland & Altman 1986), and q = log10((1 + z) / (1 + `PIVOT_Z`)). If m were only one
-    of the masses, the errors of this mass would cause a slope. If m is the mean, equal errors of both masses cause no
-    slope. Clusters where a mass or the redshift isn't finite are left out.
+    The difference is fitted by offset + slope_mass * (m - `PIVOT_LOG10_M500C`) + slope_redshift * q, with least
+    squares. Here m is the mean of the two log10 masses (Bland & Altman 1986), and q = log10((1 + z) / (1 + `PIVOT_Z`)).
+    If m were only one of the masses, the errors of this mass would cause a slope. If m is the mean, equal errors of
+    both masses cause no slope. Clusters where a mass or the redshift isn't finite are left out.
 
     The result holds the number of clusters `n`, `mean_dex`, `median_dex`, `scatter_dex` (standard deviation),
     `nmad_dex` (scatter from the median absolute deviation) and `rms_dex`. Its block `fit` holds `offset_dex` at the

@@ -118,7 +118,7 @@ def sky_of_files(
     columns: Mapping[str, str] | None = None,
     catalogue_bands: Sequence[int] | None = None,
 ) -> Sky:
-    """Return the configuration of an observed sky with these files. `masses_of_field` describes the arguments."""
+    """Return the configuration of an observed sky with the given files. `masses_of_field` describes the arguments."""
     files = {"events": [*map(str, events)], "catalogue": str(catalogue), "exposure_s": exposure_s}
     files["exposure"] = [*map(str, exposure)]
     sky = {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": columns or {}}

@@ -101,7 +101,7 @@ def infer_observed(
         A field whose images are marked as simulated always counts as simulated.
     cosmology, acronym, device
         `cosmology` is the cosmology of the training sky, which is written to the header. Names of observed clusters
-        begin with the survey's `acronym`. `device` is where the networks are computed: auto, cpu or gpu.
+        begin with the survey's `acronym`. `device` says where the networks are evaluated: auto, cpu or gpu.
     mass_prior
         `flat` adds the columns LOGM500_FLAT* (see `mass_prior.flat_columns`). `training` doesn't add them.
     made_by
@@ -133,7 +133,7 @@ def _with_photons(
     """Return two results: `field` with the further variable `n_phot`, and the `card_images` of each file.
 
     `n_phot` is the number of photons in each image. Only one file of images is in memory at a time. The attribute
-    `simulated` of `field` is True if any of these files says so.
+    `simulated` of `field` is True if any of these files is marked as simulated.
     """
     simulated, ids, photons, pictures = False, [], [], []
     for number, path in enumerate(images):
@@ -164,7 +164,7 @@ class AppliedEnsemble:
 
     @classmethod
     def read(cls, trained: Ensemble, device: str, mass_prior: str) -> AppliedEnsemble:
-        """Read the files of the ensemble `trained`. `infer_observed` describes `device` and `mass_prior`."""
+        """Return `trained` with the contents of its files. `infer_observed` describes `device` and `mass_prior`."""
         return cls(
             trained=trained,
             calibration=read_calibration(trained.calibration),

@@ -14,8 +14,8 @@ def brightest_near(
 ) -> tuple[FloatArray, FloatArray]:
     """Return the distance (arcsec) and the counts of the brightest detection near each cluster, both (row,).
 
-    The clusters are the detections in `rows`. Near means within `REACH_ARCSEC`. `ra` and `dec` (deg) and `counts`
-    contain all detections, (detection,). Unknown counts are NaN. If several detections have the same counts, or if all
+    The clusters are the detections in `rows`. Near means within `REACH_ARCSEC`. `ra` and `dec` (deg) and `counts` hold
+    all detections, (detection,) each. Unknown counts are NaN. If several detections have the same counts, or if all
     counts are unknown, the nearest one is chosen. Distance and counts are NaN if no other detection is near. If the
     counts of the chosen detection are unknown, only the counts are NaN.
     """

@@ -67,7 +67,7 @@ def _curves(applied: AppliedEnsemble, part: xr.Dataset, field: CutField, grid: F
 
 
 def _masses(applied: AppliedEnsemble, part: xr.Dataset, field: CutField, redshift: FloatArray) -> dict[str, FloatArray]:
-    """Return `CURVES` at k redshifts, (cluster, k). Images are scaled to the first redshift, if they are scaled."""
+    """Return `CURVES` at k redshifts, (cluster, k). If images are scaled to a redshift, it is the first one."""
     shape = (part.sizes["cluster"], redshift.size)
     assumed = part.assign(redshift=("cluster", np.full(shape[0], redshift[0])))
     enough = exposed(assumed.assign(covered_fraction=("cluster", applied.covered(assumed, field.exposure))))

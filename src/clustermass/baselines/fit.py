@@ -237,7 +237,7 @@ def predict_boosted_trees(
 ) -> FloatArray:
     """Return log10(M500c / Msun) from boosted trees; the arguments are those of `predict_ridge`.
 
-    As many trees are used as is best on the validation set.
+    The number of trees is the one that is best on the validation set.
     """
     train = split == "train"
     model = HistGradientBoostingRegressor(
@@ -257,7 +257,8 @@ def predict_boosted_trees(
 def fit_sky_selection(sky: Sky, table: xr.Dataset) -> LogOdds | None:
     """Return the result of `fit_selection` for the haloes of a sky.
 
-    A halo counts as selected if its cluster is in `table` and, if `table` has a variable `selected`, is True there.
+    A halo counts as selected if its cluster is in `table`. If `table` has the variable `selected`, this must also be
+    True for the cluster.
     """
     haloes = sky.haloes()
     if "selected" in table:  # the other clusters are only for training

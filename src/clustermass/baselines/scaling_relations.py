@@ -70,7 +70,7 @@ def count_rate_relation(redshift: FloatArray, block: CountRateRelation | Mapping
 
 
 def luminosity_relation(redshift: FloatArray, block: LuminosityRelation) -> ScalingRelation:
-    """Return the luminosity-mass relation of Chiu et al. (2022, A&A 661, A11), Eq. 67, inverted for the mass.
+    """Return the luminosity-mass relation of Chiu et al. (2022, A&A 661, A11), Eq. 67, solved for the mass.
 
     The relation is ln L = ln L_pivot + [slope + delta * ln((1+z)/(1+z_p))] * ln(M / M_pivot) + evolution *
     ln(E(z)/E(z_p)) + gamma * ln((1+z)/(1+z_p)). The parameters are from `block`, which is the block

@@ -61,7 +61,7 @@ def text_card(field: FieldCards, row: int) -> str:
 
 
 def strangest(field: FieldCards) -> list[int]:
-    """Return the rows of the few clusters that are most unlike the training clusters, sorted by unlikeness."""
+    """Return the rows of the few clusters that are most unlike the training clusters, the most unlike first."""
     rarity = field.columns["OOD_P"]
     distances = [field.distances(row) for row in range(len(field))]
     farthest = [abs(known[0].given) if known else 0.0 for known in distances]

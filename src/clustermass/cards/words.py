@@ -41,8 +41,8 @@ class Note(NamedTuple):
 def notes(field: FieldCards, row: int) -> list[Note]:
     """Return notes about a cluster, beginning with its flags or, if it has none, with a note that says so.
 
-    Further notes are about bright neighbours, about an R500c that is larger than the image, and about a mass by count
-    rate that disagrees with the mass of the networks.
+    Further notes are about bright neighbours, about an R500c that is larger than the image, and about a mass from the
+    count rate that disagrees with the mass of the networks.
     """
     cells = field.row(row)
     found = [*_without_mass(field, row), *_out_of_range(field, row)]
@@ -62,7 +62,7 @@ def notes(field: FieldCards, row: int) -> list[Note]:
 
 
 def unusual(field: FieldCards, row: int) -> str:
-    """Return a text with a flagged cluster's most unusual quantity and this quantity's deviation from expectation."""
+    """Return a text with a flagged cluster's most unusual quantity, and how far it is from its expectation."""
     why = str(field.columns["OOD_WHY"][row])
     given = {one.quantity: one.given for one in field.distances(row)}.get(why)
     side = (
@@ -87,7 +87,7 @@ def _causes(field: FieldCards, row: int) -> str:
 
 
 def _disagreement(field: FieldCards, row: int) -> list[str]:
-    """Return a text if the masses by count rate and by the networks differ by more than `_DISAGREE`."""
+    """Return a text if the mass from the count rate and that of the networks differ by more than `_DISAGREE`."""
     excess = float(field.data["rate_mass"][row] - field.columns["LOGM500"][row])
     if not abs(excess) > _DISAGREE:
         return []
@@ -106,7 +106,7 @@ def _rank(field: FieldCards, rarity: float) -> str:
 
 
 def _large(field: FieldCards, row: int) -> list[str]:
-    """Return a text if R500c is larger than the image, whose picture then can't show the circle of this radius."""
+    """Return a text if R500c is larger than the image, so that the circle R500c can't be drawn in it."""
     radius, seen = 60 * float(field.columns["R500C_ARCMIN"][row]), float(field.data["seen_arcsec"][row])
     if not field.half_arcsec < radius < np.inf:
         return []

@@ -1,4 +1,4 @@
-"""Optical confirmation of cluster candidates as in a follow-up survey, which doesn't know whose photons they are."""
+"""Optical confirmation of cluster candidates as in a follow-up survey, which knows nothing about their photons."""
 
 from __future__ import annotations
 

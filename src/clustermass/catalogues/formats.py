@@ -266,7 +266,7 @@ def _read_cells(path: Path, lines: list[str]) -> Table:
 
 
 def _warn_of_short(path: Path, rows: list[str], columns: int, separator: str) -> None:
-    """Warn of rows with too few cells. astropy adds empty cells at the end of a row; others may be the missing ones."""
+    """Warn of rows with too few cells. astropy adds empty cells at their ends, but other cells may be missing."""
     numbers = [len(cells) for cells in csv.reader(rows, delimiter=separator, skipinitialspace=True) if cells]
     if short := [row for row, number in enumerate(numbers, 1) if number < columns]:
         text = "%s: row %d (and %d more) has %d cells for %d columns. Empty cells are added at its end"

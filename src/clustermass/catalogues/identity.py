@@ -14,7 +14,7 @@ _WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
 
 
 def identified(table: CheckedTable, usual: Sequence[str]) -> CheckedTable:
-    """Return the table, with the first column of `usual` whose values are unique as its ID_SRC.
+    """Return the table with another column of ids as ID_SRC: the first in `usual` whose values are unique.
 
     If there is no such column, the table is returned unchanged.
     """

@@ -106,7 +106,7 @@ def match_by_confirmation(
     parameters: Matching,
     rng: np.random.Generator,
 ) -> _Matched:
-    """Return the catalogue, matches and redshifts of detections that are confirmed as in an optical follow-up.
+    """Return the catalogue, matches and redshifts of detections, some of which an optical follow-up confirms.
 
     `found` holds the columns of the detections, and `truth` those of haloes with measured richness. Random positions
     for F_CONT are drawn by `rng` all over the exposed field. A detection matches its counterpart if F_CONT is below

@@ -39,9 +39,9 @@ def match_by_shares(
     detection, (event,) each. `sources` has the columns SRC_ID, RA and DEC (deg) of all haloes and AGN. `parameters` is
     the config block `detection`.
 
-    The columns of the matches have the shape (match,). They are ID_SRC, SRC_ID (int32), SEPARATION (arcsec) and PURITY
-    (float32). ID_SRC numbers the kept detections. PURITY is the number of the halo's photons inside the cut radius,
-    divided by the fitted counts inside it, and at most 1.
+    The columns of the matches have the shape (match,). They are ID_SRC and SRC_ID (int32), SEPARATION (arcsec) and
+    PURITY (float32). ID_SRC counts only the kept detections. PURITY is the number of the halo's photons inside the cut
+    radius, divided by the fitted counts inside it, and at most 1.
     """
     owner, purity = _owners(detections["FITTED"], shares, labels)
     photons = np.bincount(np.maximum(labels[in_band], 0), minlength=int(max(owner.max(initial=0), 0)) + 1)

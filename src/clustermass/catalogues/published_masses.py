@@ -41,7 +41,7 @@ def read_published(path: Path, kind: str, columns: Renamed | None = None) -> Pub
 
     The file must be readable by `read_table`, or be `tablec1.dat` of Chiu et al. (2022). For the kind `table`,
     `columns` maps our column names to the user's. InputError if the columns aren't those of this kind, if a cell is
-    bad, if a cluster has two rows, or if a mass is so small or large that its unit must be another.
+    bad, if a cluster has two rows, or if a mass is so small or large that it must be in another unit.
     """
     if kind not in KINDS:
         raise InputError(f"published masses: kind is {kind!r}, but must be one of: {', '.join(KINDS)}.")

@@ -86,7 +86,7 @@ def read_survey_table(path: Path, edges_ev: Sequence[float] | None = None, named
 
 
 def recognise(table: Table) -> Survey | None:
-    """Return the published catalogue that a table is by its column names (in any case), or None."""
+    """Return the published catalogue whose columns a table has (in upper or lower case), or None."""
     names = {name.upper() for name in table.colnames}
     return next((survey for survey in SURVEYS if names.issuperset(survey.marks)), None)
 

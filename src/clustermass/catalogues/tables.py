@@ -162,7 +162,7 @@ class CheckedTable:
 
 
 def read_product(path: Path, name: str, columns: Sequence[str]) -> CheckedTable:
-    """Return the table `name` of our FITS file `path`. InputError if the table or one of `columns` is missing."""
+    """Return the table `name` of a FITS file of the pipeline. InputError if it or one of its `columns` is missing."""
     with opened_fits(path) as hdus:
         table = next((table_of(hdu, path) for hdu in hdus if hdu.name == name), None)
     if table is None:
