@@ -97,8 +97,8 @@ def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tup
     """Return subset and group of the clusters of an image set, (cluster,) each.
 
     `clusters` is a table as for `group_names`, sorted by id. `first` holds subset and group of the clusters of the
-    default images, called default clusters. These keep both. All other clusters are new. Whether clusters touch each
-    other is decided by `touching`, with boxes of the default size.
+    default images. These default clusters keep their subset and group. All other clusters are new. Whether clusters
+    touch each other is decided by `touching`, with boxes of the default size.
 
     - If a new cluster touches default clusters, it gets subset and group of one of them: of a test cluster if there is
       one, otherwise of a validation cluster, otherwise of a training cluster. Among several such clusters, the one with
@@ -224,7 +224,7 @@ def subsets(
 
 
 def subset_of(group: str, fractions: Mapping[str, float], seed: int) -> str:
-    """Return the subset of a group, which follows from the SHA-256 of seed and name and from the subsets' shares."""
+    """Return the subset of a group. It follows from a hash of `seed` and the group's name, and from the shares."""
     uniform = int.from_bytes(_digest(f"{seed}:{group}")[:8], "big") / 2**64
     edges = np.cumsum([fractions[name] for name in SUBSETS[:-1]])
     return SUBSETS[int(np.searchsorted(edges, uniform, side="right"))]

@@ -49,7 +49,7 @@ class Standardisation:
 
         The arguments are those of `side_inputs`. If some inputs are measured (see `ordered`), a last column is added.
         It is 1 for clusters with all measured inputs. For other clusters, the measured inputs and the last column are
-        0. If no training cluster has the measured inputs, this holds for all clusters.
+        0. If no training cluster has the measured inputs, they are 0 for all clusters.
         """
         inputs = side_inputs(redshift, measurements, self.side_names)
         standard = (inputs - self.side_mean) / np.where(self.side_sd, self.side_sd, np.nan)

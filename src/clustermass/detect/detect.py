@@ -277,7 +277,7 @@ def _shares(field: _Field) -> FloatArray:
 
 
 def _photons(field: _Field, detections: _Detections, share: FloatArray) -> Columns:
-    """Return the columns of the photons in the stamps of detections. Each stamp is that of at most one detection."""
+    """Return the columns of the photons in the stamps of detections. A stamp belongs to at most one detection."""
     stamps = field.stamps
     number = np.zeros(len(stamps.ra), dtype=np.int32)
     number[detections.stamp] = np.arange(1, len(detections.stamp) + 1)

@@ -52,9 +52,9 @@ class Templates:
         return self.profile.ravel().take(index + np.asarray(model, dtype=np.int32) * np.int32(width))
 
     def sum_inside(self, model: NDArray[np.integer], shift: NDArray[np.floating]) -> Float32Array:
-        """Return the expected counts within the cut radius of a stamp of a source that has one count on the whole sky.
+        """Return the counts that a source with one count on the whole sky is expected to have inside the cut radius.
 
-        `model` is the number of the source's model. The source lies `shift` arcsec from the centre of the stamp.
+        `model` is the number of the source's model. The source lies `shift` arcsec from the centre of its stamp.
         """
         index = np.minimum((shift / TABLE_STEP + 0.5).astype(np.int32), self.inside.shape[1] - 1)
         return self.inside[model, index]

@@ -127,7 +127,7 @@ class Ensemble(EnsembleFiles):
     def from_weights(cls, weights: Sequence[Path]) -> Self:
         """Return the ensemble whose networks are the files `weights`, from the folder `members/` of an experiment.
 
-        For the method `predict`, the experiment's other files may be missing.
+        The method `predict` works without the experiment's other files.
         """
         if not weights:
             raise InputError("inference: no weights files. Train the ensemble first.")

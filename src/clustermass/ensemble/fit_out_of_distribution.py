@@ -96,8 +96,8 @@ def fit_ood_model(train: FloatArray, validation: FloatArray, transform: str, see
 def _expected(basis: FloatArray, values: FloatArray, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Fit the mean and the log scatter of a quantity as functions of redshift, exposure and core brightness.
 
-    Return three arrays: the coefficients of the mean, (term,), the coefficients of the log scatter, (term,), and the
-    values of `OodModel.knot_value` for this quantity, (knot,). `values` holds the quantity called `name`, and `basis`
+    Return three arrays: the coefficients of the mean (term,), those of the log scatter (term,), and the values of
+    `OodModel.knot_value` for this quantity (knot,). `values` holds the quantity called `name`, and `basis`
     (cluster, term) the polynomial terms of redshift, exposure and core brightness. If the quantity itself is the
     redshift or the exposure, only constants are fitted. If it is the core brightness, functions of redshift and
     exposure are fitted.

@@ -112,8 +112,8 @@ def quantities(
     `image` holds preprocessed images, (cluster, band, y, x). The last step of their preprocessing, `transform`, is
     undone first. `x` and `y` are the offsets of the pixels from the centre in arcsec. The keys of `catalogue` are
     `redshift`, `exposure_s` and, if these are known, `ml_rate`, `ext` and `ml_bkg`. The keys of `predicted` are the
-    names in `PREDICTED`, with values in dex. All values have the shape (cluster,). The result holds counts per second
-    instead of counts. A quantity is NaN if it is unknown, or if the images are too small for it.
+    names in `PREDICTED`, with values in dex. All values have the shape (cluster,). Brightness and rates in the
+    result are per second. A quantity is NaN if it is unknown, or if the images are too small for it.
     """
     counts = INVERSES[transform](image.astype(np.float64))
     columns = {name: np.asarray(values, np.float64) for name, values in catalogue.items()}

@@ -135,7 +135,7 @@ class OodModel:
     def _rarity(self, scores: FloatArray, used: NDArray[np.intp]) -> FloatArray:
         """Return -ln p of clusters with the normal `scores` (cluster, quantity); it is larger for rarer clusters.
 
-        The shape of the result is (cluster,). Only the columns `used` of the scores are used.
+        The result has the shape (cluster,). Columns of the scores that aren't in `used` are ignored.
         """
         parts = [
             np.log(weight) + multivariate_normal.logpdf(scores[:, used], mean[used], covariance[np.ix_(used, used)])
@@ -208,7 +208,7 @@ def _normal_score(deviation: FloatArray, knot_value: FloatArray) -> FloatArray:
 
 
 def read_ood_model(path: Path) -> OodModel:
-    """Return the model in a `domain.nc`. InputError if the file is missing, damaged, or of another version."""
+    """Return the model in a `domain.nc`. InputError if it is missing, damaged, or in another version's format."""
     if not Path(path).is_file():
         raise InputError(
             f"{path}: no such file. It holds the distribution of the training clusters: copy the whole folder of the "
