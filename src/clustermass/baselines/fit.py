@@ -220,8 +220,8 @@ def predict_ridge(
 ) -> FloatArray:
     """Return log10(M500c / Msun) of all clusters from a ridge regression on standardised features, float64 (cluster,).
 
-    `features` are (cluster, feature), before standardisation. The regression is fitted to the training set. Of
-    the penalties `alphas` (`baselines.ridge_alpha`), the one that is best on the validation set is used. Masses of test
+    `features` are (cluster, feature), before standardisation. The regression is fitted to the training set. Of the
+    penalties `alphas` (`baselines.ridge_alpha`), the one that is best on the validation set is used. Masses of test
     clusters aren't read.
     """
     train, fits = split == "train", dict[float, FloatArray]()

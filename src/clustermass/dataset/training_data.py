@@ -90,8 +90,7 @@ class Control:
     def redshift(self, redshift: np.ndarray, where: str) -> np.ndarray:
         """Return the redshifts (cluster, ...) after the removal of information.
 
-        The control ``shuffled_redshift`` permutes the redshifts. `where` is the name of the subset to which they
-        belong.
+        The control ``shuffled_redshift`` permutes the redshifts of a subset, whose name is `where`.
         """
         shuffled = self.name == "shuffled_redshift"
         return generator(self.seed, self.name, where).permutation(redshift) if shuffled else redshift

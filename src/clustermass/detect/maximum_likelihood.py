@@ -240,9 +240,9 @@ def fit_amplitude(
         a <- max(a + G (G / sum(T) - 1) / sum(n T^2 / (b + a T)^2), 0).
 
     `counts` (stamp, pixel), `background` (stamp, pixel) and `template` (stamp, pixel, model) contain only the pixels
-    with counts. `template_sum` (stamp, model) is the sum of each template over all pixels of the fit, with
-    and without counts. `start` holds first guesses of a, with the shape (stamp, 1) or (stamp, model). The drop of C is
-    C(0) - C(a). Amplitudes and drops are >= 0 and have the shape (stamp, model).
+    with counts. `template_sum` (stamp, model) is the sum of each template over all pixels of the fit, with and without
+    counts. `start` holds first guesses of a, with the shape (stamp, 1) or (stamp, model). The drop of C is C(0) - C(a).
+    Amplitudes and drops are >= 0 and have the shape (stamp, model).
     """
     amplitude = np.broadcast_to(start, template_sum.shape).astype(template.dtype)
     weights = counts[:, None, :].astype(template.dtype, copy=False)

@@ -202,7 +202,7 @@ def _calibration(test: xr.Dataset, applied: Calibration) -> Json:
 
 
 def conformal_coverage(predicted: xr.Dataset) -> dict[str, Json]:
-    """Return the measured coverage of the conformal intervals, as a dict by their level in percent, such as "68".
+    """Return the measured coverage of the conformal intervals, as a dict by level in percent, such as "68".
 
     Each entry holds `coverage` (the share of true masses inside the intervals), `coverage_ci68` (its binomial 68 %
     interval), and `mean_half_width_dex`. All three are None if there are no intervals at this level, or fewer than

@@ -79,9 +79,9 @@ def sigma_ratio(member_sigma: FloatArray, ensemble_sigma: FloatArray) -> dict[st
     """Return the mean and the standard deviations of the ratio of a member's sigma to the ensemble's sigma.
 
     `member_sigma` has the shape (member, cluster), and `ensemble_sigma` (cluster,). `mean` and `std` are the mean and
-    the standard deviation of the ratios of all members and clusters. `std_of_members` is the standard
-    deviation of the members' mean ratios. Krippendorf et al. (2023, end of section 4) state 0.951 +- 0.039, where 0.039
-    could be either of the two standard deviations.
+    the standard deviation of the ratios of all members and clusters. `std_of_members` is the standard deviation of the
+    members' mean ratios. Krippendorf et al. (2023, end of section 4) state 0.951 +- 0.039, where 0.039 could be either
+    of the two standard deviations.
     """
     ratio = member_sigma / ensemble_sigma
     of_members = float(ratio.mean(axis=1).std())

@@ -65,10 +65,11 @@ def search(
     The test clusters influence nothing in the output; not even a hash depends on them.
 
     In the file `output` (`search.json`), `n_val` is the number of validation clusters, and `n_groups` the number of
-    their groups. `first` and `best` are names of candidates. `ranking` lists all names, beginning with the smallest
-    negative log-likelihood. The block `candidates` has an entry for each candidate. The entry holds the measures that
-    `compare` returns, the number of networks (`members`), the number of training clusters (`n_train`), the number of
-    `parameters` of one network, and the settings in which the candidate differs from the first one (`departures`).
+    their groups. `first` is the name of the first candidate, and `best` that of the best one. `ranking` lists all
+    names, beginning with the smallest negative log-likelihood. The block `candidates` has an entry for each candidate.
+    The entry holds the measures that `compare` returns, the number of networks (`members`), the number of training
+    clusters (`n_train`), the number of `parameters` of one network, and the settings in which the candidate differs
+    from the first one (`departures`).
 
     InputError if a file is missing, is damaged or lacks a variable, if a prediction isn't finite, if there are fewer
     than three validation clusters, or if the candidates have different validation clusters.
@@ -143,7 +144,7 @@ def compare(tables: Mapping[str, xr.Dataset], resamplings: int, seed: int) -> di
 def departures(first: Mapping[str, object], other: Mapping[str, object]) -> dict[str, object]:
     """Return a dict of the settings of `other` that differ from those of `first`.
 
-    The keys are joined by dots, such as `recipe.epochs`. If `other` lacks a key, its value is None.
+    The keys are joined by dots, such as `recipe.epochs`. If `other` lacks a key, the value is None.
     """
     here, there = _flat(first), _flat(other)
     return {key: there.get(key) for key in sorted({*here, *there}) if here.get(key) != there.get(key)}

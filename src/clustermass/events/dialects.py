@@ -85,8 +85,8 @@ def _require(rows: Rows, needed: Sequence[str], kind: str, path: Path) -> None:
 def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:
     """Return copies of the columns of an event list, as a dict by their names in `EventList`.
 
-    In the dialect "sixte_events", PI is a channel. The energies are therefore taken from SIGNAL (keV), the module from
-    INSTRUME, and the patterns from NPIXELS.
+    In the dialect "sixte_events", energies are taken from SIGNAL (keV), because PI is a channel there. The module is
+    taken from INSTRUME, and patterns are taken from NPIXELS.
     """
     if dialect == "sixte_events":
         with np.errstate(over="ignore", invalid="ignore"):  # it becomes infinite or NaN, which is refused later

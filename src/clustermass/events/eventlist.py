@@ -65,7 +65,7 @@ class EventList:
         return self.with_columns({name: column[rows] for name, column in self.columns().items()})
 
     def with_columns(self, columns: Mapping[str, NDArray[Any] | None]) -> "EventList":
-        """Return a copy of this list with other `columns`, a dict by their names. The value None removes a column."""
+        """Return a copy of this list with the columns in the dict `columns` replaced. None removes a column."""
         return replace(self, **dict[str, Any](columns))
 
     def columns(self) -> dict[str, NDArray[Any]]:
@@ -85,9 +85,9 @@ def modules_of(events: EventList) -> list[int]:
 def mean_exposure_s(events: EventList, modules: Iterable[int] | None = None) -> float | None:
     """Return the exposure in s without vignetting: the sum of the modules' good times, divided by seven.
 
-    Exposure maps of eSASS have the same definition. The good times are those of the modules that have photons, or of
-    `modules`. For a module without good time intervals, the exposure in the header is used. The result is None if no
-    module has intervals or an exposure.
+    Exposures in the maps of eSASS are defined in the same way. The good times are those of the modules that have
+    photons, or of `modules`. For a module without good time intervals, the exposure in the header is used. The result
+    is None if no module has intervals or an exposure.
     """
     total = 0.0
     for module in modules_of(events) if modules is None else modules:
@@ -199,8 +199,8 @@ class Selection:
         """Return the share of the list's exposure that belongs to the chosen modules (the argument `modules`).
 
         The share is the good time of the chosen modules, divided by the good time of all modules that have photons. If
-        the good time of a module is unknown, it is the number of chosen modules divided by the number of all modules
-        that have photons.
+        the good time of a module is unknown, the share is the number of chosen modules with photons, divided by the
+        number of all modules with photons.
         """
         listed = {module: seconds for module, seconds in self._good_time_s.items() if module}
         chosen = self._modules & listed.keys()
@@ -255,7 +255,7 @@ class Selection:
 
 
 def flag_mask_of(events: EventList, flag_mask: int | str) -> int:
-    """Return `flag_mask` as a number in [0, 2^32); `FLAG_MASKS` holds that for 'auto'. InputError if it is invalid."""
+    """Return `flag_mask` as a number in [0, 2^32). For 'auto' it is in `FLAG_MASKS`. InputError if it is invalid."""
     if flag_mask == "auto":
         return FLAG_MASKS[events.dialect]
     try:
