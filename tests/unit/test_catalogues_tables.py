@@ -88,6 +88,26 @@ def test_renamed_column_in_the_map(tmp_path):
         read_catalogue(csv(tmp_path), {"Z_ERR": "Z_EER"})
 
 
+@pytest.mark.parametrize("names", ["Z,z", "z,Z"])
+def test_columns_that_differ_only_in_case_are_told_apart_by_the_user(tmp_path, names):
+    path = csv(tmp_path, ["1,10,20,0.3,0.5"], f"ID_SRC,RA,DEC,{names}")
+    first, second = names.split(",")
+    with pytest.raises(InputError, match=f"columns {first} and {second} differ only .*, or say which is Z") as caught:
+        read_catalogue(path)
+    assert f"--column Z={first}" in str(caught.value)
+    assert [read_catalogue(path, {"Z": name})["Z"][0].round(1) for name in (first, second)] == [0.3, 0.5]
+    unused = csv(tmp_path, ["1,10,20,0.3,0.5,0.6"], "ID_SRC,RA,DEC,Z,notes,Notes")
+    assert read_catalogue(unused)["Z"][0].round(1) == 0.3
+
+
+def test_a_column_without_scale_is_refused(tmp_path):
+    path = fits_table(tmp_path / "a.fits", 3)
+    with fits.open(path, mode="update") as hdus:
+        hdus[1].header["TSCAL4"], hdus[1].header["TZERO4"] = 0, 0.3
+    with pytest.raises(InputError, match=r"column z has TSCAL = 0, by which all its cells are equal\."):
+        read_catalogue(path)
+
+
 def test_unknown_name_in_the_map(tmp_path):
     with pytest.raises(InputError, match=r"'DETLIKE' is no column of ours\. Did you mean DET_LIKE\?"):
         read_catalogue(csv(tmp_path), {"DETLIKE": "DET_LIKE"})

@@ -64,11 +64,18 @@ def test_columns_that_state_a_shape_of_one_value_are_read(tmp_path, shape):
     assert len(select(events)) == len(select(plain))
 
 
-def test_a_scale_that_is_a_text_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        ("2.0", r"column TIME of table EVENTS .*'2\.0'.* must hold one number a row"),
+        (0, r"column TIME has TSCAL = 0, by which all its cells are equal\."),
+    ],
+)
+def test_an_impossible_scale_is_refused(tmp_path, scale, message):
     path = write_esass(tmp_path / "events.fits", photons())
     with fits.open(path, mode="update") as hdus:
-        hdus[1].header[f"TSCAL{hdus[1].columns.names.index('TIME') + 1}"] = "2.0"
-    with pytest.raises(InputError, match=r"column TIME of table EVENTS .*'2\.0'.* must hold one number a row"):
+        hdus[1].header[f"TSCAL{hdus[1].columns.names.index('TIME') + 1}"] = scale
+    with pytest.raises(InputError, match=message):
         read_events(path)
 
 

@@ -181,7 +181,8 @@ def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | 
 
     `synonyms` maps our names to the usual names of such columns, best first. `given` maps our names to the user's names
     and takes precedence. Case doesn't matter. InputError if `given` contains a name that isn't one of ours, or a column
-    that the table doesn't have.
+    that the table doesn't have. InputError also if case alone tells two columns apart that could be one of ours, unless
+    `given` names one of them exactly.
     """
     given = given or {}
     if unknown := [ours for ours in given if ours not in synonyms]:
@@ -190,11 +191,18 @@ def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | 
         order = f" Our name comes first: {', '.join(turned)}." if turned else _hint(unknown, "Known", synonyms)
         raise InputError(f"columns: {which} of ours.{order}")
     usual = {**synonyms, **{ours: (plain_text(theirs),) for ours, theirs in given.items()}}
-    by_lower = {column.lower(): column for column in reversed(table.colnames)}
+    by_lower: dict[str, list[str]] = {}
+    for column in table.colnames:
+        by_lower.setdefault(column.lower(), []).append(column)
     names = {}
     for ours, wanted in usual.items():
         if here := [name for name in wanted if name.lower() in by_lower]:
-            names[ours] = here[0] if here[0] in table.colnames else by_lower[here[0].lower()]
+            alike = by_lower[here[0].lower()]
+            exact = ours in given and here[0] in alike
+            if len(alike) > 1 and not exact:
+                remedy = f"Rename one, or say which is {ours} (--column {ours}={alike[0]}, or catalogue_columns)."
+                raise InputError(f"{path}: columns {' and '.join(alike)} differ only in upper and lower case. {remedy}")
+            names[ours] = here[0] if exact else alike[0]
     if absent := {ours: theirs for ours, theirs in given.items() if ours not in names}:
         listed = ", ".join(f"no column {theirs!r} (wanted for {ours})" for ours, theirs in absent.items())
         raise InputError(f"{path}: has {listed}.{_hint(absent.values(), 'Its columns', table.colnames)}")

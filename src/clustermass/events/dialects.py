@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from clustermass.errors import InputError
 from clustermass.events.eventlist import SIXTE_FLAG
 from clustermass.events.rows import Rows
+from clustermass.io.fits import check_scale
 from clustermass.io.frames import check_frame
 from clustermass.io.log import LOGGER
 from clustermass.io.text_tables import check_unit
@@ -76,6 +77,7 @@ def _require(rows: Rows, needed: Sequence[str], kind: str, path: Path) -> None:
                 f"{path}: column {name} of table {rows.name} has the format {column.format}, TSCAL and TZERO "
                 f"{scaling!r:.50}, but must hold one number a row. Remake the event list."
             )
+        check_scale(column, path)
         check_unit(stated := rows.columns[name].unit or "", path)
         unit, ours = Unit(str(stated), parse_strict="silent"), Unit(_UNITS.get(name, ""))
         if unit.is_equivalent(ours) and unit != ours and name in _UNITS:

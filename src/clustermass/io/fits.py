@@ -142,8 +142,8 @@ def table_of(hdu: Any, path: Path) -> Table:
     """Return the table in an HDU of the file `path`, as astropy reads it.
 
     OSError if the HDU holds no table, or if cells of variable length state more bytes than the file holds. InputError
-    if the table doesn't fit into memory, if a unit isn't safe (see `check_unit`), or if the header describes columns in
-    unsafe YAML (see `check_comments`).
+    if the table doesn't fit into memory, if a unit isn't safe (see `check_unit`), if a column has TSCAL = 0, or if the
+    header describes columns in unsafe YAML (see `check_comments`).
     """
     if not isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
         raise OSError(f"HDU {hdu.name} is no table")
@@ -152,6 +152,7 @@ def table_of(hdu: Any, path: Path) -> Table:
     check_memory(2 * (hdu.header["NAXIS2"] * cells + hdu.header.get("PCOUNT", 0)), path)
     for column in hdu.columns:
         check_unit(column.unit, path)
+        check_scale(column, path)
         if _WIDE.search(str(column.disp or "")):
             column.disp = None
         if kind := _VARIABLE.match(str(column.format)):
@@ -159,6 +160,14 @@ def table_of(hdu: Any, path: Path) -> Table:
             if lengths.sum() * BYTES.get(kind[1], 1 / 8) > hdu.header["PCOUNT"]:
                 raise OSError(f"the cells of column {column.name} hold more bytes than the file")
     return Table.read(hdu)
+
+
+def check_scale(column: fits.Column, path: Path) -> None:
+    """Raise InputError if a column has TSCAL = 0, by which all its cells would be equal."""
+    if column.bscale == 0:
+        raise InputError(
+            f"{path}: column {column.name} has TSCAL = 0, by which all its cells are equal. Correct TSCAL."
+        )
 
 
 def _cell_bytes(column: fits.Column) -> int:
