@@ -1,7 +1,7 @@
 """Types of arrays, tables, random generators, unit vectors, pairs of close positions, and bisection."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeAlias
 
 import numpy as np
@@ -37,8 +37,23 @@ class Rows:
         """Return a table with only these `rows` (row numbers, a boolean mask or a slice)."""
         return type(self)(**{name: values[rows] for name, values in vars(self).items()})
 
+    def __setitem__(self, rows: Any, other: Self) -> None:
+        """Write the rows of another table into these `rows`."""
+        for name, values in vars(self).items():
+            values[rows] = getattr(other, name)
+
     def __len__(self) -> int:
         return len(next(iter(vars(self).values())))
+
+    @classmethod
+    def join(cls, *tables: Self) -> Self:
+        """Return the rows of several tables as one table."""
+        columns = {name: [vars(table)[name] for table in tables] for name in vars(tables[0])}
+        return cls(**{name: _joined(parts) for name, parts in columns.items()})
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    return parts[0].join(*parts) if isinstance(parts[0], Rows) else np.concatenate(parts)
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:

@@ -60,8 +60,8 @@ def _stamps(*images):
     nothing = np.zeros(0, np.int64)
     zeros = np.zeros(len(images))
     return Stamps(
-        zeros, zeros, first, np.array(owner, np.int32), np.array(pixel, np.int32), np.array(counts, np.float32),
-        nothing, nothing,
+        first, np.array(owner, np.int32), np.array(pixel, np.int32), np.array(counts, np.float32),
+        zeros, zeros, nothing, nothing,
     )  # fmt: skip
 
 

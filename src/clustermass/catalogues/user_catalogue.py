@@ -62,7 +62,7 @@ def read_catalogue(
     as exact. If the table has no DET_LIKE or no EXT_LIKE, every row passes any cut on this quantity
     (`VOUCHED_LIKELIHOOD`). If `with_redshift` is False, no table needs redshifts, and Z is NaN in all rows. No row is
     dropped. Likely contaminants are kept, too; `select_clusters` can drop them. InputError for a missing column, a bad
-    cell, an unknown Z_TYPE, or if there are several rows and none has a redshift.
+    cell, an unknown Z_TYPE, a table of simulated haloes, or if there are several rows and none has a redshift.
 
     Returns a row for each detection in the order of the file, with the columns and units of
     `clustermass.io.products.CATALOGUE`. Optional columns are included if the tables have them; Z_ORIGIN is always
@@ -108,6 +108,7 @@ def _find(
             "catalogue_columns (in Python: columns) names only one of RA and DEC. Name both: they are of one position."
         )
     read = read_survey_table(path, edges_ev, given)
+    _refuse_truth({name.upper() for name in read.colnames}, path)
     corrected = {"RA_CORR", "DEC_CORR"} <= {name.upper() for name in read.colnames}
     usual = SYNONYMS if corrected else SYNONYMS | {name: SYNONYMS[name][1:] for name in ("RA", "DEC")}
     table = find_columns(read, path, usual, given)
@@ -126,6 +127,16 @@ def _find(
         spectroscopic = find_columns(table.table, path, _SPECTROSCOPIC).names
         table = CheckedTable(table.table, path, {**table.names, **spectroscopic})
     return table, redshifts_of
+
+
+def _refuse_truth(names: set[str], path: Path) -> None:
+    """Raise InputError if columns with these names, in capitals, are those of a table of simulated haloes."""
+    true = "SRC_ID" in names and names & {"HALO_ID", "LOG10_M500C", "M500C"}
+    if true and not names & {"DET_LIKE", "ML_CTS", "ML_RATE"}:
+        raise InputError(
+            f"{path}: is a table of simulated haloes, all of which would count as detected. Make a catalogue of "
+            "detections with clustermass detect."
+        )
 
 
 def _check_luminosities(catalogue: Table, table: CheckedTable, other_redshifts: dict[str, FloatArray]) -> None:

@@ -56,7 +56,7 @@ def estimate_background(
     for block in np.array_split(np.arange(len(ra)), len(ra) // BLOCK + 1):
         rows, columns = cells.window(ra[block], dec[block], step)
         counts, exposure = cells.counts[rows, columns][:, far], cells.exposure[rows, columns][:, far]
-        levels.append(_truncated_rate(counts, exposure, parameters["background_clip_sigma"]))
+        levels.append(truncated_rate(counts, exposure, parameters["background_clip_sigma"]))
     return np.concatenate(levels) / (cell * 60.0) ** 2
 
 
@@ -96,7 +96,7 @@ class _Cells:
         return rows[:, :, None], columns[:, :, None] + step
 
 
-def _truncated_rate(counts: NDArray[np.integer], exposure: NDArray[np.floating], clip: float) -> FloatArray:
+def truncated_rate(counts: NDArray[np.integer], exposure: NDArray[np.floating], clip: float) -> FloatArray:
     """Return the background rate per cell around each position, (position,), in counts / s.
 
     `counts` and `exposure` (s) have the shape (position, cell). Cells whose counts exceed the expected counts by more

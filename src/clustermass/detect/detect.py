@@ -9,9 +9,10 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from clustermass.arrays import BoolArray, Float32Array, FloatArray, IntArray, Rows, neighbours
+from clustermass.arrays import Float32Array, FloatArray, IntArray, Rows, neighbours
 from clustermass.detect.background import Exposure, box_likelihood, estimate_background
 from clustermass.detect.maximum_likelihood import EXTENDED_DOF, POINT_DOF, Fit, fit_stamps, negative_log_q
+from clustermass.detect.merge import most_likely
 from clustermass.detect.stamps import (
     REACH_ARCSEC,
     EventIndex,
@@ -127,7 +128,7 @@ def detect(
     field = _prepare(events, _worth_fitting(candidates, exposure_s), exposure_s, templates, parameters, seed)
     _fit_all(field, parameters)
     detections = _detections(field, parameters["det_like_floor"])
-    single = detections[_unique_positions(detections, parameters)]
+    single = detections[most_likely(detections.ra, detections.dec, detections.extent > 0.0, parameters)]
     LOGGER.info("%d detections; %d dropped near a more likely one", len(detections), len(detections) - len(single))
     extended = np.count_nonzero(single.extent > 0.0)
     LOGGER.info("%d extended detections, %d point-like", extended, len(single) - extended)
@@ -247,24 +248,6 @@ def _detections(field: _Field, floor: float) -> _Detections:
     fit, det_like, ext_like = field.fit[rows], field.det_like[rows], field.ext_like[rows]
     extent = np.where(ext_like > 0.0, fit.extent, 0.0)
     return _Detections(rows, ra, dec, det_like, ext_like, extent, fit.counts)[np.lexsort((ra, dec, -det_like))]
-
-
-def _unique_positions(detections: _Detections, parameters: Detection) -> BoolArray:
-    """Return which detections are kept, bool (detection,). Of two near detections, only the more likely one is kept.
-
-    The detections must be sorted by decreasing likelihood. Two detections are near if they are at most
-    `merge_point_arcsec` apart. Two extended detections are also near if they are at most `merge_extended_arcsec` apart.
-    """
-    ra, dec, extended = detections.ra, detections.dec, detections.extent > 0.0
-    radii = parameters["merge_point_arcsec"], parameters["merge_extended_arcsec"]
-    close, wide = (np.stack(neighbours(ra, dec, ra, dec, radius), axis=1) for radius in radii)
-    wide = wide[extended[wide[:, 0]] & extended[wide[:, 1]]]
-    pairs = np.unique(np.concatenate([close, wide]), axis=0)
-    kept = np.ones(len(ra), dtype=bool)
-    for better, worse in pairs[pairs[:, 0] < pairs[:, 1]].tolist():  # sorted, so that `better` is settled by now
-        if kept[better]:
-            kept[worse] = False
-    return kept
 
 
 def _shares(field: _Field) -> FloatArray:

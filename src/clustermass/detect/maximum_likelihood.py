@@ -1,6 +1,6 @@
 """Maximum-likelihood fits of a point source and of a beta model to many stamps at once.
 
-A stamp is the count image around one candidate (`stamps.Stamps`).
+A stamp is the count image around one candidate (`stamps.CountImages`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import gammainc, gammaincc, gammaln
 
 from clustermass.arrays import Float32Array, FloatArray, IdArray, IntArray, Rows
-from clustermass.detect.stamps import Stamps, Templates
+from clustermass.detect.stamps import CountImages, Templates
 
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Detection
@@ -46,19 +46,28 @@ class Fit(Rows):
         x, y, extent, counts, delta_c = np.zeros((5, size))
         return cls(x, y, np.zeros(size, np.int64), extent, counts, delta_c)
 
-    def __setitem__(self, rows: IntArray, other: Fit) -> None:
-        """Replace the fits in these rows by `other`."""
-        for name, values in vars(self).items():
-            values[rows] = getattr(other, name)
-
     def best(self) -> Fit:
         """Return the fit with the largest delta_c for each stamp. The arrays must have the shape (stamp, trial)."""
         best = np.argmax(self.delta_c, axis=1)
         return self[np.arange(len(best)), best]
 
 
+@dataclass
+class Chosen(Rows):
+    """Fits of sources, each as a point or as extended. Each array has the shape (source,)."""
+
+    fit: Fit
+    det_like: FloatArray
+    ext_like: FloatArray  #: 0 for a point source
+
+    @classmethod
+    def empty(cls, size: int) -> Chosen:
+        """Return fits of `size` sources in which all values are zero."""
+        return cls(Fit.empty(size), np.zeros(size), np.zeros(size))
+
+
 @dataclass(frozen=True)
-class _Batch(Rows):
+class Batch(Rows):
     """The pixels with counts in several stamps, (stamp, entry). Rows are padded with 0 counts and a background of 1."""
 
     counts: Floats
@@ -67,7 +76,7 @@ class _Batch(Rows):
 
 
 def fit_stamps(
-    stamps: Stamps, background: Float32Array, selected: IntArray, templates: Templates, parameters: Detection
+    stamps: CountImages, background: Float32Array, selected: IntArray, templates: Templates, parameters: Detection
 ) -> tuple[Fit, Fit]:
     """Return the best point source and the best extended source for each stamp in `selected`, shape (selected,).
 
@@ -79,7 +88,7 @@ def fit_stamps(
     """
     grid = _CoarseGrid(templates, parameters["shift_arcsec"])
     results = Fit.empty(len(selected)), Fit.empty(len(selected))
-    for rows, batch in _batches(stamps, background, selected, grid.size):
+    for rows, batch in batches(stamps, background, selected, grid.size):
         starts = grid.search(batch)
         likelihood = negative_log_q(POINT_DOF, np.maximum(starts[0].delta_c, starts[1].delta_c))
         hopeful = np.flatnonzero(likelihood > parameters["det_like_floor"] - COARSE_LOSS)
@@ -90,16 +99,16 @@ def fit_stamps(
     return results
 
 
-def _batches(
-    stamps: Stamps, background: Float32Array, selected: IntArray, models: int
-) -> Iterator[tuple[IntArray, _Batch]]:
+def batches(
+    stamps: CountImages, background: Float32Array, selected: IntArray, models: float
+) -> Iterator[tuple[IntArray, Batch]]:
     """Yield batches of stamps, and the stamps' rows in `selected`. Stamps with few entries come first.
 
     `models` templates are fitted to each stamp at once. A batch is so small that the data fit into the cache.
     """
     # the last row is the padding
     counts, level = np.append(stamps.counts, np.float32(0.0)), np.append(background, np.float32(1.0))
-    entries = _Batch(counts, level, np.append(stamps.pixel, np.int32(0)))
+    entries = Batch(counts, level, np.append(stamps.pixel, np.int32(0)))
     first, length = stamps.first[selected], np.diff(stamps.first)[selected]
     order = np.argsort(length, kind="stable")
     begin = 0
@@ -125,7 +134,7 @@ class _CoarseGrid:
         self.image = templates.value(self.model, radius)
         self.inside = templates.sum_inside(self.model, np.hypot(self.x, self.y))
 
-    def search(self, batch: _Batch) -> tuple[Fit, Fit]:
+    def search(self, batch: Batch) -> tuple[Fit, Fit]:
         """Return the best point source and the best extended source on the grid for each stamp of a batch."""
         template = self.image.take(batch.pixel, axis=0)
         inside = np.broadcast_to(self.inside, (len(batch), self.size))
@@ -137,20 +146,20 @@ class _CoarseGrid:
         return wide[:, :points].best(), wide[:, points:].best()
 
 
-def _refined(batch: _Batch, fit: Fit, templates: Templates, steps: Sequence[float]) -> Fit:
+def _refined(batch: Batch, fit: Fit, templates: Templates, steps: Sequence[float]) -> Fit:
     """Return better fits, found on finer and finer grids of position and extent and then at the maxima of parabolas.
 
     `steps` holds the distance between the positions of each grid, in arcsec.
     """
     none, stay = np.zeros(3), np.zeros(9, np.int64)
     for step in steps:
-        fit = _evaluate(batch, fit, templates, STEP_X * step, STEP_Y * step, stay).best()
+        fit = evaluate(batch, fit, templates, STEP_X * step, STEP_Y * step, stay).best()
         if np.any(fit.model):
-            fit = _evaluate(batch, fit, templates, none, none, EDGE.astype(np.int64)).best()
+            fit = evaluate(batch, fit, templates, none, none, EDGE.astype(np.int64)).best()
     return _interpolated(batch, fit, templates, steps[-1] if len(steps) else templates.pixel_arcsec)
 
 
-def _evaluate(batch: _Batch, fit: Fit, templates: Templates, dx: FloatArray, dy: FloatArray, dmodel: IntArray) -> Fit:
+def evaluate(batch: Batch, fit: Fit, templates: Templates, dx: FloatArray, dy: FloatArray, dmodel: IntArray) -> Fit:
     """Fit the amplitudes of trial sources, and return these fits, shape (stamp, trial).
 
     A trial source is the source in `fit`, displaced by `dx` and `dy` (arcsec), with `dmodel` added to the number of its
@@ -168,18 +177,18 @@ def _evaluate(batch: _Batch, fit: Fit, templates: Templates, dx: FloatArray, dy:
     return Fit(x, y, model, templates.core_radius[model], counts.astype(np.float64), delta_c.astype(np.float64))
 
 
-def _interpolated(batch: _Batch, fit: Fit, templates: Templates, step: float) -> Fit:
+def _interpolated(batch: Batch, fit: Fit, templates: Templates, step: float) -> Fit:
     """Return fits at the maxima of parabolas in position and extent, with the likelihood in double precision.
 
     The parabolas in position go through points that are `step` arcsec apart.
     """
     dx, dy, dmodel = np.array([[0, -1, 1, 0, 0, 0, 0], [0, 0, 0, -1, 1, 0, 0], [0, 0, 0, 0, 0, -1, 1]])
-    cross = _evaluate(batch, fit, templates, step * dx, step * dy, dmodel)
+    cross = evaluate(batch, fit, templates, step * dx, step * dy, dmodel)
     shift_x, shift_y, shift_model = (_vertex(cross.delta_c[:, [k, 0, k + 1]]) for k in (1, 3, 5))
     moves = np.stack([np.zeros_like(shift_x), shift_x, shift_y]) * step
     # float32 would leave an error of about 1e-6 of delta_c, too much for EXT_LIKE of bright sources
-    double = _Batch(batch.counts.astype(np.float64), batch.background.astype(np.float64), batch.pixel)
-    result = _evaluate(double, fit, templates, moves[[0, 1]].T, moves[[0, 2]].T, np.zeros(2, np.int64)).best()
+    double = Batch(batch.counts.astype(np.float64), batch.background.astype(np.float64), batch.pixel)
+    result = evaluate(double, fit, templates, moves[[0, 1]].T, moves[[0, 2]].T, np.zeros(2, np.int64)).best()
     table = np.log(np.maximum(templates.core_radius, 1e-3))
     extent = np.exp(np.interp(fit.model + shift_model, np.arange(1, len(table)), table[1:]))
     return replace(result, extent=np.where(fit.model > 0, extent, 0.0))

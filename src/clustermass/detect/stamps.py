@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import fftfreq, irfft2, rfft2, rfftfreq
 from scipy.interpolate import CubicSpline
+from scipy.ndimage import uniform_filter1d
 
 from clustermass.arrays import Float32Array, FloatArray, IdArray, IntArray
 from clustermass.errors import InputError
@@ -27,10 +29,11 @@ TABLE_RADIUS = 360.0  # arcsec; a larger radius is looked up as this one
 STRIP_DEG = 40.0 / 3600.0  # height of the declination strips into which events are sorted
 BLOCK = 8000  # positions at a time, for half a million photons
 REACH_ARCSEC = 120.0  # sources this far beyond the cut radius are modelled; farther ones count as background
+SECOND_ARCSEC = 32.0  # a source that hides beside another is searched for up to this distance
 STRIP_KEY = 720.0  # separates the strips in the sort key; above the 360 degrees that right ascension can span
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Templates:
     """Radial profiles of the source models, and the positions of the pixels of a stamp."""
 
@@ -41,6 +44,17 @@ class Templates:
     y: Float32Array  #: offset to the North
     pixel_of: IdArray  #: number of the pixel at [row to the North, column to the West], -1 outside the cut radius
     pixel_arcsec: float
+
+    @cached_property
+    def slope(self) -> Float32Array:
+        """The derivative of `profile` by the radius, per arcsec, (model, radius)."""
+        return np.ascontiguousarray(np.gradient(self.profile, TABLE_STEP, axis=1), dtype=np.float32)
+
+    @cached_property
+    def inside_slope(self) -> FloatArray:
+        """The derivative of `inside` by the shift, per arcsec, (model, shift), free of the noise of pixels."""
+        smooth = uniform_filter1d(self.inside.astype(np.float64), 41, axis=1, mode="nearest")
+        return np.gradient(smooth, TABLE_STEP, axis=1)
 
     def value(self, model: NDArray[np.integer], radius: NDArray[np.floating]) -> Float32Array:
         """Return the expected counts in a pixel at `radius` arcsec from a source that has one count on the whole sky.
@@ -81,10 +95,10 @@ def build_templates(psf: RadialProfile, parameters: Detection) -> Templates:
     used = np.hypot(x, y) <= cut
     pixel_of = np.where(used, np.cumsum(used).reshape(used.shape) - 1, -1).astype(np.int32)
     tables = Templates(
-        core, (profile * pixel**2).astype(np.float32), np.zeros((len(core), 1), np.float32),
+        core, np.ascontiguousarray(profile * pixel**2, dtype=np.float32), np.zeros((len(core), 1), np.float32),
         x[used].astype(np.float32), y[used].astype(np.float32), pixel_of, pixel,
     )  # fmt: skip
-    reach = np.sqrt(2.0) * (parameters["shift_arcsec"] + 2.0 * sum(parameters["refine_arcsec"]))
+    reach = SECOND_ARCSEC + np.sqrt(2.0) * (parameters["shift_arcsec"] + 2.0 * sum(parameters["refine_arcsec"]))
     shifts = np.arange(0.0, reach, TABLE_STEP, dtype=np.float32)
     radius = np.hypot(tables.x[None, :] - shifts[:, None], tables.y[None, :])
     inside = [tables.value(np.array(model), radius).sum(axis=1, dtype=np.float64) for model in range(len(core))]
@@ -127,15 +141,21 @@ class EventIndex:
 
 
 @dataclass(frozen=True)
-class Stamps:
-    """Count images around positions, as lists of the pixels that hold counts."""
+class CountImages:
+    """Count images, as lists of the pixels that hold counts."""
+
+    first: IntArray  #: entries first[i] to first[i + 1] belong to image i, (image + 1,)
+    owner: IdArray  #: image of each entry
+    pixel: IdArray  #: pixel number in `Templates.x` of each entry
+    counts: Float32Array  #: counts > 0 of each entry
+
+
+@dataclass(frozen=True)
+class Stamps(CountImages):
+    """Count images around positions on the sky, and the photons in them."""
 
     ra: FloatArray  #: centres, relative to the index's ra_zero, deg, (stamp,)
     dec: FloatArray
-    first: IntArray  #: entries first[i] to first[i + 1] belong to stamp i, (stamp + 1,)
-    owner: IdArray  #: stamp of each entry
-    pixel: IdArray  #: pixel number in `Templates.x` of each entry
-    counts: Float32Array  #: counts > 0 of each entry
     photon_entry: IntArray  #: entry of each photon in a stamp
     photon_event: IntArray  #: number of each of these photons in the event index
 
@@ -223,8 +243,8 @@ def build_stamps(index: EventIndex, ra: FloatArray, dec: FloatArray, templates: 
     code, entry, counts = np.unique(np.concatenate(codes), return_inverse=True, return_counts=True)
     first = np.searchsorted(code, np.arange(len(ra) + 1, dtype=np.int64) * pixels)
     return Stamps(
-        ra, dec, first, (code // pixels).astype(np.int32), (code % pixels).astype(np.int32),
-        counts.astype(np.float32), entry, np.concatenate(events),
+        first, (code // pixels).astype(np.int32), (code % pixels).astype(np.int32), counts.astype(np.float32),
+        ra, dec, entry, np.concatenate(events),
     )  # fmt: skip
 
 
@@ -251,8 +271,25 @@ def source_counts(
     and its `counts` on the whole sky.
     """
     x, y = offsets(ra, dec, stamps.ra[stamp], stamps.dec[stamp])
-    pair, entry = ranges(stamps.first[stamp], stamps.first[stamp + 1])
-    pixel = stamps.pixel[entry]
+    return counts_at(stamps, templates, stamp, x, y, model, counts)
+
+
+def counts_at(
+    images: CountImages,
+    templates: Templates,
+    image: IntArray,
+    x: FloatArray,
+    y: FloatArray,
+    model: IntArray,
+    counts: FloatArray,
+) -> Float32Array:
+    """Return the expected counts that sources add to each entry of `images`, shape (entry,).
+
+    All other arrays have the shape (pair,). A pair is the number of an `image`, and a source that is `x` arcsec to the
+    West and `y` arcsec to the North of the image's centre.
+    """
+    pair, entry = ranges(images.first[image], images.first[image + 1])
+    pixel = images.pixel[entry]
     radius = np.hypot(templates.x[pixel] - x.astype(np.float32)[pair], templates.y[pixel] - y.astype(np.float32)[pair])
     expected = templates.value(model[pair], radius) * counts[pair]
-    return np.bincount(entry, weights=expected, minlength=len(stamps.pixel)).astype(np.float32)
+    return np.bincount(entry, weights=expected, minlength=len(images.pixel)).astype(np.float32)

@@ -1,0 +1,181 @@
+"""Detection from photons alone, on scenes with known sources."""
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from detect_inputs import EXPOSURE, PARAMETERS, Scene, exposure, grid_scene, offset_arcsec, psf
+from scipy.optimize import minimize
+
+from clustermass.detect.blind import detect
+from clustermass.detect.maximum_likelihood import negative_log_q
+
+BLIND = PARAMETERS | {
+    "ext_dof": 1.0,
+    "box_like_min": 6.0,
+    "extent_point_like_min": 9.0,
+    "merge_extended_arcsec": 50.0,
+}
+
+
+def photons_of(scene, ra=None, dec=None):
+    """Photons within a degree of the scene, which may be moved to another place on the sphere."""
+    east, north = np.concatenate(scene.east), np.concatenate(scene.north)
+    near = np.maximum(np.abs(east), np.abs(north)) < 3600.0
+    centre = SkyCoord(scene.ra if ra is None else ra, scene.dec if dec is None else dec, unit="deg")
+    places = centre.spherical_offsets_by(east[near] * u.arcsec, north[near] * u.arcsec)
+    return {"ra": places.ra.deg, "dec": places.dec.deg, "pi_ev": np.full(np.count_nonzero(near), 1000.0, np.float32)}
+
+
+def found(scene, **changes):
+    return detect(photons_of(scene), exposure, psf, BLIND | changes)
+
+
+def at(catalogue, scene, east, north, radius=10.0, ra=None, dec=None):
+    """Rows within a radius of a place."""
+    centre = SkyCoord(scene.ra if ra is None else ra, scene.dec if dec is None else dec, unit="deg")
+    place = centre.spherical_offsets_by(east * u.arcsec, north * u.arcsec)
+    distance = place.separation(SkyCoord(catalogue["RA"], catalogue["DEC"], unit="deg"))
+    return np.flatnonzero(distance.arcsec < radius)
+
+
+def reference_fit(scene, level):
+    """Best position, counts and drop of C of a point source, with scipy and without pixels."""
+    x, y = np.concatenate(scene.east), np.concatenate(scene.north)
+    near = np.hypot(x, y) <= 60.0
+    x, y, flat = x[near], y[near], level / 3600.0
+    ring = (np.arange(600) + 0.5) * 0.1
+
+    def statistic(p):
+        model = flat + np.exp(p[2]) * psf(np.hypot(x - p[0], y - p[1]))
+        inside = np.sum(psf(ring) * 2.0 * np.pi * ring * 0.1)  # exact at the centre
+        return 2.0 * (np.exp(p[2]) * inside - np.sum(np.log(model / flat)))
+
+    simplex = [[0, 0, 4], [5, 0, 4], [0, 5, 4], [0, 0, 6]]
+    best = minimize(statistic, np.zeros(3), method="Nelder-Mead", options={"initial_simplex": simplex, "xatol": 1e-3})
+    return best.x, -best.fun
+
+
+@pytest.mark.parametrize("counts", [40, 200, 1500])
+def test_point_source_agrees_with_an_unbinned_fit(counts):
+    scene = Scene(21).add(-1, 0.0, 0.0, counts)
+    catalogue = found(scene)
+    row = at(catalogue, scene, 0.0, 0.0)
+    assert len(row) == 1
+    (x, y, log_counts), drop = reference_fit(scene, float(catalogue["ML_BKG"][row[0]]))
+    assert catalogue["EXT"][row[0]] == catalogue["EXT_LIKE"][row[0]] == 0.0
+    assert catalogue["ML_CTS"][row[0]] == pytest.approx(np.exp(log_counts), rel=0.03)
+    assert catalogue["DET_LIKE"][row[0]] == pytest.approx(float(negative_log_q(3.0, np.array(drop))), rel=0.05)
+    assert offset_arcsec(catalogue, row[0], scene, x, y) < 1.0
+    assert catalogue["ML_EXP"][row[0]] == EXPOSURE
+    assert catalogue["ML_RATE"][row[0]] == pytest.approx(catalogue["ML_CTS"][row[0]] / EXPOSURE)
+
+
+@pytest.mark.parametrize("core", [12.0, 30.0])
+def test_beta_models_are_recovered(core):
+    scene = grid_scene(31, 5, 400, core, sign=1)
+    catalogue = found(scene)
+    extended = catalogue["EXT_LIKE"] > 6.0
+    assert np.count_nonzero(extended) == 25
+    assert np.median(catalogue["EXT"][extended]) == pytest.approx(
+        core, rel=0.15
+    )  # 25 clusters: 4 %; their wings raise the background
+    assert np.mean(catalogue["ML_CTS"][extended]) == pytest.approx(400.0, rel=0.12)
+    for _, east, north, _ in scene.sources:
+        near = at(catalogue, scene, east, north, 15.0)
+        assert np.count_nonzero(extended[near]) == 1
+
+
+@pytest.mark.parametrize("distance", [28.0, 40.0])
+def test_two_point_sources_are_separated(distance):
+    scene = Scene(5).add(-1, 0.0, 0.0, 150).add(-2, distance, 0.0, 70)
+    catalogue = found(scene)
+    for east, counts in ((0.0, 150.0), (distance, 70.0)):
+        (row,) = at(catalogue, scene, east, 0.0, 8.0)
+        assert catalogue["EXT"][row] == 0.0
+        assert abs(catalogue["ML_CTS"][row] - counts) < 2.5 * np.sqrt(counts + 20.0)
+
+
+def test_a_source_beside_a_brighter_cluster_is_found():
+    scene = Scene(6).add(1, 0.0, 0.0, 600, 25.0).add(-1, -70.0, 30.0, 80)
+    catalogue = found(scene)
+    (cluster,), (point,) = at(catalogue, scene, 0.0, 0.0), at(catalogue, scene, -70.0, 30.0, 8.0)
+    assert catalogue["EXT"][cluster] == pytest.approx(25.0, rel=0.25)
+    assert catalogue["ML_CTS"][cluster] == pytest.approx(600.0, rel=0.15)
+    assert catalogue["EXT"][point] == 0.0
+    assert catalogue["ML_CTS"][point] == pytest.approx(80.0, abs=30.0)
+
+
+def test_background_alone_makes_hardly_any_source():
+    scene = Scene(51, half_arcmin=75.0)
+    catalogue = found(scene)
+    area = 2.5**2
+    # A square of 15 arcsec is one place that differs from the next; a place passes DET_LIKE 10 with exp(-10).
+    expected = area * 240**2 * np.exp(-10.0)
+    assert np.count_nonzero(catalogue["DET_LIKE"] > 10.0) <= expected + 3.0 * np.sqrt(expected) + 5.0
+    assert np.count_nonzero(catalogue["EXT_LIKE"] > 6.0) <= 0.5 * area
+
+
+@pytest.mark.parametrize(("ra", "dec"), [(0.0, 2.0), (150.0, 5.0), (152.5, 2.5), (10.0, 80.0), (77.0, -87.5)])
+def test_every_place_on_the_sky_gives_the_same_sources(ra, dec):
+    """RA 0 and the borders of facets (RA 150, Dec 5) run through the middle of these scenes."""
+    scene = grid_scene(8, 5, 120)
+    first, second = found(scene), detect(photons_of(scene, ra, dec), exposure, psf, BLIND)
+    for _, east, north, _ in scene.sources:
+        (one,), (other,) = at(first, scene, east, north), at(second, scene, east, north, ra=ra, dec=dec)
+        assert second["DET_LIKE"][other] == pytest.approx(first["DET_LIKE"][one], rel=0.06)
+        assert second["ML_CTS"][other] == pytest.approx(first["ML_CTS"][one], rel=0.05)
+    assert np.all((second["RA"] >= 0.0) & (second["RA"] < 360.0))
+
+
+def test_the_order_of_the_photons_does_not_matter():
+    scene = grid_scene(9, 3, 100).add(1, 180.0, 180.0, 300, 25.0)
+    photons = photons_of(scene)
+    order = np.random.default_rng(1).permutation(len(photons["ra"]))
+    first = detect(photons, exposure, psf, BLIND)
+    second = detect({name: values[order] for name, values in photons.items()}, exposure, psf, BLIND)
+    for name, values in first.items():
+        np.testing.assert_array_equal(second[name], values)
+
+
+def test_photons_of_other_energies_do_not_count():
+    scene = grid_scene(10, 2, 100)
+    photons = photons_of(scene)
+    more = {name: np.concatenate([values, values]) for name, values in photons.items()}
+    more["pi_ev"][len(photons["ra"]) :] = 3000.0
+    np.testing.assert_array_equal(detect(more, exposure, psf, BLIND)["ML_CTS"], found(scene)["ML_CTS"])
+
+
+def test_no_source_without_exposure():
+    scene = grid_scene(11, 3, 100)
+    catalogue = detect(photons_of(scene), lambda ra, dec: np.where(ra > scene.ra, EXPOSURE, 0.0), psf, BLIND)
+    assert len(catalogue["RA"]) > 0
+    assert np.all(catalogue["RA"] > scene.ra - 0.004)
+
+
+def bright_cluster(seed):
+    """Return a bright core in a wide halo, which no beta model of the fits describes, beside a point source."""
+    scene = Scene(seed).add(1, 0.0, 0.0, 1500, 20.0).add(2, 0.0, 0.0, 6000, 200.0, candidate=False)
+    return scene.add(-1, 150.0, 100.0, 90)
+
+
+def test_the_outskirts_of_a_bright_cluster_are_not_sources():
+    scene = bright_cluster(12)
+    catalogue = found(scene)
+    candidates = catalogue["EXT_LIKE"] > 6.0
+    near = at(catalogue, scene, 0.0, 0.0, 600.0)
+    assert np.count_nonzero(candidates[near]) <= 2
+    assert np.count_nonzero(candidates[at(catalogue, scene, 0.0, 0.0, 10.0)]) == 1
+    (point,) = at(catalogue, scene, 150.0, 100.0, 8.0)
+    assert catalogue["EXT"][point] == 0.0
+    assert catalogue["ML_CTS"][point] == pytest.approx(90.0, abs=30.0)
+
+
+@pytest.mark.parametrize("distance", [16.0, 24.0])
+def test_two_near_point_sources_are_no_cluster(distance):
+    extended = 0
+    for seed in range(5):
+        scene = Scene(seed).add(-1, 0.0, 0.0, 60).add(-2, distance, 0.0, 60)
+        catalogue = found(scene)
+        extended += np.count_nonzero(catalogue["EXT_LIKE"][at(catalogue, scene, distance / 2.0, 0.0, 30.0)] > 6.0)
+    assert extended <= 1

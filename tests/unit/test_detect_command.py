@@ -1,0 +1,70 @@
+"""The command `clustermass detect`, and tables of true haloes in place of its catalogue."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from astropy.wcs import WCS
+from detect_inputs import grid_scene
+from event_lists import START, photons
+from test_detect_blind import photons_of
+
+from clustermass import cli
+from clustermass.catalogues.user_catalogue import read_catalogue
+from clustermass.errors import InputError
+from clustermass.io.products import CATALOGUE
+
+
+@pytest.fixture
+def field(tmp_path):
+    """Event list with nine sources, and an exposure map."""
+    scene = grid_scene(12, 3, 150)
+    of_scene = photons_of(scene)
+    number = len(of_scene["ra"])
+    columns = photons(number) | {"RA": of_scene["ra"], "DEC": of_scene["dec"], "PI": of_scene["pi_ev"]}
+    columns |= {"TIME": np.full(number, START + 1.0), "PAT_TYP": np.ones(number, int)}
+    events = tmp_path / "events.fits"
+    table = fits.BinTableHDU(Table(columns), name="EVENTS")
+    table.header["CREATOR"] = "evtool"
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(events)
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval = ["RA---SIN", "DEC--SIN"], [scene.ra, scene.dec]
+    wcs.wcs.cdelt, wcs.wcs.crpix = [-1 / 60, 1 / 60], [60.5, 60.5]
+    exposure = tmp_path / "expmap.fits"
+    fits.PrimaryHDU(np.full((120, 120), 1200.0, np.float32), wcs.to_header()).writeto(exposure)
+    return events, exposure
+
+
+def test_the_catalogue_has_the_sources_and_the_usual_columns(field, tmp_path, capsys):
+    events, exposure = field
+    output = tmp_path / "catalogue.fits"
+    assert cli.main(["detect", str(events), "--exposure", str(exposure), "--output", str(output)]) == 0
+    assert "Written:" in capsys.readouterr().out
+    catalogue = Table.read(output, hdu="CATALOGUE")
+    assert {column.name for column in CATALOGUE if not column.optional} <= {*catalogue.colnames}
+    assert np.count_nonzero(catalogue["DET_LIKE"] > 100.0) == 9
+    assert np.all(catalogue["ML_EXP"] == 1200.0)
+    assert {*catalogue["Z_TYPE"].tolist()} == {"none"}
+    assert cli.main(["detect", str(events), "--exposure", str(exposure), "--output", str(output)]) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_an_exposure_map_of_another_field_is_refused(field, tmp_path, capsys):
+    events, exposure = field
+    with fits.open(exposure) as hdus:
+        hdus[0].header["CRVAL1"] = 10.0
+        hdus.writeto(tmp_path / "other.fits")
+    output = tmp_path / "catalogue.fits"
+    assert cli.main(["detect", str(events), "--exposure", str(tmp_path / "other.fits"), "--output", str(output)]) == 1
+    assert "no photon of" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_a_table_of_true_haloes_is_no_catalogue(tmp_path):
+    haloes = Table({"SRC_ID": [1], "RA": [150.0], "DEC": [2.0], "Z": [0.3], "LOG10_M500C": [14.2]})
+    haloes.write(tmp_path / "truth.fits")
+    with pytest.raises(InputError, match="clustermass detect"):
+        read_catalogue(tmp_path / "truth.fits")
+    haloes["ML_CTS"] = [80.0]
+    haloes.write(tmp_path / "catalogue.fits")
+    assert len(read_catalogue(tmp_path / "catalogue.fits")) == 1
