@@ -56,6 +56,15 @@ def test_confirmation_needs_haloes_with_a_richness(config):
     assert config_errors(config) == []
 
 
+def test_sources_of_a_search_are_matched_by_confirmation(config):
+    sky = config["skies"]["embedded"]
+    sky["detection"]["method"] = "search"
+    [line] = config_errors(config)
+    assert line.startswith("skies.embedded.detection.method is search, whose sources have no photons of their own; set")
+    sky["matching"]["rule"], sky["richness"]["truth_min"] = "confirmed", 2.0
+    assert config_errors(config) == []
+
+
 def test_a_simulated_sky_of_files_needs_truth_and_names_that_are_folders(config):
     files = {"events": ["a.fits"], "catalogue": "b.csv"}
     config["experiments"]["fiducial"]["test_skies"] = ["mine"]

@@ -8,9 +8,11 @@ import yaml
 from astropy.cosmology import FlatLambdaCDM
 from astropy.io import fits
 
+from clustermass.arrays import neighbours
 from clustermass.catalogues.match_field import match_sources, redshift_columns
 from clustermass.detect.detect_field import detect_sources
 from clustermass.errors import InputError
+from clustermass.events.write import write_labels
 from clustermass.simulate.field import Field
 from clustermass.simulate.photons import TIME_STOP_S, Photons, event_list
 from clustermass.simulate.realization import simulate_realization, write_event_list
@@ -133,6 +135,29 @@ def test_confirmation_reads_no_label_and_needs_richness(simulated, with_richness
     with pytest.raises(InputError, match=r"rule confirmed needs the file truth\.fits"):
         match_sources(confirming, "embedded", "01", **seen, **found)
     assert not found["catalogue"].exists()
+
+
+def test_a_search_finds_the_same_clusters_and_reads_no_label(simulated, with_richness, tmp_path):
+    seen = {name: simulated[name] for name in ("events", "exposure")}
+    searching = SKY | {"detection": SKY["detection"] | {"method": "search"}}
+    for name, secret in {"without": {}, "permuted": {"labels": tmp_path / "labels.fits"}}.items():
+        if secret:
+            labels = _table(simulated["labels"])["SRC_ID"]
+            write_labels([np.random.default_rng(1).permutation(labels)], secret["labels"])
+        detect_sources(searching, "embedded", "01", **seen, **secret, detections=tmp_path / f"{name}.fits")
+    assert (tmp_path / "without.fits").read_bytes() == (tmp_path / "permuted.fits").read_bytes()
+    found, known = _table(tmp_path / "without.fits"), _table(simulated["catalogue"])
+    bright, extended = known["EXT_LIKE"] > 15, found["EXT_LIKE"] > 6
+    pairs, _ = neighbours(*(t[n][k] for t, k in ((known, bright), (found, extended)) for n in ("RA", "DEC")), 30.0)
+    assert len({*pairs.tolist()}) == bright.sum() > 5
+    files = with_richness | {"events": tmp_path / "events.fits"}
+    shutil.copy(with_richness["events"], files["events"])
+    shutil.copy(tmp_path / "without.fits", tmp_path / "detections.fits")
+    catalogue, matches = _confirm(files, tmp_path)
+    assert len(catalogue["RA"]) == len(found["RA"])
+    assert len(matches["ID_SRC"]) > 5
+    with pytest.raises(InputError, match=r"method truth needs the file sources\.fits"):
+        detect_sources(SKY, "embedded", "01", **seen, detections=tmp_path / "none.fits")
 
 
 def test_labels_of_another_event_list_are_refused(simulated, tmp_path):

@@ -118,10 +118,20 @@ def sky_matching(wildcards):
     return sky_blocks(wildcards, *CATALOGUE_BLOCKS)
 
 
+def truth_for_detection(wildcards):
+    """Return the files with the truth that the method of detection needs, by name: none if it searches the image."""
+    searched = SKIES[wildcards.sky]["detection"]["method"] == "search"
+    return files_of(wildcards, *(() if searched else ("labels", "sources")))
+
+
 def truth_for_matching(wildcards):
     """Return the files with the truth that the rule of matching needs, by name; only photons are matched by labels."""
     confirmed = SKIES[wildcards.sky]["matching"]["rule"] == "confirmed"
-    names = ("truth",) if confirmed else ("labels", "sources")
+    return files_of(wildcards, *(("truth",) if confirmed else ("labels", "sources")))
+
+
+def files_of(wildcards, *names):
+    """Return files of the realization that the wildcards name, by name."""
     return {name: path.format(**wildcards) for name, path in realization_files(*names).items()}
 
 

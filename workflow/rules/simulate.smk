@@ -34,7 +34,8 @@ for observed, (simulate, detect, match) in {
         name:
             detect
         input:
-            **realization_files("events", "exposure", "labels", "sources"),
+            unpack(truth_for_detection),
+            **realization_files("events", "exposure"),
         output:
             detections=temp(f"{REALIZATION}/detections.fits"),
         log:

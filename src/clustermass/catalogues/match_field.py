@@ -13,7 +13,7 @@ from scipy.special import ndtr, ndtri
 from clustermass.arrays import FloatArray, random_streams
 from clustermass.catalogues.confirm import OpticalHaloes, Positions, confirm
 from clustermass.catalogues.photon_match import match_by_shares
-from clustermass.detect.detect_field import read_columns, read_photons
+from clustermass.detect.detect_field import needed, read_columns, read_photons
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 from clustermass.io.products import CATALOGUE, MATCHES, write_table
@@ -58,10 +58,11 @@ def match_sources(
     generators = random_streams(sky["seed"], name, realization)
     found = read_columns(detections, "DETECTIONS")
     if sky["matching"]["rule"] == "photons":
-        labels, sources = _needed(labels, "labels", "photons"), _needed(sources, "sources", "photons")
+        rule = "matching.rule photons"
+        labels, sources = needed(labels, "labels", rule), needed(sources, "sources", rule)
         matched, secret = _by_photons(sky, events, detections, found, labels, sources), [labels, sources]
     else:
-        truth = _needed(truth, "truth", "confirmed")
+        truth = needed(truth, "truth", "matching.rule confirmed")
         exposure_map = ExposureMap.read(exposure, Field.from_config(sky["field"]))
         haloes, rng = read_columns(truth, "TRUTH"), generators["followup"]
         matched, secret = match_by_confirmation(found, haloes, exposure_map, sky["matching"], rng), [truth]
@@ -75,12 +76,6 @@ def match_sources(
     write_table(catalogue, "CATALOGUE", CATALOGUE, columns, cards, made)
     if matches is not None:
         write_table(matches, "MATCHES", MATCHES, matched.matches, cards, made)
-
-
-def _needed(path: Path | None, name: str, rule: str) -> Path:
-    if path is None:
-        raise InputError(f"matching.rule {rule} needs the file {name}.fits of the simulation. Give it, too.")
-    return path
 
 
 def _by_photons(

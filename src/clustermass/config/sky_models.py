@@ -133,6 +133,10 @@ class Matching(TypedDict):
 class Detection(TypedDict):
     """Source detection in a simulated field, by a vectorised replacement of eSASS ermldet."""
 
+    method: Annotated[
+        Literal["truth", "search"],
+        key("truth = fits start at the true positions; search = where the image has an excess, from the photons alone"),
+    ]
     e_min_ev: Annotated[float, key("lowest photon energy that is used [eV]", ge=0)]
     e_max_ev: Annotated[float, key("highest photon energy that is used [eV]", gt=0)]
     pixel_arcsec: Annotated[float, key("side of a pixel of the stamps (images that are fitted) [arcsec]", ge=1, le=16)]

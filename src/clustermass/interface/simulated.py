@@ -123,10 +123,9 @@ def simulate_field(
     made = SimulatedField(whole, Path(tempfile.mkdtemp(prefix="clustermass-field-")))
     weakref.finalize(made, shutil.rmtree, made._folder, ignore_errors=True)
     events, exposure, labels, sources, truth, catalogue, matches = (made._folder / f"{name}.fits" for name in _FILES)
-    seen = events, exposure, labels, sources
-    simulate_realization(whole, own["cosmology"], SKY, realization, *seen, truth)
+    simulate_realization(whole, own["cosmology"], SKY, realization, events, exposure, labels, sources, truth)
     detections = made._folder / "detections.fits"
-    detect_sources(whole, SKY, realization, *seen, detections)
+    detect_sources(whole, SKY, realization, events, exposure, detections, labels, sources)
     match_sources(whole, SKY, realization, events, exposure, detections, catalogue, labels, sources, truth, matches)
     detections.unlink()
     _add_detections(truth, matches)

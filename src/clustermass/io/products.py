@@ -103,9 +103,9 @@ CATALOGUE = (
 #: the table of detections in `detections.fits`, from which `catalogue.fits` is made
 DETECTIONS = (
     *CATALOGUE[:10],  # all but redshifts
-    column("FITTED", "D", "fitted counts inside the cut radius", "count"),
-    column("RA_SHIFTED", "D", "RA minus RA_ZERO", "deg"),
-    column("RA_ZERO", "D", "right ascension near the middle of the field, ICRS", "deg"),
+    column("FITTED", "D", "fitted counts inside the cut radius", "count", optional=True),
+    column("RA_SHIFTED", "D", "RA minus RA_ZERO", "deg", optional=True),
+    column("RA_ZERO", "D", "right ascension near the middle of the field, ICRS", "deg", optional=True),
 )
 #: the table of the photons of detections in `detections.fits`
 SHARES = (
