@@ -77,9 +77,8 @@ def test_beta_models_are_recovered(core):
     catalogue = found(scene)
     extended = catalogue["EXT_LIKE"] > 6.0
     assert np.count_nonzero(extended) == 25
-    assert np.median(catalogue["EXT"][extended]) == pytest.approx(
-        core, rel=0.15
-    )  # 25 clusters: 4 %; their wings raise the background
+    # the error of 25 clusters is 4 %; their wings raise the background
+    assert np.median(catalogue["EXT"][extended]) == pytest.approx(core, rel=0.15)
     assert np.mean(catalogue["ML_CTS"][extended]) == pytest.approx(400.0, rel=0.12)
     for _, east, north, _ in scene.sources:
         near = at(catalogue, scene, east, north, 15.0)
@@ -104,6 +103,33 @@ def test_a_source_beside_a_brighter_cluster_is_found():
     assert catalogue["ML_CTS"][cluster] == pytest.approx(600.0, rel=0.15)
     assert catalogue["EXT"][point] == 0.0
     assert catalogue["ML_CTS"][point] == pytest.approx(80.0, abs=30.0)
+
+
+def test_sources_of_known_counts_are_found_at_their_places_with_these_counts():
+    """100 equal sources: errors of counts and places are those of the Fisher information."""
+    scene = grid_scene(41, 10, 60)
+    catalogue = found(scene)
+    rows = [at(catalogue, scene, east, north) for _, east, north, _ in scene.sources]
+    assert [len(row) for row in rows] == [1] * 100
+    row, (_, east, north, _) = np.concatenate(rows), np.array(scene.sources).T
+    x, y = (np.arange(-60.0, 61.0) for _ in range(2))
+    near = np.hypot(*np.meshgrid(x, y)) < 60.0
+    profile = psf(np.hypot(*np.meshgrid(x, y)))
+    expected, along = 5.0 / 3600.0 + 60.0 * profile, 60.0 * np.gradient(profile, axis=1)
+    error, shift = (np.sum((part**2 / expected)[near]) ** -0.5 for part in (profile, along))
+    counts = catalogue["ML_CTS"][row]
+    assert abs(np.mean(counts) - 60.0) < 0.05 * 60.0 + 3.0 * error / 10.0  # wings in the background: a few percent
+    assert np.std(counts) == pytest.approx(np.sqrt(error**2 - 60.0), rel=0.25)  # each has exactly 60 photons
+    distance = offset_arcsec(catalogue, row, scene, east, north)
+    assert np.mean(distance**2) ** 0.5 == pytest.approx(np.sqrt(2.0) * shift, rel=0.2)
+
+
+@pytest.mark.parametrize("number", [0, 1, 30])
+def test_hardly_any_photon_makes_no_source(number):
+    places = np.random.default_rng(number).uniform(-0.2, 0.2, (2, number))
+    photons = {"ra": 150.0 + places[0], "dec": 2.0 + places[1], "pi_ev": np.full(number, 1000.0)}
+    catalogue = detect(photons, exposure, psf, BLIND)
+    assert all(len(values) == 0 for values in catalogue.values())
 
 
 def test_background_alone_makes_hardly_any_source():
@@ -148,9 +174,25 @@ def test_photons_of_other_energies_do_not_count():
 
 def test_no_source_without_exposure():
     scene = grid_scene(11, 3, 100)
-    catalogue = detect(photons_of(scene), lambda ra, dec: np.where(ra > scene.ra, EXPOSURE, 0.0), psf, BLIND)
-    assert len(catalogue["RA"]) > 0
-    assert np.all(catalogue["RA"] > scene.ra - 0.004)
+    catalogue = detect(photons_of(scene), lambda ra, dec: np.zeros(len(ra)), psf, BLIND)
+    assert len(catalogue["RA"]) == 0
+
+
+def test_the_edge_of_the_exposure_is_no_source():
+    """The exposure ends 15 arcsec West of the middle sources, as do the photons."""
+    scene = grid_scene(11, 3, 150)
+    photons = photons_of(scene)
+    edge = scene.ra - 15.0 / 3600.0
+    inside = photons["ra"] > edge
+    seen = {name: values[inside] for name, values in photons.items()}
+    catalogue = detect(seen, lambda ra, dec: np.where(ra > edge, EXPOSURE, 0.0), psf, BLIND)
+    bright = catalogue["DET_LIKE"] > 20.0
+    assert np.count_nonzero(bright) == 6
+    for _, east, north, _ in scene.sources:
+        near = at(catalogue, scene, east, north)
+        assert np.count_nonzero(bright[near]) == (east > -100.0)
+    assert np.count_nonzero(catalogue["EXT_LIKE"] > 6.0) == 0
+    assert np.all(catalogue["RA"] > edge)
 
 
 def bright_cluster(seed):

@@ -60,11 +60,35 @@ def test_an_exposure_map_of_another_field_is_refused(field, tmp_path, capsys):
     assert not output.exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"--output": "catalogue.csv"}, "must end in .fits"),
+        ({"--output": "EVENTS"}, "is an input"),
+        ({"--exposure": "absent.fits"}, "absent.fits"),
+        ({"--exposure": "EVENTS"}, "events.fits"),
+    ],
+)
+def test_wrong_arguments_get_one_sentence(field, tmp_path, monkeypatch, capsys, changes, message):
+    monkeypatch.chdir(tmp_path)
+    options = {"--exposure": str(field[1]), "--output": "catalogue.fits"} | changes
+    options = {name: value.replace("EVENTS", str(field[0])) for name, value in options.items()}
+    assert cli.main(["detect", str(field[0]), *(part for option in options.items() for part in option)]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert {path.name for path in tmp_path.iterdir()} == {"events.fits", "expmap.fits"}
+
+
 def test_a_table_of_true_haloes_is_no_catalogue(tmp_path):
     haloes = Table({"SRC_ID": [1], "RA": [150.0], "DEC": [2.0], "Z": [0.3], "LOG10_M500C": [14.2]})
     haloes.write(tmp_path / "truth.fits")
     with pytest.raises(InputError, match="clustermass detect"):
         read_catalogue(tmp_path / "truth.fits")
+    haloes["SRC_ID"].name = "NUMBER"  # clusters with known masses, for instance of an SZ survey
+    haloes.write(tmp_path / "clusters.fits")
+    assert len(read_catalogue(tmp_path / "clusters.fits")) == 1
+    haloes["NUMBER"].name = "SRC_ID"
     haloes["ML_CTS"] = [80.0]
     haloes.write(tmp_path / "catalogue.fits")
     assert len(read_catalogue(tmp_path / "catalogue.fits")) == 1
