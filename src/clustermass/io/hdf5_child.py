@@ -105,7 +105,8 @@ def links(library: Library, root: int, most: int) -> list[bytes]:
 def data_bytes(library: Library, dataset: int, path: str) -> tuple[int, int]:
     """Return the number of values of a data set, and the number of bytes of each value.
 
-    The file is refused if the values are stored in an unsafe way.
+    The file is refused if the values are in another file, are neither numbers nor texts, or are compressed by other
+    means than zlib. It is also refused if it states more bytes than it can hold.
     """
     made = library.hdf5("H5Dget_create_plist", dataset)
     if library.hdf5("H5Pget_external_count", made) or library.hdf5("H5Pget_layout", made) == VIRTUAL:
@@ -130,9 +131,9 @@ def data_bytes(library: Library, dataset: int, path: str) -> tuple[int, int]:
 
 
 def filter_number(library: Library, made: int, place: int) -> int:
-    """Return the number by which HDF5 identifies a filter, such as that of zlib.
+    """Return the number by which HDF5 identifies the filter at `place` in a data set's list of filters.
 
-    It is the filter at `place` in the list of a data set's filters. `made` is the id of the data set's properties.
+    `made` is the id of the data set's properties (its creation property list).
     """
     flags, values = ctypes.c_uint(), ctypes.c_size_t(0)
     return library.hdf5(
@@ -141,7 +142,10 @@ def filter_number(library: Library, made: int, place: int) -> int:
 
 
 def check_chunks(library: Library, dataset: int, size: int, path: str) -> None:
-    """Refuse the file if a large compressed chunk of a data set unpacks to more than the stated `size` bytes."""
+    """Refuse the file if a large compressed chunk of a data set unpacks to more than `size` bytes.
+
+    `size` is the size of an unpacked chunk as the file `path` states it.
+    """
     large: list[tuple[int, int]] = []
 
     def add(_place: Any, _filters: int, address: int, stored: int, _data: Any) -> int:
@@ -158,7 +162,9 @@ def check_chunks(library: Library, dataset: int, size: int, path: str) -> None:
 
 
 def memory(library: Library, path: bytes, sizes: dict[bytes, tuple[int, int]]) -> int:
-    """Return how many bytes of memory the variables of a netCDF file take. All attributes and texts are read for this.
+    """Return how many bytes of memory the variables of the netCDF file `path` take.
+
+    All attributes and texts are read; the file is refused if netCDF can't read them.
 
     `sizes` maps the name of each data set to the number of its values and the number of bytes of each value.
     """

@@ -1,4 +1,4 @@
-"""Logs of steps, which show the progress every few seconds. Remedies for errors that such logs contain."""
+"""The logs of steps, with a line about the progress every few seconds, and advice on errors that logs contain."""
 
 import errno
 import logging
@@ -38,7 +38,7 @@ class Ended(BaseException):
 def orderly_end() -> Iterator[None]:
     """Raise `Ended` in the `with` block if SIGTERM or SIGHUP comes, so that temporary files are removed.
 
-    Nothing changes for a signal that already has a handler, or that is ignored, as under nohup.
+    A signal that already has a handler keeps it. A signal that is ignored, as under nohup, stays ignored.
     """
 
     def end(number: int, _: object) -> None:
@@ -122,7 +122,7 @@ def log_to(path: str | Path, label: str) -> logging.Handler:
 
 
 def logs_beside(result: Path) -> tuple[Path, Path]:
-    """Return the paths of two logs beside a result: one if it was made, and one if this failed."""
+    """Return two paths beside `result`: of the log if the result was made, and of the log if making it failed."""
     return result.with_suffix(".log"), result.with_suffix(".failed.log")
 
 
@@ -130,9 +130,9 @@ def logs_beside(result: Path) -> tuple[Path, Path]:
 def log_of_result(result: Path, label: str) -> Iterator[None]:
     """Write a log of the `with` block, which makes the file `result`.
 
-    The log has the name of the result, with the ending .log. It gets this name when the block has succeeded. If the
-    block fails, its exception is logged and raised again, and the log gets the ending .failed.log. InputError if there
-    is a file with the ending .failed.log already, and it isn't a log of clustermass.
+    If the block succeeds, the log gets the name of the result with the ending .log. If the block fails, the log gets
+    the ending .failed.log instead, and the exception is logged and raised again. InputError if there is already a file
+    with the ending .failed.log that isn't a log of clustermass.
     """
     log, failed = logs_beside(result)
     if os.path.lexists(failed) and not _is_our_log(failed):
@@ -163,7 +163,7 @@ def _is_our_log(path: Path) -> bool:
 
 
 def abridged(names: Iterable[object]) -> str:
-    """Return a text with the first of several names and the number of the others."""
+    """Return the first of `names`, followed by the number of the others, such as "a.fits and 3 more"."""
     first, *others = map(str, names)
     return f"{first} and {len(others)} more" if others else first
 
@@ -188,8 +188,9 @@ def track(items: Iterable[T], what: str, every_s: float = 5.0, total: int | None
 def step(log: str | Path, label: str) -> Iterator[None]:
     """Run the `with` block as one step of a workflow, with log lines in the file `log` and on the terminal.
 
-    After an InputError, only its message is logged, and SystemExit with status 1 is raised. A lack of memory, a signal
-    and Ctrl-C are logged and raise SystemExit, too. Other exceptions are logged with their traceback and raised again.
+    After an InputError, only its message is logged, and SystemExit with status 1 is raised. After a lack of memory, a
+    signal or Ctrl-C, a message is logged and SystemExit is raised, too. Other exceptions are logged with their
+    traceback and raised again.
     """
     escape_tracebacks()
     log_to(log, label)

@@ -212,10 +212,9 @@ def read_netcdf(path: str | Path, require: Iterable[str] = ()) -> xr.Dataset:
 
 
 def json_attribute(attributes: Mapping[str, Any], name: str, path: object) -> dict[str, Any]:
-    """Return the block of keys that the attribute `name` of a file holds as JSON, or {} if it has no such attribute.
+    """Return the block of keys that the attribute `name` of a file holds as JSON, or {} if the attribute is missing.
 
-    `attributes` are all attributes of the file `path`. InputError if the attribute `name` isn't a block of keys in
-    JSON.
+    `attributes` are all attributes of the file `path`. InputError if the attribute isn't a block of keys in JSON.
     """
     try:
         return dict(json.loads(attributes.get(name, "{}")))

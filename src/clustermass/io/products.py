@@ -1,8 +1,9 @@
 """The files of a field, simulated or a user's: their names, their columns, and how their tables are written.
 
-Units are spelt as FITS, VOTable readers and udunits accept them. Degrees are `deg` in FITS and `degree` in netCDF. None
-of the three defines the unit dex, so that only the descriptions of columns name it. Units and descriptions are those of
-`VARIABLES` (in `netcdf.py`), except if a name has another meaning in a file.
+Units are spelt so that readers of FITS, of VOTables and of netCDF (udunits) know them. Degrees, for instance, are `deg`
+in FITS and `degree` in netCDF. None of these readers knows the unit dex, so it is named only in the descriptions of
+columns. Units and descriptions are those of `VARIABLES` (in `netcdf.py`), except where a name has another meaning in a
+file.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,9 +31,9 @@ UNDEFINED = "dex"
 
 
 class FieldFiles(NamedTuple):
-    """Paths of the files of one realization. `truth`, `matches` and `labels` exist only for simulated fields.
+    """Paths of the files of one realization; None for a file that isn't written.
 
-    None stands for a file that isn't written.
+    `truth`, `matches` and `labels` exist only for simulated fields.
     """
 
     events: Path
@@ -44,9 +45,10 @@ class FieldFiles(NamedTuple):
 
 
 class Column(NamedTuple):
-    """Column of a FITS table: its TTYPE, the letter of its TFORM, its TUNIT, its TCOMM and its TUCD.
+    """Column of a FITS table.
 
-    The letter "A" stands for text, whose width is that of the longest entry.
+    The first five fields become its TTYPE, the letter of its TFORM, its TUNIT, its TCOMM and its TUCD. With the letter
+    "A", the column holds text, and is as wide as the longest entry.
     """
 
     name: str
@@ -215,10 +217,10 @@ def write_table(
 ) -> None:
     """Write a FITS file of one table atomically: ``write_table(path, "GTI", GTI, {"START": start, "STOP": stop})``.
 
-    `name` is EXTNAME. `values` maps the names of `columns` to arrays (rows,). Arrays of other names are left out.
-    KeyError if a column that isn't optional is missing. `header` maps keywords of the table's header to a value or to
-    (value, comment). `provenance`, the result of `io.provenance.provenance`, becomes HISTORY of the primary header. If
-    `checksum`, CHECKSUM and DATASUM are added. The HDUs `images` follow the table.
+    `name` is EXTNAME. `values` maps the names of `columns` to arrays (rows,); arrays under other names aren't written.
+    KeyError if `values` lacks a column that isn't optional. `header` maps keywords of the table's header to a value or
+    to (value, comment). `provenance`, the result of `io.provenance.provenance`, becomes HISTORY of the primary header.
+    If `checksum`, CHECKSUM and DATASUM are added. The HDUs `images` follow the table.
     """
     hdus = [primary_hdu(provenance), table_hdu(name, columns, values, header), *images]
     write_fits(fits.HDUList(hdus), path, checksum)

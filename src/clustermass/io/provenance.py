@@ -1,4 +1,4 @@
-"""Provenance of files: hashes of code, configuration and inputs. It holds no date and no git commit."""
+"""Provenance of files: hashes of code, configuration and inputs, but no date and no git commit."""
 
 import ast
 import hashlib
@@ -25,9 +25,9 @@ def provenance(
 ) -> dict[str, Any]:
     """Return the provenance of a file that `step` made, as a dict from the name of each attribute to its value.
 
-    `parameters` is everything from the configuration that influences the result; its hash and its JSON text are stored.
-    The files `inputs` that were read are stored with path and SHA-256. If a path is absolute, only the name of the file
-    is stored, with as many folders as are needed to distinguish it from other inputs. Therefore results don't depend on
+    `parameters` is everything from the configuration that influences the result. It is stored as a hash and as JSON
+    text. `inputs` are the files that were read. Each is stored as its path and SHA-256. An absolute path is shortened
+    to the name of the file and as many folders as distinguish it from other inputs, so that results don't depend on
     where a folder lies. `further` attributes are stored as they are.
     """
     return {
