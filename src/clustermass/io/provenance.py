@@ -96,9 +96,9 @@ def file_sha256(path: str | Path) -> str:
 def source_hash(modules: Iterable[str], scripts: Iterable[str | Path] = ()) -> str:
     """Return a hash of the code in `modules` (of `clustermass`), in `scripts`, and in all modules that they import.
 
-    The hash is computed from syntax trees without comments, docstrings and imports for type checking. Therefore it
-    changes only if the code does something else. The `__init__` of `clustermass` isn't included, so that a new version
-    number makes no step run again. The only part of `clustermass.io` that is included is the constant `FORMAT`.
+    The hash ignores comments, docstrings, layout, and imports for type checking. It also ignores the `__init__` of
+    `clustermass`, because a new version number shouldn't re-run any step. Of `clustermass.io`, only the constant
+    `FORMAT` counts.
     """
     start = {*(_module_path(name) for name in modules), *(Path(script) for script in scripts)}
     formats = PACKAGE / "io"  # of which only `__init__` counts, since it holds `FORMAT`

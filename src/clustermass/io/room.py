@@ -16,9 +16,10 @@ _RATIO = 100
 
 
 def check_unpacked(size: int, path: Path) -> None:
-    """Raise InputError if `size` is suspiciously large compared with the size of the packed file `path`.
+    """Raise InputError if the packed file `path` unpacks to suspiciously many bytes.
 
-    `size` is the number of bytes to which the file unpacks.
+    `size` is the number of unpacked bytes. It is suspicious if it is larger than `limits.UNPACKED`, and more than 100
+    times the size of the file.
     """
     if size > _RATIO * path.stat().st_size:
         limits.UNPACKED.check(size, path)
@@ -45,7 +46,8 @@ def check_disk(needed: float, folder: str | Path, path: object) -> None:
 def memory_left() -> int:
     """Return how many more bytes of memory this process can get.
 
-    It is the smallest of the numbers that the machine, its control groups and RLIMIT_AS allow.
+    It is the smallest of three numbers: the free memory of the machine, what is left in the process's control groups,
+    and what RLIMIT_AS still allows.
     """
     page = os.sysconf("SC_PAGE_SIZE")
     left = [page * os.sysconf("SC_PHYS_PAGES"), *_left_in_groups()]
@@ -68,7 +70,7 @@ _GROUPS = {
 
 
 def _left_in_groups() -> list[int]:
-    """Return how many bytes are left in each control group of this process that has a limit."""
+    """Return how many bytes of memory are left in those control groups of this process that have a limit."""
     left = []
     with suppress(OSError):
         for line in _OF_PROCESS.read_text().splitlines():
@@ -84,5 +86,5 @@ def _left_in_groups() -> list[int]:
 
 
 def _numbers(path: Path) -> dict[str, int]:
-    """Return a dict from names to numbers, read from lines "name number ..." of a file."""
+    """Return the numbers in a file with lines "name number ...", as a dict from name to number."""
     return {words[0]: int(words[1]) for words in map(str.split, path.read_text().splitlines()) if len(words) > 1}

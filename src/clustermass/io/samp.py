@@ -1,6 +1,7 @@
 """Sending of messages by SAMP, the IVOA's protocol between desktop tools.
 
-A sender makes XML-RPC calls to a hub, a program that TOPCAT, Aladin and DS9 start.
+TOPCAT, Aladin and DS9 start a hub, which is a program that passes messages on to all tools. A sender makes XML-RPC
+calls to the hub.
 """
 
 import os

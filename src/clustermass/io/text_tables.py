@@ -26,9 +26,9 @@ _BLANKS = " " * 100
 
 
 def check_unit(unit: object, path: Path) -> None:
-    """Raise InputError if a unit is too long, or holds powers that can't be those of a unit.
+    """Raise InputError if a unit is too long, or holds an exponent that is too large for a unit.
 
-    astropy would compute these powers, however large they are.
+    astropy would compute such a power, however large it is.
     """
     limits.UNIT.check(len(str(unit)), path)
     if _POWER.search(str(unit)):
@@ -36,9 +36,9 @@ def check_unit(unit: object, path: Path) -> None:
 
 
 def read_whole(stream: BinaryIO, path: Path, packed: bool) -> bytes:
-    """Return the whole content of an open text table or VOTable; InputError if it doesn't fit into memory.
+    """Return the whole content of a text table or VOTable; InputError if it doesn't fit into memory.
 
-    `stream` yields the content of the file `path`. If the file is `packed`, the stream unpacks it.
+    `stream` is the open file `path`. If the file is `packed`, the stream yields the unpacked content.
     """
     pieces, size, needed = [], 0, 0
     while piece := stream.read(_PIECE_BYTES):
@@ -56,7 +56,7 @@ def check_lines(lines: Sequence[str], columns: int, separator: str, path: Path) 
     """Raise InputError if a text table, given by its `lines`, is too large for memory or has too many columns.
 
     All cells of a column take as much memory as the widest one. `columns` is the number of columns. `separator` is the
-    text between cells. It is "" if cells are found by their places in the line.
+    text between cells, or "" if cells are found by their places in the line.
     """
     limits.COLUMNS.check(columns, path)
     longest = nlargest(columns if separator else 1, map(len, lines))
@@ -83,7 +83,7 @@ def cds_columns(lines: Sequence[str], path: Path) -> int:
 
 
 def _widths(lines: Sequence[str], separator: str) -> int:
-    """Return the summed widths of all columns, each of which is as wide as its widest cell."""
+    """Return the sum of the widths of all columns. A column is as wide as its widest cell."""
     widths: list[int] = []
     for cells in csv.reader(lines, delimiter=separator, skipinitialspace=True):
         widths = [max(pair) for pair in zip_longest(widths, map(len, cells), fillvalue=0)]

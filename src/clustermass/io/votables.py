@@ -55,7 +55,7 @@ def check_votable(content: bytes, path: Path) -> None:
 def check_declarations(parser: expat.XMLParserType, path: Path) -> None:
     """Make an XML parser raise InputError for default attributes and for long namespaces.
 
-    Such a declaration is repeated in many elements, so that a small file can take much memory.
+    The parser would copy their text into each element, so that a small file could take much memory.
     """
 
     def refuse(*_: object) -> None:
@@ -68,10 +68,11 @@ def check_declarations(parser: expat.XMLParserType, path: Path) -> None:
 
 
 class _Column(NamedTuple):
-    """A column in binary data. `varies` says whether the cells of the column may hold different numbers of items.
+    """A column in binary data, whose cells consist of items of `width` bytes.
 
-    If it is False, each cell is one item of `width` bytes. If it is True, each cell states how many items of this size
-    it holds. astropy makes a number of `readings` for each item, because it reads some types one by one.
+    `varies` says whether the cells may hold different numbers of items. If not, each cell is one item. Otherwise each
+    cell begins with the number of its items. `readings` is the number of readings that astropy makes for each item,
+    because it reads the values of some types one by one.
     """
 
     varies: bool
@@ -136,7 +137,7 @@ class _Sizes:
         self._check_rows(data)
 
     def _check_rows(self, data: bytes) -> None:
-        """Raise InputError if binary data have too many rows and cells or empty rows, or if they end within a row."""
+        """Raise InputError if the rows of binary data are too many or empty, or if the data end within a row."""
         flags, place, elements = math.ceil(len(self._columns) / 8) if self._flags else 0, 0, 0
         if any(math.isnan(column.width) for column in self._columns):
             return

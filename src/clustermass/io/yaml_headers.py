@@ -1,7 +1,7 @@
 """Check of the YAML in headers of tables that astropy wrote, before astropy makes objects from it.
 
-The YAML is unsafe if astropy could make other objects from it than columns, or could take memory for more values
-than the table holds.
+The YAML is unsafe if it could make astropy create other objects than columns, or take memory for more values than the
+table holds.
 """
 
 import math
@@ -73,7 +73,7 @@ def check_comments(header: fits.Header, path: Path) -> None:
 
 
 def _checked(lines: Sequence[str], path: Path) -> dict[str, Any]:
-    """Return the content of lines of YAML, in which objects become dictionaries; InputError if it is unsafe."""
+    """Return the content of lines of YAML, with dictionaries in place of objects; InputError if the YAML is unsafe."""
     text = textwrap.dedent("\n".join(lines))
     limits.YAML.check(len(text), path)
     try:
@@ -90,7 +90,7 @@ def _checked(lines: Sequence[str], path: Path) -> dict[str, Any]:
 def _content(node: yaml.Node, path: Path) -> Any:
     """Return a YAML node as dictionaries, lists and texts.
 
-    yaml.YAMLError if a tag or an argument isn't safe, and InputError if a unit isn't (see `check_unit`).
+    yaml.YAMLError if a tag or an argument isn't safe. InputError if `check_unit` refuses a unit.
     """
     if node.tag not in _TAGS:
         raise yaml.YAMLError(f"the tag {node.tag[:60]} isn't allowed")
