@@ -154,10 +154,10 @@ class Checkpoints:
 
 
 def encode(member: Member) -> bytes:
-    """Return the bytes of a safetensors file that holds a member: its weights, history and state of training.
+    """Return the bytes of a safetensors file that holds a member: its kept weights, its history and its `progress`.
 
-    The weights are those that `Member.add_epoch` chose to keep. If the member is finished, the state of its training is
-    left out. Numbers of the history are stored to the last bit. Equal members give equal bytes.
+    The kept weights are those that `Member.add_epoch` chose. A finished member has no `progress`. The numbers of the
+    history are stored to the last bit. Equal members give equal bytes.
     """
     leaves = jax.tree_util.tree_leaves_with_path({"kept": member.kept, "progress": member.progress})
     arrays = {jax.tree_util.keystr(path): np.asarray(leaf, order="C") for path, leaf in leaves}
@@ -215,10 +215,10 @@ class Watch:
         self._logged = time.monotonic()
 
     def check_steps(self, losses: np.ndarray, rates: np.ndarray) -> None:
-        """Raise an InputError with a likely cause if a training loss isn't finite, or is at least `EXPLODED` (1e6).
+        """Raise an InputError that names a likely cause if a training loss is NaN, or at least `EXPLODED` (1e6).
 
-        `losses` and `rates` are the training losses and learning rates of the epoch that has just ended, each (member,
-        step). The histories of the members don't contain this epoch yet.
+        `losses` and `rates` are the training losses and learning rates of the epoch that has just ended. Both have the
+        shape (member, step). The histories of the members must not contain this epoch yet.
         """
         bad = np.argwhere(~(losses < EXPLODED))
         if bad.size:
@@ -240,7 +240,10 @@ class Watch:
         return "Likely cause: too high a learning rate. Lower the recipe's learning_rate or lengthen its warm-up."
 
     def check_validation(self, losses: np.ndarray, rates: np.ndarray) -> None:
-        """Raise an InputError, which states the last learning rate, if one of the validation losses isn't finite."""
+        """Raise an InputError if a validation loss of the epoch that has just ended isn't finite.
+
+        `losses` are the validation losses (member,), and `rates` the learning rates (member, step).
+        """
         bad = np.flatnonzero(~np.isfinite(losses))
         if bad.size:
             member, rate = self._group[bad[0]], rates[bad[0], -1]

@@ -1,11 +1,11 @@
 """Blocks of a network (convolution, ReLU, 2 x 2 pooling) whose gradients are fast on a CPU.
 
-On a CPU, the gradients that JAX itself derives for convolutions are slow inside `jax.lax.scan`: an epoch would take 14
-times as long with them (docs/explanation/benchmarks.md). Therefore this module computes the gradients of the loss with
-ordinary convolutions. Let G be the gradient with respect to the output of a convolution. The gradient with respect to
-the images is G convolved with the flipped kernel. The gradient with respect to the kernel is the convolution of the
-images with G, after samples and channels are exchanged. ReLU and average pooling are differentiated in one step, which
-saves memory traffic. The values agree with JAX's own gradients except for rounding.
+On a CPU, the gradients that JAX derives for convolutions are slow inside `jax.lax.scan`: they would make an epoch take
+14 times as long (docs/explanation/benchmarks.md). Therefore this module computes the gradients of the loss itself, as
+convolutions. Let G be the gradient with respect to the output of a convolution. The gradient with respect to the images
+is G convolved with the flipped kernel. The gradient with respect to the kernel is the convolution of the images with G,
+where the axes of samples and channels have changed places. ReLU and average pooling are differentiated in one step,
+which saves memory traffic. The values agree with JAX's own gradients except for rounding.
 """
 
 from collections.abc import Iterator
@@ -74,9 +74,9 @@ def _of_convolution(saved: tuple[jax.Array, jax.Array], slope: jax.Array) -> tup
 
 
 def _spread(slope: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Return the gradient of the loss with respect to maps, which have the given `shape`.
+    """Return the gradient of the loss with respect to the maps before `average_pool`. The maps have the given `shape`.
 
-    `slope` is the gradient of the loss with respect to the maps' means over 2 x 2 pixels.
+    `slope` is the gradient of the loss with respect to the result of `average_pool`.
     """
     number, ny, nx, features = slope.shape
     shared = jnp.broadcast_to(slope[:, :, None, :, None] / 4, (number, ny, 2, nx, 2, features))

@@ -46,10 +46,10 @@ class Progress(NamedTuple):
 class Program(NamedTuple):
     """Everything that an epoch is compiled from: network, loss and settings of the recipe.
 
-    The network always gets the first `needed` side inputs. The other side inputs are measured by the source detection.
-    In each step, they are set to zero for each cluster with the probability `hidden`. A step uses `batch` samples.
-    Gradients are computed for `micro` samples at a time, and convolutions for `chunk` samples. `micro` divides `batch`,
-    and `chunk` divides `micro`.
+    The network always gets the first `needed` side inputs. The other side inputs are measurements of the source
+    detection. In each step, a share `hidden` of the clusters, drawn at random, gets zeros in their place. A step uses
+    `batch` samples. Gradients are computed for `micro` samples at a time, and convolutions for `chunk` samples. `micro`
+    divides `batch`, and `chunk` divides `micro`.
     """
 
     structure: nnx.GraphDef
@@ -84,10 +84,9 @@ class Program(NamedTuple):
 def parts(batch: int, map_size: int) -> tuple[int, int]:
     """Return how many samples a CPU processes at once for a gradient (micro-batch) and for a convolution (chunk).
 
-    The micro-batch is the largest divisor of `batch` up to `MICRO_BATCH`. The chunk is the largest power of two up to
-    32 that divides the micro-batch and whose maps fit into `CACHE_BYTES`. The maps of one sample have `map_size`
-    float32 numbers. If micro-batches would have fewer than 4 samples, the batch isn't divided. If chunks would have
-    fewer than 4 samples, the micro-batch isn't divided.
+    The micro-batch is the largest divisor of `batch` between 4 and `MICRO_BATCH`, or `batch` itself if there is none.
+    The chunk is the largest of 4, 8, 16 and 32 that divides the micro-batch and whose maps fit into `CACHE_BYTES`, or
+    the micro-batch itself if there is none. The maps of one sample have `map_size` float32 numbers.
     """
     micro = max(size for size in range(1, min(MICRO_BATCH, batch) + 1) if batch % size == 0)
     micro = micro if micro >= 4 else batch
@@ -127,12 +126,12 @@ def begin(program: Program, weights: nnx.State) -> Progress:
 def run_epoch(
     program: Program, progress: Progress, data: TrainingData, rates: jax.Array, key: jax.Array
 ) -> tuple[Progress, jax.Array, nnx.State]:
-    """Train for one epoch, which is one pass through the shuffled training set with a learning rate for each step.
+    """Train for one epoch, which is one pass through the shuffled training set.
 
-    `rates` holds the learning rates, (step,). The last batch is filled up with the first samples of the epoch, so that
-    all steps average over the same number of samples. The random key determines order, augmentation and dropout.
-    Returns the new state, the losses (step,), and the running average of the weights. This average starts at zero, and
-    is corrected for the bias that this causes.
+    `rates` holds the learning rate of each step, (step,). The last batch is filled up with the first samples of the
+    epoch, so that all steps average over the same number of samples. The random key determines order, augmentation and
+    dropout. Returns the new state, the losses (step,), and the running average of the weights. This average starts at
+    zero, and is corrected for the bias that this causes.
     """
     average = optax.ema(program.average_decay)
     loss_and_gradient = jax.value_and_grad(partial(batch_loss, program))
@@ -207,9 +206,10 @@ def accumulate(
 
 
 def random_symmetries(images: jax.Array, key: jax.Array) -> jax.Array:
-    """Apply one of the square's eight symmetries, drawn at random, to each square image (sample, y, x, band).
+    """Return square images (sample, y, x, band), each flipped or rotated at random.
 
-    The eight symmetries are four flips, and rotations by 0, 90, 180 and 270 degrees.
+    One of the square's eight symmetries is drawn for each image: four flips, or rotations by 0, 90, 180 and 270
+    degrees.
     """
     number, ny, nx, bands = images.shape
     pixels = jnp.arange(ny * nx).reshape(1, ny, nx, 1)

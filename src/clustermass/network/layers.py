@@ -3,10 +3,10 @@
 The list `network.<name>.layers` of the configuration has one entry for each layer. The first key of an entry is the
 kind of the layer. The docstring of each class states the entry for its kind. To add a kind, write a class similar to
 those here and add it to `LAYERS` (docs/explanation/architecture.md lists the other places). The arguments of the class
-are the shape of the layer's input (without the sample axis) and the options of the entry. A layer is then called with
-three arguments: its input for a batch of samples, a dict with all inputs of the network, and a random key. Without a
-key (None) there is no dropout. The attribute `of_maps` says whether a layer acts on maps (True), on one vector of
-features per sample (False), or both (None).
+are the shape of what the layer acts on (without the sample axis) and the options of the entry. A layer is then called
+with three arguments: the result of the layer before it, a dict with all inputs of the network, and a random key. There
+is no dropout if the key is None. The attribute `of_maps` is True if a layer acts on maps, False if it acts on one
+vector of features for each sample, and None if it can act on both.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ DIMENSIONS = {2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 
 
 class Convolution(nnx.Module):
-    """Convolution of images along 2 or 3 axes of pixels: `conv: <features>, kernel, stride, padding, activation`.
+    """Convolution along the 2 or 3 axes of pixels: `conv: <features>`, with the options below.
 
-    The defaults are `kernel: 3, stride: 1, padding: same, activation: relu`. If `pooled` names a kind of pooling (a key
-    of `POOLED_BLOCKS`), the layer includes 2 x 2 pooling of this kind; see `clustermass.network.convolution`.
+    The options and their defaults are `kernel: 3, stride: 1, padding: same, activation: relu`. If `pooled` names a kind
+    of pooling (a key of `POOLED_BLOCKS`), the layer includes 2 x 2 pooling of this kind; see
+    `clustermass.network.convolution`.
     """
 
     of_maps = True
