@@ -1,5 +1,6 @@
-"""Arrays in the binary data of VOTables: those of any length are read whole, or refused if they are cut."""
+"""VOTables: arrays in binary data are read whole, or refused if cut; nothing small needs much memory."""
 
+import tracemalloc
 from base64 import b64encode
 
 import numpy as np
@@ -39,3 +40,41 @@ def test_arrays_of_any_length_in_binary_data(tmp_path, kind, size):
     assert [np.shape(cell)[:1] for cell in read["A"]] == [(cell[3],) for cell in cells]
     with pytest.raises(InputError, match=r"t\.vot: its binary data end within a row"):
         table([cells[0], cells[1][:-1]])
+
+
+HEAD = '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE>'
+FIELDS = '<FIELD name="Z" datatype="double"/><FIELD name="NOTE" datatype="unicodeChar" arraysize="*"/>'
+
+
+def rows(*notes):
+    return (
+        "<DATA><TABLEDATA>" + "".join(f"<TR><TD>0.3</TD><TD>{note}</TD></TR>" for note in notes) + "</TABLEDATA></DATA>"
+    )
+
+
+def test_a_table_with_the_columns_of_another_is_refused(tmp_path):
+    path = tmp_path / "t.vot"
+    path.write_text(f'{HEAD}<TABLE ID="a">{FIELDS}</TABLE><TABLE ref="a">{rows("b")}</TABLE></RESOURCE></VOTABLE>')
+    with pytest.raises(InputError, match=r"t\.vot: a table takes its columns from another one \(ref\)"):
+        read_table(path)
+
+
+def test_declared_entities_are_refused(tmp_path):
+    path = tmp_path / "t.vot"
+    text = f"{HEAD}<TABLE>{FIELDS}{rows('&note;')}</TABLE></RESOURCE></VOTABLE>"
+    path.write_text(f'<!DOCTYPE VOTABLE [<!ENTITY note "long">]>{text}')
+    with pytest.raises(InputError, match=r"t\.vot: a DOCTYPE declares entities"):
+        read_table(path)
+
+
+def test_memory_for_texts_is_that_of_their_characters(tmp_path):
+    path, note = tmp_path / "t.vot", "a" * 100_000 + "\u00e9"
+    path.write_text(f"{HEAD}<TABLE>{FIELDS}{rows(note, *'b' * 2000)}</TABLE></RESOURCE></VOTABLE>", encoding="utf-8")
+    tracemalloc.start()
+    try:
+        read = read_table(path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert read["NOTE"].tolist() == ["a" * 100_000 + "e", *"b" * 2000]
+    assert peak < 50e6  # 2,001 cells as wide as the longest take 800 MB

@@ -18,6 +18,7 @@ from astropy.utils.exceptions import AstropyWarning
 from clustermass import limits
 from clustermass.catalogues.plain import decoded, plain_sign, plain_table, plain_text
 from clustermass.errors import InputError
+from clustermass.io.bounds import bounded
 from clustermass.io.files import reason
 from clustermass.io.fits import UNREADABLE, opened_fits, table_of, unpacked
 from clustermass.io.frames import check_frame, other_frames
@@ -75,17 +76,21 @@ def read_table(path: Path) -> Table:
         raise InputError(f"{path}: is a folder. Name the file of the table.")
     if not path.is_file():
         raise InputError(f"{path}: no such file. Check the path in the configuration.")
+    with bounded(path):
+        table = plain_table(_read(path), path)
+    if len(table) == 0:
+        raise InputError(f"{path}: the table has no rows. Give a table with at least one.")
+    return table
+
+
+def _read(path: Path) -> Table:
     begin = _unpacked(path, 4096)
     # a FITS header has no line breaks
     if begin.startswith(b"SIMPLE") or (".fit" in path.name.lower() and b"\n" not in begin):
-        table = _read_fits(path)
-    elif re.search(rb"<([\w]+:)?VOTABLE", begin):
-        table = _read_votable(path)
-    else:
-        table = _read_text(path, begin)
-    if len(table) == 0:
-        raise InputError(f"{path}: the table has no rows. Give a table with at least one.")
-    return plain_table(table, path)
+        return _read_fits(path)
+    if re.search(rb"<([\w]+:)?VOTABLE", begin):
+        return _read_votable(path)
+    return _read_text(path, begin)
 
 
 def _unpacked(path: Path, size: int | None = None) -> bytes:

@@ -11,6 +11,7 @@ from astropy.coordinates import ConvertError, SkyCoord
 from astropy.table import Column, MaskedColumn, Table
 from astropy.units import Quantity, UnitsError
 
+from clustermass import limits
 from clustermass.errors import InputError
 from clustermass.io.files import reason
 from clustermass.io.fits import UNREADABLE
@@ -95,8 +96,11 @@ def _in_ascii(table: Table) -> Table:
             texts = [_text(cell) for cell in raw]
             marked = any(isinstance(cell, bytes) and not cell.isascii() for cell in raw)  # by a byte order mark
             if marked or not all(text.isascii() and text.isprintable() for text in texts):
-                plain = np.array([printable(plain_text(text)) for text in texts], dtype=str)
-                table[name] = MaskedColumn(plain, mask=np.ma.getmaskarray(cells), unit=table[name].unit)
+                plain = [printable(plain_text(text)) for text in texts]
+                # an array of texts takes as much memory for each text as for the longest
+                kind = str if max(map(len, plain)) <= limits.TEXT.most else object
+                mask, unit = np.ma.getmaskarray(cells), table[name].unit
+                table[name] = MaskedColumn(np.array(plain, dtype=kind), mask=mask, unit=unit)
         if not (name.isascii() and name.isprintable()):
             table.rename_column(name, printable(plain_text(name)))
     return table

@@ -53,18 +53,19 @@ def check_votable(content: bytes, path: Path) -> None:
 
 
 def check_declarations(parser: expat.XMLParserType, path: Path) -> None:
-    """Make an XML parser raise InputError for default attributes and for long namespaces.
+    """Make an XML parser raise InputError for declared entities and default attributes, and for long namespaces.
 
-    The parser would copy their text into each element, so that a small file could take much memory.
+    Each of them is repeated wherever it is used, so that a small file can take much memory.
     """
 
     def refuse(*_: object) -> None:
-        raise InputError(f"{path}: declares attributes in a DOCTYPE, which no file of ours does. Remove them.")
+        raise InputError(f"{path}: a DOCTYPE declares entities or attributes, which no table needs. Remove them.")
 
     def check_namespace(_: str | None, uri: str | None) -> None:
         limits.NAMESPACE.check(len(uri or ""), path)
 
-    parser.AttlistDeclHandler, parser.StartNamespaceDeclHandler = refuse, check_namespace
+    parser.AttlistDeclHandler = parser.EntityDeclHandler = refuse
+    parser.StartNamespaceDeclHandler = check_namespace
 
 
 class _Column(NamedTuple):
@@ -112,6 +113,8 @@ class _Sizes:
         if element in ("FITS", "PARQUET") or (element == "STREAM" and "href" in attributes):
             raise InputError(f"{self._path}: refers to another file, which isn't read. Give the table itself.")
         if element == "TABLE":
+            if "ref" in attributes:
+                raise InputError(f"{self._path}: a table takes its columns from another one (ref). Write them in it.")
             self._begin_table(attributes)
         elif element in ("FIELD", "PARAM"):
             self._add_column(attributes, element == "FIELD")

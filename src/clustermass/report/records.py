@@ -20,6 +20,7 @@ from safetensors import safe_open
 from clustermass import limits
 from clustermass.config.resolve import read_yaml
 from clustermass.errors import InputError
+from clustermass.io.bounds import bounded
 from clustermass.io.files import check_weights_header, reason
 from clustermass.io.fits import opened_fits
 from clustermass.io.hdf5 import check_hdf5
@@ -62,7 +63,8 @@ def read_record(path: Path) -> Record | None:
         raise InputError(f"{path}: is no regular file.")
     read = _READERS.get(path.suffix)
     try:
-        return read(path) if read else None
+        with bounded(path):
+            return read(path) if read else None
     except InputError:
         raise
     except Exception as error:  # a damaged file makes the formats' readers fail in many ways
