@@ -197,11 +197,11 @@ LAYERS: dict[str, type[nnx.Module]] = {
 
 
 class Network(nnx.Module):
-    """Layers in the order of a list, followed by a dense layer with `outputs` features and without activation.
+    """A network: the list `layers`, and after it a dense layer with `outputs` features and without activation.
 
     `shapes` maps each input of the network to its shape without the sample axis. The first layer is applied to the
-    input ``image`` (y, x, band). Layers that act on maps and have weights are named `convolutional.layers.<n>`, n = 0,
-    1, 2, .... All other layers with weights are named `dense.layers.<n>`, n = 0, 2, 4, ....
+    input ``image`` (y, x, band). In the names of weights, layers that act on maps are `convolutional.layers.<n>` with n
+    = 0, 1, 2 and so on. Other layers are `dense.layers.<n>` with n = 0, 2, 4 and so on.
     """
 
     def __init__(self, layers: Sequence[Layer], shapes: Mapping[str, Shape], outputs: int) -> None:
@@ -229,10 +229,11 @@ class Network(nnx.Module):
         self.order = tuple(order)
 
     def __call__(self, inputs: Inputs, key: Key = None, chunk: int | None = None) -> jax.Array:
-        """Return the outputs (sample, ..., output) for a dict of standardised inputs, each float32 (sample, ...).
+        """Return the outputs of the network, (sample, ..., output).
 
-        `key` is a random key for dropout. If it is None, there is no dropout. Layers that act on maps process `chunk`
-        samples at once, or all samples if `chunk` is None. The number of samples must be a multiple of `chunk`.
+        `inputs` maps names to standardised inputs, float32 (sample, ...). `key` is a random key for dropout; without
+        it, there is no dropout. Layers that act on maps process `chunk` samples at once, or all samples if `chunk` is
+        None. The number of samples must be a multiple of `chunk`.
         """
         layers = [getattr(self, group).layers[number] for group, number in self.order]
 
@@ -268,7 +269,7 @@ def _built(options: Layer, shape: Shape) -> Any:
 
 
 def _fused(layers: Sequence[Layer], axes: int) -> list[Layer]:
-    """Return the entries of the layers. A convolution and the 2 x 2 pooling after it become one entry where possible.
+    """Return the entries `layers`, with one entry for a convolution and the pooling after it where possible.
 
     This is possible if a function in `POOLED_BLOCKS` computes both in one step. `axes` is the number of axes of pixels.
     """
@@ -303,9 +304,9 @@ def _one_of(choices: Mapping[str, Any], word: str) -> str:
 
 
 def _kernel(shape: Shape, fan_in: int | None = None) -> nnx.Param[jax.Array]:
-    """Return a kernel of zeros. `initialise` in `clustermass.network.predict` draws its initial values.
+    """Return a kernel of zeros, whose initial values `initialise` in `clustermass.network.predict` will draw.
 
-    `fan_in` is the number of inputs to each output, on which their variance depends. None means the product of all axes
-    but the last.
+    The variance of these values will be 1 / `fan_in`, where `fan_in` is the number of inputs to each output. If
+    `fan_in` is None, this number is the product of all axes but the last.
     """
     return nnx.Param(jnp.zeros(shape), fan_in=fan_in or math.prod(shape[:-1]))

@@ -27,9 +27,10 @@ DEFAULT = "likelihood"
 
 @dataclass(frozen=True)
 class Loss:
-    """Base class of the losses. Unless a subclass says otherwise, a network predicts the mass, but no sigma.
+    """Base class of the losses.
 
-    All clusters then have the same sigma, which is the root mean square residual of the validation clusters.
+    Unless a subclass says otherwise, a network predicts only the mass. All clusters then get the same sigma: the root
+    mean square residual of the validation clusters.
     """
 
     #: number of outputs of the network
@@ -163,9 +164,9 @@ def loss_of_recipe(recipe: Recipe) -> type[Loss]:
 
 
 def weighted_mean(terms: Array, weight: Array) -> Array:
-    """Return the mean of weight * loss over the samples. `terms` holds the losses; both arrays are (sample,).
+    """Return the mean of weight * loss over the samples, not divided by the mean weight.
 
-    The result isn't divided by the mean weight. Therefore, if a set is divided into batches of equal size, the mean of
-    the results of all batches is the result of the whole set.
+    `terms` holds the losses; both arrays are (sample,). Without the division, the mean of the results of equally large
+    batches is the result of the whole set.
     """
     return (weight * terms).mean()

@@ -52,12 +52,13 @@ DEVICES = ("auto", "cpu", "gpu")
 def use_device(device: str, threads: int = 1) -> str:
     """Choose the processor for JAX before its first computation, and return its name: ``cpu`` or ``gpu``.
 
-    `device` is ``cpu``, ``gpu`` (any accelerator that JAX finds) or ``auto``. With ``auto``, an accelerator is used if
-    JAX finds one. A warning is logged if JAX's GPU plugin is installed but finds no GPU. After JAX's first computation,
-    the number of CPU `threads` and the use of GPU memory can't be changed. With one thread, a CPU gives the same bytes
-    in every run. The function passes `threads` to JAX by the environment variable ``PJRT_NPROC``, because the option
-    ``--xla_cpu_multi_thread_eigen=false`` has no effect with jax 0.10.2. InputError if `device` is unknown, `threads`
-    is below 1, or `device` is ``gpu`` and JAX finds no GPU.
+    `device` is ``cpu``, ``gpu`` (any accelerator that JAX finds) or ``auto`` (an accelerator if JAX finds one,
+    otherwise the CPU). With ``auto``, a warning is logged if JAX's GPU plugin is installed but finds no GPU. InputError
+    if `device` is unknown, if `threads` is below 1, or if `device` is ``gpu`` and JAX finds no GPU.
+
+    With one thread, a CPU gives the same bytes in every run. The function passes the number of CPU `threads` to JAX by
+    the environment variable ``PJRT_NPROC``, because the option ``--xla_cpu_multi_thread_eigen=false`` has no effect
+    with jax 0.10.2. After JAX's first computation, this number and the use of GPU memory can't be changed.
     """
     if device not in DEVICES:
         raise InputError(f"training.device: {device!r} is unknown. Choose one of {', '.join(DEVICES)}.")
@@ -95,10 +96,9 @@ def initialise(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequenc
     """Return a dict from names such as ``dense.layers.0.kernel`` to the initial weights of a network, float32.
 
     `network` is a network's block of the configuration, `shape` is the shape (y, x, band) of its images, and `outputs`
-    is the number of its outputs. Biases are 0. Kernels are drawn from a normal distribution with the variance
-    1 / fan-in (LeCun). `seeds` and the name of a kernel determine its random numbers. The kernels are drawn by NumPy,
-    so that they are the same on every device, and because JAX would need seconds to compile its random generator for
-    every shape.
+    is the number of its outputs. Biases are 0. Kernels are drawn from a normal distribution with the variance 1 /
+    fan-in (LeCun). `seeds` and the name of a kernel determine its random numbers. NumPy draws them, because its numbers
+    are the same on every device. JAX would also need seconds to compile its random generator for each shape.
     """
     weights = {}
     for name, leaf in sorted(_named(_template(network, shape, outputs)[1]).items()):
@@ -173,9 +173,9 @@ def over_members(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def stacked(members: Sequence[Any]) -> Any:
-    """Return the arrays of several members as stacks: each array gets a new first axis, which is the member.
+    """Return the arrays of several members in one structure. Each array gets a new first axis, which is the member.
 
-    `members` are nested containers of arrays with the same structure, such as weights. So is the result.
+    `members` are nested containers of arrays, such as weights. All have the same structure, which the result has, too.
     """
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
 
@@ -193,11 +193,11 @@ def apply_network(structure: nnx.GraphDef, weights: nnx.State, inputs: Mapping[s
 def chunks(
     constants: Standardisation, images: np.ndarray, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
-    """Divide clusters into parts of `CHUNK`; yield the rows of each part, and its standardised inputs as a dict.
+    """Divide the clusters into parts of `CHUNK` clusters, and yield the rows and the standardised inputs of each part.
 
     `images` has the shape (cluster, y, x, band). `redshift` holds one or several redshifts for each image, (cluster,
     ...). `measurements` maps names to measurements. `constants` are the means and standard deviations of the training
-    set. If the last part has fewer clusters, its inputs are filled up with zeros.
+    set. The inputs of a smaller last part are filled up with zeros.
     """
     side = constants.side(redshift, measurements)
     for start in range(0, len(images), CHUNK):
@@ -296,7 +296,7 @@ class TrainedNetwork:
         return network
 
     def _check(self, path: str | Path) -> None:
-        """Raise an error if a size of images or layers is missing or impossible, or if a number isn't finite.
+        """Raise an error if the images have no pixels, if a size is too large, or if a number isn't finite.
 
         The error is a ValueError, TypeError or InputError. `path` is the network's file.
         """

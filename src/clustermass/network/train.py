@@ -52,8 +52,8 @@ def train_networks(
     If `side_by_side` is True, all members are trained together in one program (`jax.vmap`). If it is False, they are
     trained one after another. None means together on a GPU, and one after another on a CPU. The two ways have different
     rounding errors, so that their results agree only to about 1e-4. If members are trained one after another by one CPU
-    thread, each result depends only on the arguments, to the last bit. The result is the same whichever other
-    members are trained, and also after an interruption.
+    thread, the result of a member depends only on the data, `network`, `recipe`, `seed` and its number, to the last
+    bit. It doesn't depend on which other members are trained, or on interruptions.
 
     InputError if a subset is empty or holds numbers that aren't finite, if the images aren't square, if a key of the
     recipe has an unknown value, or if a loss diverges.
@@ -83,8 +83,8 @@ def train_networks(
 def _groups(members: Iterator[Member], side_by_side: bool | None) -> Iterator[list[Member]]:
     """Yield groups of members that are trained together.
 
-    If `side_by_side`, a group has all members with the same number of epochs done. Otherwise it has one member.
-    `train_networks` describes the default.
+    If `side_by_side` is True, a group consists of all members with the same number of epochs done. If it is False, each
+    group has one member. `train_networks` describes None.
     """
     if side_by_side is None:
         side_by_side = jax.default_backend() != "cpu"
