@@ -200,8 +200,8 @@ class Network(nnx.Module):
     """A network: the list `layers`, and after it a dense layer with `outputs` features and without activation.
 
     `shapes` maps each input of the network to its shape without the sample axis. The first layer is applied to the
-    input ``image`` (y, x, band). In the names of weights, layers that act on maps are `convolutional.layers.<n>` with n
-    = 0, 1, 2 and so on. Other layers are `dense.layers.<n>` with n = 0, 2, 4 and so on.
+    input ``image`` (y, x, band). In the names of weights, the layers that act on maps are `convolutional.layers.0`, 1,
+    2 and so on. The others are `dense.layers.0`, 2, 4 and so on.
     """
 
     def __init__(self, layers: Sequence[Layer], shapes: Mapping[str, Shape], outputs: int) -> None:

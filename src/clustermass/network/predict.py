@@ -96,9 +96,9 @@ def initialise(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequenc
     """Return a dict from names such as ``dense.layers.0.kernel`` to the initial weights of a network, float32.
 
     `network` is a network's block of the configuration, `shape` is the shape (y, x, band) of its images, and `outputs`
-    is the number of its outputs. Biases are 0. Kernels are drawn from a normal distribution with the variance 1 /
-    fan-in (LeCun). `seeds` and the name of a kernel determine its random numbers. NumPy draws them, because its numbers
-    are the same on every device. JAX would also need seconds to compile its random generator for each shape.
+    is the number of its outputs. Biases are 0. Kernels are drawn from a normal distribution with the variance 1/fan-in
+    (LeCun). `seeds` and the name of a kernel determine its random numbers. NumPy draws them, because its numbers are
+    the same on every device. JAX would also need seconds to compile its random generator for each shape.
     """
     weights = {}
     for name, leaf in sorted(_named(_template(network, shape, outputs)[1]).items()):

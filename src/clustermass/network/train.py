@@ -182,7 +182,7 @@ def _validation(program: Program, constants: Standardisation, val: Subset) -> Ca
 
 
 def _with_residual_sd(trained: TrainedNetwork, val: Subset) -> TrainedNetwork:
-    """Return the network after setting its sigma, which is the same for all clusters.
+    """Return the network with one sigma for all clusters.
 
     This sigma is the root mean square residual of the validation clusters.
     """
@@ -207,11 +207,13 @@ def _check(train: Subset, val: Subset, recipe: Recipe) -> None:
 class LearningRate:
     """Learning rates of the steps of each epoch, according to the `schedule` of a recipe.
 
-    ``cosine`` is a linear warm-up over `warmup_fraction` of all steps, then half a cosine down to a hundredth of the
-    peak. ``plateau`` multiplies the rate by `factor` whenever the validation loss hasn't fallen for `patience` epochs,
-    as in Keras and optax; the rate never falls below `minimum`. ``constant`` is the same rate for all steps. The recipe
-    sets `warmup_fraction`, and in its block `plateau` the other three numbers. The argument `steps` is the number of
-    steps in an epoch, and `losses` are the validation losses of the epochs already done.
+    With ``cosine``, the rate rises linearly over the share `warmup_fraction` of all steps, and then falls along half a
+    cosine to a hundredth of its peak. With ``plateau``, the rate is multiplied by `factor` whenever the validation loss
+    hasn't fallen for `patience` epochs, as in Keras and optax. It never falls below `minimum`. With ``constant``, the
+    rate is the same for all steps. `factor`, `patience` and `minimum` are in the block `plateau` of the recipe.
+
+    The argument `steps` is the number of steps in an epoch. `losses` are the validation losses of the epochs that are
+    already done.
     """
 
     def __init__(self, recipe: Recipe, steps: int, losses: Iterable[float] = ()) -> None:

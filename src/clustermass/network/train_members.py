@@ -1,4 +1,4 @@
-"""Train members of an ensemble. Images and subsets are read from files; predictions and weights are written."""
+"""Train members of an ensemble on images and subsets from files, and write their predictions and weights."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def train_members(
     """Train members of an ensemble, and write two files for each.
 
     `images` are the files of smoothed images, one for each realization. The file `split` holds the subset of each
-    cluster. `outputs` maps each member's number to the two files to write. ``members/{member}.nc`` gets the predictions
-    and the training history, ``members/{member}.safetensors`` the weights. `checkpoints` is the folder of the
-    checkpoints, which are written at least `checkpoint_every_s` seconds apart. If it is None, there are none. A
-    member's random numbers depend only on `seed` and the member's number. The last digits of the results depend on the
-    number of CPU `threads`.
+    cluster. `outputs` maps each member's number to its two files: ``members/{member}.nc`` for the predictions and the
+    training history, and ``members/{member}.safetensors`` for the weights. Checkpoints are written into the folder
+    `checkpoints`, at least `checkpoint_every_s` seconds apart, or not at all if `checkpoints` is None. A member's
+    random numbers depend only on `seed` and the member's number. The last digits of the results depend on the number of
+    CPU `threads`.
 
     Masses of the test clusters are predicted, but `train_networks` gets only the training and validation clusters. A
     finished member isn't trained again; its files are written from its checkpoint. InputError in the cases of
@@ -96,9 +96,9 @@ def _member_dataset(network: TrainedNetwork, history: History, sample: TrainingS
 
 
 def _described(network: TrainedNetwork, sample: TrainingSample, image_file: Path) -> TrainedNetwork:
-    """Return the network after adding what its file states about the sample.
+    """Return the network with what its file states about the sample.
 
-    Added are the settings and the grid of the images, the ranges of the training clusters' redshifts, masses and
+    These are the settings and the grid of the images, the ranges of the training clusters' redshifts, masses and
     counts, and the control.
     """
     table = sample.table

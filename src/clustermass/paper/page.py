@@ -26,7 +26,7 @@ _ESCAPED = str.maketrans({"|": r"\|", "[": r"\[", "<": "&lt;", "\\": r"\\"})
 
 
 class Figure(NamedTuple):
-    """A figure of the page: its file, the key of its caption in captions.yaml, its experiments, its observed field."""
+    """A figure of the page, with the key of its caption in captions.yaml, its experiments and its observed field."""
 
     png: Path
     caption: str
@@ -46,9 +46,9 @@ def write_page(
 ) -> None:
     """Write the page of a run to the files in `outputs`: `markdown`, `html`, and `numbers` (its tables as JSON).
 
-    `metrics` maps (experiment, sky) to a metrics.json, `curves` maps experiments to a members_curve.json, and
-    `settings` maps experiments to the settings that the page states. `pairs` is the file pairs.json, and `figures` are
-    in the order of the page. `run` holds texts for the template of the page; its `test_sky` is the sky on which
+    `metrics` maps (experiment, sky) to a metrics.json. `curves` maps experiments to a members_curve.json. `settings`
+    maps experiments to the settings that the page states. `pairs` is the file pairs.json. The page shows `figures` in
+    their order. `run` holds texts for the template of the page. One of them is `test_sky`, the name of the sky on which
     experiments are tested. The folder `words` holds page.md, captions.yaml, published.yaml and page.css. InputError if
     an input is missing or damaged; the message names it.
     """
@@ -91,8 +91,8 @@ def page_tables(results: Results, settings: Mapping[str, Settings], words: Path)
 def summary_texts(results: Results) -> dict[str, str]:
     """Return a dict from names in the template of the page to texts that are made from the results.
 
-    The texts state the number of compared pairs of experiments, the noise of training, the smallest significant
-    differences of scatters, and by how much networks have less scatter than luminosity relations.
+    The texts state how many pairs of experiments are compared, how large the noise of training is, which differences of
+    scatters are significant, and how much smaller the scatter of networks is than that of luminosity relations.
     """
     errors = [error for name in results.trained_on if (error := scatter_ratio(results.pair(name)).error) is not None]
     seen = [f"{100 * CLEAR * error:.1f} %" for error in np.quantile(errors or [np.nan], [0, 0.5, 1], method="higher")]
@@ -110,7 +110,7 @@ def summary_texts(results: Results) -> dict[str, str]:
 
 
 def caption(figure: Figure, captions: Mapping[str, str], results: Results, settings: Mapping[str, Settings]) -> str:
-    """Return the caption of a figure: its template in `captions`, filled with the sky and numbers of clusters etc."""
+    """Return the caption of a figure, made from its template in `captions` with the numbers of its experiments."""
     own = {name: results.metrics[name, results.trained_on[name]] for name in figure.experiments}
     who = " and ".join(
         f"experiment `{name}` ({one['ensemble']['n_members']:,} networks, {settings[name]['epochs']} epochs, "

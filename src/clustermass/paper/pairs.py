@@ -47,8 +47,9 @@ def compare_pairs(
       bootstrap of whole groups, and show the errors due to the choice of clusters.
     - `bias_nearer_zero_by_truth`: by how much the absolute bias of the experiment is smaller than that of its
       reference, in the two ranges of true mass, with the standard error of paired differences
-    - `training_noise`: the relative standard deviation of a member's scatter between trainings. It is given for `own`,
-      for `other`, and as `typical` for all experiments with the same reference.
+    - `training_noise`: by how much the scatter of a single network differs from training to training, as a relative
+      standard deviation. It is given for `own`, for `other`, and as `typical` for all experiments with the same
+      reference.
     - `scatter_ratio_error`: the error of the ratio, which combines the errors due to clusters and due to training
 
     For fewer than three common clusters the ratio is None. InputError if a file is missing, damaged or incomplete.
@@ -125,10 +126,10 @@ def _mean(values: FloatArray, key: str) -> dict[str, float | int | None]:
 
 
 def _training_noise(row: dict[str, Any], rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return a dict with `training_noise` and `scatter_ratio_error` of a row of pairs.json (see `compare_pairs`).
+    """Return a dict with the entries `training_noise` and `scatter_ratio_error` of `row` (see `compare_pairs`).
 
-    `rows` are all rows. The noise of an ensemble is assumed to be the noise of a member, divided by the square root of
-    the number of members.
+    `rows` are all rows of pairs.json. The noise of an ensemble is assumed to be the noise of a member, divided by the
+    square root of the number of members.
     """
     if row["scatter_ratio"] is None:
         return {"training_noise": None, "scatter_ratio_error": None}

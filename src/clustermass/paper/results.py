@@ -16,7 +16,7 @@ Block = Mapping[str, Any]  #: a part of metrics.json or pairs.json
 
 
 class Measured(NamedTuple):
-    """A number and its standard error; None = not measured."""
+    """A number and its standard error. Either is None if it wasn't measured."""
 
     value: float | None
     error: float | None = None
@@ -62,9 +62,9 @@ class Published(NamedTuple):
 
 
 def read_published(path: Path) -> Published:
-    """Return the content of published.yaml. If a number is given as two scatters, it becomes their ratio.
+    """Return the content of published.yaml.
 
-    The error of such a ratio is its sampling error.
+    Where the file states two scatters for a number, the number is their ratio, with its sampling error.
     """
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     numbers = []
@@ -133,9 +133,9 @@ class Results:
         return Measured(ratio, ratio * hypot(above.error / above.value, whole.error / whole.value))
 
     def pair(self, experiment: str) -> Block:
-        """Return an experiment's row of pairs.json for `test_sky` or, if there is none, for its training sky.
+        """Return an experiment's row of pairs.json for `test_sky`.
 
-        The result is empty if there is neither.
+        If there is no such row, return the row for the experiment's training sky, or else an empty dict.
         """
         skies = (self.test_sky, self.trained_on.get(experiment))
         rows = [row for row in self.pairs if row["experiment"] == experiment and row["sky"] in skies]
@@ -154,9 +154,9 @@ def lookup(block: Block, path: str) -> Measured:
 
 
 def gaussian(block: Block) -> tuple[Measured, Measured]:
-    """Return scatter s and bias of n clusters in a block of scores, with errors for Gaussian residuals.
+    """Return the scatter and the bias in `block`, with errors that assume Gaussian residuals.
 
-    The errors are s / sqrt(2 n) for the scatter and s / sqrt(n) for the bias.
+    For a scatter s of n clusters, the error of the scatter is s / sqrt(2 n), and that of the bias is s / sqrt(n).
     """
     scatter, bias, n = block["scatter_dex"], block["bias_dex"], block["n"]
     if scatter is None:
@@ -170,10 +170,10 @@ def scatter_ratio(pair: Block) -> Measured:
 
 
 def agreement(ours: Measured, published: float, error: float) -> str:
-    """Return a text that says whether our number agrees with the published one ("—" = not measured).
+    """Return a text that says whether our number agrees with the published one.
 
-    The text begins with "yes" if the difference is less than 3 sigma, and with "no" otherwise. The difference in sigma
-    follows. `error` is the error of the published number.
+    The text is "yes" if the difference is less than 3 sigma, otherwise "no", followed by the difference in sigma. It is
+    "—" if our number or its error wasn't measured. `error` is the error of the published number.
     """
     sigmas = ours.sigmas(published, error)
     return "—" if sigmas is None else f"{'yes' if abs(sigmas) < CLEAR else 'no'} ({sigmas:+.1f} σ)"
@@ -195,10 +195,10 @@ def as_published(change: Change, ratio: Measured, test_clusters: int) -> str:
     """Return a text that says whether a change has the published effect: "yes", "no" or "not seen".
 
     `ratio` is our scatter with the change, divided by our scatter without it. If the paper states a ratio, the text is
-    the result of `agreement`. The published effect "worse" is confirmed if our scatter is larger by 3 sigma. For the
-    effects "same" and "not_better", sigma includes the paper's error 1 / sqrt(test_clusters), because the paper's test
-    set could not show smaller changes either. The text is "" if the paper states neither a ratio nor an effect, and "—"
-    if we have no ratio.
+    the result of `agreement`. If it states the effect "worse", the text is "yes" if our scatter grows by at least 3
+    sigma. For the effects "same" and "not_better", sigma includes the paper's error 1 / sqrt(test_clusters), because
+    the paper's test set could not show smaller changes. The text is "" if the paper states neither a ratio nor an
+    effect. In any case it is "—" if we have no ratio.
     """
     if ratio.value is None:
         return "—"
