@@ -80,14 +80,14 @@ def masses(folder, name, monkeypatch, clusters=None, **options):
 def test_masses_are_the_same_to_the_bit_whatever_the_parts(field, monkeypatch, caplog, options):
     with caplog.at_level("INFO", "clustermass"):
         whole = masses(field, "whole", monkeypatch, **options)
-        said = [line for line in caplog.messages if "clusters, " in line or line.startswith("30 images")]
+        said = [line for line in caplog.messages if " a mass: " in line or line.startswith("30 images")]
         monkeypatch.setattr(catalogue, "_ROWS", 7)
         for clusters in (1, 7):
             caplog.clear()
             parts = masses(field, "parts", monkeypatch, clusters, **options)
             for kind in (".fits", ".vot", ".ecsv", ".nc"):
                 assert parts.with_suffix(kind).read_bytes() == whole.with_suffix(kind).read_bytes()
-            assert [line for line in caplog.messages if "clusters, " in line or line.startswith("30 images")] == said
+            assert [line for line in caplog.messages if " a mass: " in line or line.startswith("30 images")] == said
     rows = fits.getdata(whole)
     assert rows["ID_SRC"].tolist() == sorted(rows["ID_SRC"])
     assert len(rows) == CLUSTERS

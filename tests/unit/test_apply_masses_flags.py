@@ -86,7 +86,7 @@ def test_cluster_without_redshift_is_kept_without_mass_and_counted(field, caplog
         row = read(field[0], mass_prior="flat")[11]
     assert row["FLAG_NOZ"] == 1
     assert all(np.isnan(row[one.name]) for one in MASSES if one.name.startswith("LOGM500"))
-    assert "5 clusters, 1 without redshift" in caplog.text
+    assert "5 clusters, 1 without a mass: no redshift 1" in caplog.text
 
 
 def test_field_without_any_redshift_has_its_catalogue_without_masses(field, caplog):
@@ -101,7 +101,7 @@ def test_field_without_any_redshift_has_its_catalogue_without_masses(field, capl
     for row in rows.values():
         assert row["FLAG_NOZ"] == 1
         assert all(np.isnan(row[one.name]) for one in MASSES if one.name.startswith("LOGM500_Q"))
-    assert "5 clusters, 5 without redshift" in caplog.text
+    assert "5 clusters, 5 without a mass: no redshift 5" in caplog.text
 
 
 def test_coverage_is_that_of_what_the_networks_see(field, caplog):

@@ -17,6 +17,7 @@ from clustermass.cards.page import content
 from clustermass.cards.show import draw_card, list_of_strangest, save_card, text_card
 from clustermass.cards.words import mass_in_words, notes
 from clustermass.cli import main
+from clustermass.ensemble.ood_quantities import QUANTITIES
 from clustermass.errors import InputError
 
 
@@ -77,7 +78,9 @@ def test_each_flag_is_explained(tmp_path):
     assert "FLAG_OOD): 0.4 % of validation clusters are as unusual" in words[2]
     assert f"count rate in the catalogue, {abs(rate):.1f} σ {'below' if rate < 0 else 'above'} what" in words[2]
     assert "lacks count rate, extent or background (FLAG_NOCAT)" in words[3]
-    assert words[4].startswith("No flag")
+    largest = field.distances(4)[0]
+    assert words[4].startswith(f"No flag: inside the range of the training clusters and like them. Its largest distance"
+                               f": {QUANTITIES[largest.quantity]}, {abs(largest.given):.1f} σ ")  # fmt: skip
     assert "no usable redshift of this cluster (FLAG_NOZ)" in words[5]
     assert [notes(field, row)[0].warns for row in range(6)] == [True, True, True, True, False, True]
     lines = list_of_strangest(field).splitlines()

@@ -16,6 +16,7 @@ from test_apply_field_parts import write_ensemble
 import clustermass
 from clustermass.catalogues.user_catalogue import read_catalogue
 from clustermass.cli import main
+from clustermass.config.resolve import default_config
 from clustermass.ensemble import released
 from clustermass.interface import ensemble as interface
 from clustermass.interface.inputs import as_files
@@ -106,6 +107,10 @@ def test_masses_are_those_of_the_command_line(folder, catalogue, masses, tmp_pat
     files = [str(path) for path in (folder / "events.fits", tmp_path / "catalogue.fits", folder / "exposure.fits")]
     output = tmp_path / "masses.fits"
     assert main(["masses", *files[:2], "--exposure", files[2], "--ensemble", str(folder), "--output", str(output)]) == 0
+    log = output.with_suffix(".log").read_text()
+    assert f"{files[0]}, converted: " in log
+    assert f"{files[1]}: {len(catalogue)} detections; dropped: " in log
+    assert "/clustermass-" not in log  # no temporary folder
     written = Table.read(output.with_suffix(".ecsv"))
     assert masses.colnames == written.colnames
     assert np.isfinite(masses["LOGM500"]).sum() > 2
@@ -135,6 +140,9 @@ def test_without_a_path_the_released_ensemble_is_loaded(folder, monkeypatch):
     assert (
         repr(clustermass.Ensemble.load()) == f"<released ensemble: 2 networks, trained on {known} simulated clusters>"
     )
+    with pytest.raises(clustermass.InputError, match=r"released\.zip: exists already\..*overwrite=True"):
+        clustermass.Ensemble.load(folder).save(folder / "released.zip")
+    clustermass.Ensemble.load(folder).save(folder / "released.zip", overwrite=True)
     assert (
         str(clustermass.Ensemble.load(folder))
         == f"<ensemble {folder}: 2 networks, trained on {known} simulated clusters>"
@@ -199,7 +207,7 @@ def test_a_cluster_without_posterior_is_named(applied):
         match=r"^the last field \(of the last call of masses\): no cluster .* 'nobody'\. It holds SIM",
     ):
         ensemble.posterior("nobody")
-    with pytest.raises(clustermass.InputError, match=r"^nobody: no cluster in .* call masses first"):
+    with pytest.raises(clustermass.InputError, match=r"^nobody: is no training cluster .* call masses first"):
         clustermass.Ensemble.load(ensemble.ensemble.parent).posterior("nobody")
     twice = ensemble._last[0].isel(cluster=[0, 0])
     with pytest.raises(clustermass.InputError, match=r"masses\.nc: 2 clusters have the id or name"):
@@ -243,7 +251,7 @@ def test_faults_of_what_is_in_memory_are_told(field, ensemble, caplog):
     caplog.set_level("INFO", logger="clustermass")
     clustermass.images_of(field.events, field.catalogue["ID_SRC", "RA", "DEC"], exposure_s=1000.0)
     assert any(message.startswith("catalogue in memory: ") for message in caplog.messages)
-    assert not any("clustermass-" in message for message in caplog.messages if "in memory" in message)
+    assert not any("clustermass-" in message for message in caplog.messages)
     with pytest.raises(clustermass.InputError, match=r"^catalogue in memory: has no column for DEC.*columns={.DEC"):
         ensemble.masses(field.events, field.catalogue["RA", "Z"], field.exposure)
     with pytest.raises(clustermass.InputError, match=r"^catalogue: is a CCDData\. Give a path or a Table"):
@@ -277,6 +285,11 @@ def test_a_cluster_is_shown_as_on_the_command_line(field, catalogue, ensemble, t
     assert name in figure.get_suptitle()
     assert main(["show", name, "--field", str(tmp_path), "--output", str(tmp_path / "card.png")]) == 0
     assert capsys.readouterr().out.startswith(printed)
+    assert clustermass.show(field=tmp_path) is None
+    listed = capsys.readouterr().out
+    assert main(["show", "--field", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == listed
+    assert "The most unlike:" in listed
 
 
 def test_figures_show_what_they_are_of(applied, field, catalogue):
@@ -292,6 +305,21 @@ def test_figures_show_what_they_are_of(applied, field, catalogue):
     assert [panel.get_title() for panel in panels] == [masses["NAME"][2]]
     # the peak of the image, to the North and West of its lower left corner
     assert panels[0].images[0].get_extent() == pytest.approx([-10, 10, -10, 10])
+
+
+def test_the_brightest_images_are_drawn_first(field, catalogue):
+    """By the counts of the clusters themselves or, without them, by the photons in the box, neighbours included."""
+    images = clustermass.images_of(field.events, catalogue, field.exposure)
+    half = default_config()["preprocessing"]["central"]["half_width_arcsec"]
+    inside = images["counts"].where((abs(images["x"]) < half) & (abs(images["y"]) < half)).sum(("band", "y", "x"))
+    own = xr.DataArray(catalogue["ML_CTS"], coords={"id_src": ("cluster", catalogue["ID_SRC"])}, dims="cluster")
+    assert own["id_src"].values.tolist() == images["id_src"].values.tolist()
+    own[0] = np.nan  # comes last
+    orders = [images["cluster"].values[np.argsort(-counts.values)].tolist() for counts in (own, inside)]
+    assert orders[0] != orders[1]
+    known, unknown = images.assign(ml_cts=("cluster", own.values)), images.assign(ml_cts=np.nan * images["ml_cts"])
+    for drawn, names in ((known, orders[0]), (unknown, orders[1]), (images.drop_vars("ml_cts"), orders[1])):
+        assert [panel.get_title() for panel in drawn.clustermass.plot().axes if panel.get_title()] == names
 
 
 def test_images_of_named_clusters_are_drawn(applied, field, catalogue):

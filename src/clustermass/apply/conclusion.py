@@ -43,22 +43,25 @@ def conclude(columns: Mapping[str, NDArray[Any]], covered_least: float) -> None:
     `columns` are the columns of the mass catalogue, (cluster,) each. A cluster has no mass if the exposed share of its
     image is below `covered_least`.
     """
-    number, massive = columns["ID_SRC"].size, np.isfinite(columns["LOGM500"])
-    no_redshift = columns["FLAG_NOZ"] != 0
-    no_exposure = ~(columns["EXPOSURE"] > 0)
-    cut = ~no_exposure & (columns["COVERED_FRACTION"] < covered_least)
-    text = "%d clusters, %d without redshift, %d without exposure, %d at the field's edge (less than %.0f %% of the "
-    text += "image exposed%s): they get no mass. %d have masses, %d of them without a flag (GOOD)"
-    named = f": {_names(columns, cut)}" if cut.any() else ""
-    counts = (int(rows.sum()) for rows in (no_redshift, no_exposure, cut))
-    LOGGER.info(text, number, *counts, 100 * covered_least, named, massive.sum(), columns["GOOD"].sum())
-    flagged = {name: int((columns[name] != 0).sum()) for name in columns if name.startswith("FLAG_")}
-    if missing := flagged["FLAG_NOCAT"]:
+    massive, no_redshift = np.isfinite(columns["LOGM500"]), columns["FLAG_NOZ"] != 0
+    no_exposure = ~no_redshift & ~(columns["EXPOSURE"] > 0)
+    edge = ~no_redshift & ~no_exposure & (columns["COVERED_FRACTION"] < covered_least)
+    text = "%d clusters, %d without a mass: no redshift %d, no exposure %d, field's edge %d"
+    LOGGER.info(text, massive.size, (~massive).sum(), no_redshift.sum(), no_exposure.sum(), edge.sum())
+    little = f"less than {100 * covered_least:.0f} % of the image exposed (FLAG_EDGE)"
+    for why, rows in (("no exposure known at the position", no_exposure), (little, edge)):
+        if rows.any():
+            text = "clusters with a redshift, but without a mass, because of %s: %d (%s)"
+            LOGGER.warning(text, why, rows.sum(), _names(columns, rows))
+    flagged = {name: int((columns[name][massive] != 0).sum()) for name in columns if name.startswith("FLAG_")}
+    if missing := (columns["FLAG_NOCAT"] != 0).sum():
         text = "the catalogue lacks count rate, extent or background (ML_RATE, EXT, ML_BKG) of %d clusters; the "
         LOGGER.warning(text + "networks do without, with a wider sigma (FLAG_NOCAT)", missing)
     expected = FALSE_ALARMS * massive.sum()
     listed = ", ".join(f"{name} {flagged[name]}" for name in ("FLAG_RANGE", "FLAG_EDGE", "FLAG_NOCAT"))
-    LOGGER.info("flagged: FLAG_OOD %d (%.1f expected by chance), %s", flagged["FLAG_OOD"], expected, listed)
+    good = int(columns["GOOD"].sum())
+    text = "%d with a mass: %d without a flag (GOOD), %d with a flag: FLAG_OOD %d (%.1f expected by chance), %s"
+    LOGGER.info(text, massive.sum(), good, massive.sum() - good, flagged["FLAG_OOD"], expected, listed)
     exposure = _counted(columns["EXP_FROM"][massive])
     LOGGER.info("exposure from: %s", exposure or "none")
     _warn_of_unlike(columns, massive, exposure)

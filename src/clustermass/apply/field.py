@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -31,7 +31,7 @@ from clustermass.ingest.user_field import ingest_field
 from clustermass.io.files import check_path, check_present
 from clustermass.io.fits import check_file
 from clustermass.io.hdf5 import check_encoding
-from clustermass.io.log import LOGGER, log_of_result, logs_beside
+from clustermass.io.log import LOGGER, abridged, log_of_result, logs_beside, renamed
 from clustermass.io.products import FieldFiles
 from clustermass.io.provenance import provenance
 
@@ -143,6 +143,28 @@ def check_settings(network: TrainedNetwork, path: Path) -> None:
     check_block(recipe, models.Preprocessing, f"{path}: preprocessing")
 
 
+@contextmanager
+def folder_for(sky: Sky) -> Iterator[Path]:
+    """Yield a temporary folder for the converted field of a sky (see `sky_of_files`).
+
+    Log lines and InputErrors of the `with` block don't name the converted files, but the user's own files.
+    """
+    given = cast("Mapping[str, Any]", sky["realizations"])[REALIZATION]
+    with tempfile.TemporaryDirectory(prefix="clustermass-") as name:
+        converted = _converted(Path(name))
+        own = {
+            converted.events: f"{abridged(given['events'] or ['events'])}, converted",
+            converted.exposure: abridged(given["exposure"] or ["exposure"]),
+            converted.catalogue: given["catalogue"],
+        }
+        with renamed({str(path): text for path, text in own.items()} | {f"{name}/": ""}):
+            yield Path(name)
+
+
+def _converted(folder: Path) -> FieldFiles:
+    return FieldFiles(folder / "events.fits", folder / "exposure.fits", folder / "catalogue.fits")
+
+
 class CutField(NamedTuple):
     """The catalogue, exposure map and images of a user's field.
 
@@ -157,13 +179,13 @@ class CutField(NamedTuple):
 def cut_field(
     sky: Sky, images: Images, events_block: Events, edges_ev: BandsKey, folder: Path, with_redshift: bool = True
 ) -> CutField:
-    """Convert the field of a sky (see `sky_of_files`) to files in `folder`, and return the field with its images.
+    """Convert the field of a sky to files in a folder of `folder_for`, and return the field with its images.
 
     `images` and `events_block` are blocks of the configuration. `edges_ev` are the edges of the energy bands in eV. If
     the user gives images instead of event lists, the images must have these bands. If `with_redshift` is False, the
     redshifts in the catalogue aren't read. InputError if a file is missing or faulty.
     """
-    field = FieldFiles(folder / "events.fits", folder / "exposure.fits", folder / "catalogue.fits")
+    field = _converted(folder)
     ingest_field(sky, REALIZATION, events_block, field, edges_ev, with_redshift)
     exposure = ExposureMap.read(field.exposure)
     parts = cut_in_parts(field.events, exposure, field.catalogue, images, REALIZATION, OWN_EVENTS, folder)
@@ -187,8 +209,8 @@ def _masses(
     applied: AppliedEnsemble, sky: Sky, output: Path, acronym: str, cosmology: Cosmology, made_by: Mapping[str, Any]
 ) -> Table:
     """Convert the field and write its mass catalogue. Return the catalogue."""
-    with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
-        field = cut_for(applied.network, applied.trained.weights[0], sky, Path(folder))
+    with folder_for(sky) as folder:
+        field = cut_for(applied.network, applied.trained.weights[0], sky, folder)
         columns, pictures, number = list[Columns](), list[xr.Dataset](), 0
         for part in field.parts:
             number += part.sizes["cluster"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -11,7 +9,7 @@ import xarray as xr
 
 from clustermass.apply.catalogue import iau_names
 from clustermass.apply.columns import QUANTILES, mass_columns
-from clustermass.apply.field import cut_for
+from clustermass.apply.field import cut_for, folder_for
 from clustermass.apply.masses import AppliedEnsemble, exposed, id_src
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.surveys import MAX_REDSHIFT
@@ -42,8 +40,8 @@ def masses_over_redshift(applied: AppliedEnsemble, sky: Sky, redshift: FloatArra
     grid = np.atleast_1d(np.asarray(redshift, dtype=float))
     if grid.ndim != 1 or not grid.size or not ((grid > 0) & (grid <= MAX_REDSHIFT)).all():
         raise InputError(f"z_grid: must be redshifts above 0, at most {MAX_REDSHIFT:g}, such as np.linspace(0.1, 1).")
-    with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
-        field = cut_for(applied.network, applied.trained.weights[0], sky, Path(folder), with_redshift=False)
+    with folder_for(sky) as folder:
+        field = cut_for(applied.network, applied.trained.weights[0], sky, folder, with_redshift=False)
         parts = [_curves(applied, part, field, grid, acronym) for part in field.parts]
     lowest, highest = applied.training.ranges["redshift"]
     curves = xr.concat(parts, "cluster", data_vars="minimal", coords="minimal", compat="override", join="override")

@@ -31,7 +31,7 @@ _STEP = "show"
 _WIDTH, _STRANGEST = 100, 5
 #: unusual quantities in a picture; those beyond this many standard deviations have another colour
 _QUANTITIES, _ODD = 6, 3.0
-_ALONE = "given at most redshift, exposure and core brightness"
+_ALONE = "compared only at the same redshift,\nexposure and core brightness"
 
 
 def text_card(field: FieldCards, row: int) -> str:
@@ -120,13 +120,13 @@ def _draw_image(axes: Axes, field: FieldCards, row: int) -> None:
     # Matplotlib would draw each dash of a huge circle, outside the picture, too
     seen, r500 = np.clip([field.data["seen_arcsec"][row], 60 * field.columns["R500C_ARCMIN"][row]], -2 * half, 2 * half)
     image = pictures(field.data["colour_counts"], field.data["exposed"], field.pixel_arcsec, [row])[0]
-    axes.imshow(image, extent=(half, -half, -half, half), interpolation="bilinear")
+    axes.imshow(image, extent=(-half, half, -half, half), interpolation="bilinear")
     axes.plot(0, 0, "k+", ms=11, mew=3)
     axes.plot(0, 0, "w+", ms=9, mew=1, label="cluster's position")
     for kind, marker in (("point-like", "s"), ("extended", "D")):
         near = [one for one in field.neighbours(row) if one.kind == kind]
         if near:
-            places = [-one.x for one in near], [one.y for one in near]
+            places = [one.x for one in near], [one.y for one in near]
             axes.plot(*places, marker, mfc="none", mec="#FFD24D", ms=7, mew=1, label=f"other detection, {kind}")
     look: dict[str, Any] = {"fill": False, "lw": 1}
     box = Circle((0, 0), seen, ec="w", ls=":", label="seen by the networks", **look) if field.circle else None
@@ -137,7 +137,8 @@ def _draw_image(axes: Axes, field: FieldCards, row: int) -> None:
         axes.add_patch(Circle((0, 0), r500, ec=style.SKY_BLUE, ls="--", label=r"$R_{500c}$", **look))
     if (field.data["exposed"][row] == 0).any():
         axes.add_patch(Rectangle((0, 0), 0, 0, fc="0.25", ec="0.5", hatch="////", lw=0, label="not exposed"))
-    axes.set(xlim=(half, -half), ylim=(-half, half), xlabel="to the East [arcsec]", ylabel="to the North [arcsec]")
+    ends = -half, half
+    axes.set(xlim=ends, ylim=ends, xlabel="offset to the West [arcsec]", ylabel="offset to the North [arcsec]")
     axes.minorticks_off()
     axes.tick_params(color="w")
     bands = field.data["colour_bounds"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from clustermass.apply.columns import COVERED_MIN
 from clustermass.apply.masses import COVERED_LEAST
-from clustermass.cards.field import FieldCards, Neighbour
+from clustermass.cards.field import Distance, FieldCards, Neighbour
 from clustermass.ensemble.aggregate import RANGE_BITS
 from clustermass.ensemble.ood_quantities import QUANTITIES
 
@@ -28,6 +28,7 @@ _BRIGHTER = 3.0
 _OF_NETWORKS = ("mass", "aleatoric", "epistemic")
 #: masses by count rate and by the networks disagree if they differ by more than this, in dex
 _DISAGREE = 0.5
+_CALM = "No flag: inside the range of the training clusters and like them."
 _SCATTER = " Masses of clusters with so bright a neighbour scatter more."
 
 
@@ -41,8 +42,9 @@ class Note(NamedTuple):
 def notes(field: FieldCards, row: int) -> list[Note]:
     """Return notes about a cluster, beginning with its flags or, if it has none, with a note that says so.
 
-    Further notes are about bright neighbours, about an R500c that is larger than the image, and about a mass from the
-    count rate that disagrees with the mass of the networks.
+    A cluster without a flag has its largest distance from the training clusters in this note. Further notes are about
+    bright neighbours, about an R500c that is larger than the image, and about a mass from the count rate that disagrees
+    with the mass of the networks.
     """
     cells = field.row(row)
     found = [*_without_mass(field, row), *_out_of_range(field, row)]
@@ -55,8 +57,7 @@ def notes(field: FieldCards, row: int) -> list[Note]:
     if cells["FLAG_NOCAT"]:
         text = "The input table lacks count rate, extent or background (FLAG_NOCAT): the mass comes from image and "
         found.append(text + "redshift alone, with a wider error.")
-    calm = "No flag: inside the range of the training clusters and like them."
-    flagged = [Note(True, text) for text in found] or [Note(False, calm)]
+    flagged = [Note(True, text) for text in found] or [Note(False, f"{_CALM}{_largest(field, row)}")]
     flagged += [Note(True, text) for text in _disagreement(field, row)]
     return [*flagged, *_bright_notes(field, row), *(Note(False, text) for text in _large(field, row))]
 
@@ -64,13 +65,18 @@ def notes(field: FieldCards, row: int) -> list[Note]:
 def unusual(field: FieldCards, row: int) -> str:
     """Return a text with a flagged cluster's most unusual quantity, and how far it is from its expectation."""
     why = str(field.columns["OOD_WHY"][row])
-    given = {one.quantity: one.given for one in field.distances(row)}.get(why)
-    side = (
-        ""
-        if given is None
-        else f", {abs(given):.1f} σ {'below' if given < 0 else 'above'} what its other quantities imply"
-    )
-    return f"{QUANTITIES.get(why, why)}{side}"
+    known = [one for one in field.distances(row) if one.quantity == why]
+    return _distance(known[0]) if known else QUANTITIES.get(why, why)
+
+
+def _largest(field: FieldCards, row: int) -> str:
+    """Return a sentence on a cluster's largest distance from the training clusters, or "" if none is known."""
+    return "".join(f" Its largest distance: {_distance(one)}." for one in field.distances(row)[:1])
+
+
+def _distance(one: Distance) -> str:
+    side = "below" if one.given < 0 else "above"
+    return f"{QUANTITIES[one.quantity]}, {abs(one.given):.1f} σ {side} what its other quantities imply"
 
 
 def _causes(field: FieldCards, row: int) -> str:

@@ -62,7 +62,7 @@ DIMENSIONS = {
 class OodScore(NamedTuple):
     """Out-of-distribution scores of clusters. `p` and `why` have the shape (cluster,)."""
 
-    #: OOD_P: the share of validation clusters (with the cluster itself) that are at least as rare; NaN = unknown
+    #: OOD_P = (1 + validation clusters that are at least as rare) / (1 + validation clusters); NaN = unknown
     p: FloatArray
     #: OOD_WHY: name of the quantity without which the cluster would be least rare
     why: NDArray[np.str_]

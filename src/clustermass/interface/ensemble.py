@@ -14,7 +14,7 @@ import xarray as xr
 from astropy.table import Table
 from numpy.typing import ArrayLike
 
-from clustermass.apply.field import masses_of_field, sky_of_files
+from clustermass.apply.field import check_outputs, masses_of_field, sky_of_files
 from clustermass.apply.find import rows_called
 from clustermass.apply.masses import AppliedEnsemble
 from clustermass.apply.over_redshift import masses_over_redshift
@@ -176,9 +176,20 @@ class Ensemble(trained.Ensemble):
             if rows_called(names_in(last), cluster) or not self._simulated(cluster):
                 return posterior_in(last, cluster, "the last field (of the last call of masses)")
         if not self._simulated(cluster):
-            raise InputError(f"{cluster}: no cluster in ensemble.nc. For clusters of a field, call masses first.")
+            raise InputError(
+                f"{cluster}: is no training cluster of this ensemble. For a cluster of a field, call masses first."
+            )
         simulated = super().posterior(cluster)
         return Posterior(simulated.mu, simulated.sigma, cluster)
+
+    @checked
+    def save(self, path: PathLike, *, overwrite: bool = False) -> str:
+        """Write the ensemble to one packed file, such as `my_ensemble.zip`, and return its hash (ENSHASH of masses).
+
+        InputError if the file exists and `overwrite` is False, or if a file of the ensemble is missing or damaged.
+        """
+        check_outputs([Path(path)], overwrite, list(self.named().values()))
+        return super().save(Path(path))
 
     def _simulated(self, cluster: str) -> bool:
         """Return whether `ensemble.nc` holds a cluster with this id. The released `ensemble.nc` holds no ids."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import xarray as xr
 
 from clustermass.apply.catalogue import iau_names
-from clustermass.apply.field import cut_field, sky_of_files
+from clustermass.apply.field import cut_field, folder_for, sky_of_files
 from clustermass.apply.masses import id_src
 from clustermass.config.bands import band_edges
 from clustermass.config.models import Images
@@ -65,14 +63,14 @@ def images_of(
         raise InputError(f"images_of: {unknown} is no key of images.{choose(unknown, config['images'])}")
     block = cast("Images", merge(config["images"], changes or {}))
     check_block(block, Images, "images_of")
-    with as_files(events, catalogue, exposure) as (lists, table, maps), tempfile.TemporaryDirectory() as folder:
+    with as_files(events, catalogue, exposure) as (lists, table, maps):
         sky = sky_of_files(lists, table, maps, exposure_s, columns, catalogue_bands)
-        edges = band_edges(block["bands"])
-        field = cut_field(sky, block, config["events"], edges, Path(folder), with_redshift=False)
-        parts: list[xr.Dataset] = []
-        for part in field.parts:
-            parts.append(part)
-            check_memory(sum(one.nbytes for one in parts), table)  # joining the parts takes this much memory
+        edges, parts = band_edges(block["bands"]), list[xr.Dataset]()
+        with folder_for(sky) as folder:
+            field = cut_field(sky, block, config["events"], edges, folder, with_redshift=False)
+            for part in field.parts:
+                parts.append(part)
+                check_memory(sum(one.nbytes for one in parts), table)  # joining the parts takes this much memory
     kept = [part[[*_KEPT]].assign_coords(id_src=("cluster", id_src(part))) for part in parts]
     images = xr.concat(kept, "cluster", data_vars="minimal", coords="minimal", compat="override", join="override")
     simulated = bool(parts[0].attrs["simulated"])
@@ -94,7 +92,9 @@ class ImagesAccessor:
     def plot(self, clusters: str | int | Sequence[str | int] | None = None, style: PathLike | None = None) -> Figure:
         """Return a figure of the images of `clusters`: an id, a name, a part of a name, or a list of these.
 
-        By default, the figure shows the 12 clusters with the most counts. `style` is a Matplotlib style sheet.
+        By default, the figure shows the 12 clusters with the largest ML_CTS, the counts of the cluster alone. If the
+        catalogue lacks ML_CTS, it shows the 12 clusters with the most photons in the box that the default networks see;
+        photons of neighbours count, too. `style` is a Matplotlib style sheet.
         InputError if no cluster or several clusters fit a name, if the list is empty, or if the Dataset isn't from
         `images_of`.
         """

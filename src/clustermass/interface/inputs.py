@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import tempfile
@@ -21,7 +20,7 @@ from clustermass.catalogues.plain import plain_table
 from clustermass.errors import InputError
 from clustermass.io.files import check_path, reason
 from clustermass.io.fits import write_fits
-from clustermass.io.log import LOGGER
+from clustermass.io.log import renamed
 
 PathLike: TypeAlias = str | os.PathLike[str]
 #: files, or tables and exposure maps in memory
@@ -60,23 +59,12 @@ def as_files(
     InputError if an input is neither a path nor a table or map in memory. InputErrors and log messages in the `with`
     block call the temporary files "events in memory", "catalogue in memory" and "exposure in memory".
     """
-    with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
+    with tempfile.TemporaryDirectory(prefix="clustermass-") as folder, renamed({f"{folder}/": ""}):
         place = Path(folder)
-
-        def without_folder(record: logging.LogRecord) -> bool:
-            record.msg, record.args = record.getMessage().replace(f"{folder}/", ""), ()
-            return True
-
-        LOGGER.addFilter(without_folder)
-        try:
-            of_catalogue = _on_disk(catalogue, place / "catalogue in memory", Table)
-            lists = [_on_disk(one, path, Table) for one, path in _each(events, place / "events in memory")]
-            maps = [_on_disk(one, path, CCDData) for one, path in _each(exposure, place / "exposure in memory")]
-            yield lists, of_catalogue, maps
-        except InputError as error:
-            raise InputError(str(error).replace(f"{folder}/", "")) from error
-        finally:
-            LOGGER.removeFilter(without_folder)
+        of_catalogue = _on_disk(catalogue, place / "catalogue in memory", Table)
+        lists = [_on_disk(one, path, Table) for one, path in _each(events, place / "events in memory")]
+        maps = [_on_disk(one, path, CCDData) for one, path in _each(exposure, place / "exposure in memory")]
+        yield lists, of_catalogue, maps
 
 
 def path_of(source: object, what: str) -> Path:

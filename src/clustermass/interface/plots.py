@@ -59,10 +59,10 @@ def posterior_figure(posterior: Posterior, truth: float | None = None) -> Figure
 def images_figure(images: xr.Dataset, clusters: str | int | Sequence[str | int] | None = None) -> Figure:
     """Return a figure of smoothed images of clusters, with the box that the default networks see.
 
-    `images` is a Dataset from `images_of`. `clusters` is an id, a name, a part of a name, or a list of these. By
-    default, the figure shows the 12 clusters with the most counts in the box. Colours show the square root of the
-    counts. The colour scale of each image ends at the brightest pixel in the box. InputError if no cluster or several
-    clusters fit a name, if the list is empty, or if `images` is another Dataset.
+    `images` is a Dataset from `images_of`. `clusters` is an id, a name, a part of a name, or a list of these.
+    `ImagesAccessor.plot` describes the default. Colours show the square root of the counts. The colour scale of each
+    image ends at the brightest pixel in the box. InputError if no cluster or several clusters fit a name, if the list
+    is empty, or if `images` is another Dataset.
     """
     if not {"counts", "cluster", "id_src"} <= set(images.variables):
         raise InputError("images: no Dataset from images_of; only that one has the method clustermass.plot.")
@@ -85,15 +85,20 @@ def images_figure(images: xr.Dataset, clusters: str | int | Sequence[str | int] 
         axes.set_title(name, fontsize=6.5)
     for axes in panels.flat[number:]:
         axes.set_visible(False)
-    figure.supxlabel("arcmin to the West", fontsize=8)
-    figure.supylabel("arcmin to the North", fontsize=8)
+    figure.supxlabel("offset to the West [arcmin]", fontsize=8)
+    figure.supylabel("offset to the North [arcmin]", fontsize=8)
     return figure
 
 
 def _brightest(images: xr.Dataset, seen: float) -> list[int]:
-    """Return the rows of the clusters with the most counts within `seen` arcsec, the brightest first."""
-    inner = images["counts"].sel(x=slice(-seen, seen), y=slice(-seen, seen)).sum(("band", "y", "x"))
-    return np.argsort(-inner.values, kind="stable")[:MOST].tolist()
+    """Return the rows of the clusters with the largest ML_CTS or, if all are unknown, with the most photons in the box.
+
+    The box reaches `seen` arcsec from the centre in each direction.
+    """
+    counts = images["ml_cts"] if "ml_cts" in images else xr.DataArray(np.nan)
+    if not np.isfinite(counts).any():
+        counts = images["counts"].sel(x=slice(-seen, seen), y=slice(-seen, seen)).sum(("band", "y", "x"))
+    return np.argsort(-counts.values.astype(float), kind="stable")[:MOST].tolist()  # NaN comes last
 
 
 def _named(images: xr.Dataset, clusters: str | int | Sequence[str | int]) -> list[int]:

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -160,6 +160,31 @@ def _is_our_log(path: Path) -> bool:
         return False
     with path.open(encoding="utf-8", errors="replace") as stream:
         return _FIRST_LINE in stream.readline(200)
+
+
+@contextmanager
+def renamed(names: Mapping[str, str]) -> Iterator[None]:
+    """Replace texts in the log lines and InputErrors of the `with` block, such as the paths of temporary files.
+
+    `names` is a dict from each text to its replacement, in the order in which they are replaced.
+    """
+
+    def with_new_names(text: str) -> str:
+        for old, new in names.items():
+            text = text.replace(old, new)
+        return text
+
+    def rename(record: logging.LogRecord) -> bool:
+        record.msg, record.args = with_new_names(record.getMessage()), ()
+        return True
+
+    LOGGER.filters.insert(0, rename)  # before those of outer blocks, which may replace the new names
+    try:
+        yield
+    except InputError as error:
+        raise InputError(with_new_names(str(error))) from error
+    finally:
+        LOGGER.removeFilter(rename)
 
 
 def abridged(names: Iterable[object]) -> str:
