@@ -16,8 +16,8 @@ from clustermass.io.products import SOURCES, write_table
 from clustermass.simulate import realization as stages
 from clustermass.simulate.central_agn import all_agn
 from clustermass.simulate.field import ExposureMap, Field
-from clustermass.simulate.gas import all_haloes
 from clustermass.simulate.photons import draw_photons, event_list
+from clustermass.simulate.population import realization_haloes
 from clustermass.simulate.spectra import ClusterSpectra
 from clustermass.simulate.telescope import response_to
 
@@ -60,12 +60,13 @@ class Realization:
 
     def clusters(self):
         """Draw haloes and their gas."""
-        self.everyone = all_haloes(self.sky, COSMOLOGY, self.field, self.spectra_grid, self.generators)
-        self.haloes = self.everyone[self.everyone.flux >= self.sky["clusters"]["flux_min_cgs"]]
+        drawn = realization_haloes(self.sky, COSMOLOGY, self.field, self.spectra_grid, self.generators)
+        self.everyone, self.bright = drawn
+        self.haloes = self.everyone[self.bright]
 
     def agn(self):
         """Draw AGN."""
-        self.points = all_agn(self.sky, COSMOLOGY, self.field, self.everyone, self.generators)
+        self.points = all_agn(self.sky, COSMOLOGY, self.field, self.everyone, self.bright, self.generators)
 
     def photons(self):
         """Draw photons."""

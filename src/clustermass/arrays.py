@@ -19,7 +19,7 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 #: random numbers of the others.
 STREAMS = (
     "haloes", "gas", "agn", "cluster_photons", "agn_photons", "background", "events", "detection", "redshifts",
-    "richness", "followup", "shape", "central_agn",
+    "richness", "followup", "shape", "central_agn", "population",
 )  # fmt: skip
 #: bytes of memory that a pair of near positions takes while pairs are searched
 _PAIR_BYTES = 80

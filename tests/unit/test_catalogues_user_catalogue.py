@@ -10,9 +10,9 @@ from astropy.io import fits
 from astropy.table import Table
 from catalogues_inputs import HEADER, ROWS, csv
 
-from clustermass.catalogues.user_catalogue import VOUCHED_LIKELIHOOD, read_catalogue
+from clustermass.catalogues.user_catalogue import read_catalogue
 from clustermass.errors import InputError
-from clustermass.io.products import CATALOGUE, write_table
+from clustermass.io.products import CATALOGUE, VOUCHED_LIKELIHOOD, write_table
 
 #: columns that every catalogue has
 REQUIRED = [column.name for column in CATALOGUE if not column.optional]

@@ -9,7 +9,7 @@ from clustermass.config.resolve import load_config, realization_names
 from clustermass.config.validate import config_errors
 
 
-@pytest.mark.parametrize("page", ["how-to/sixte.md", "how-to/your-data.md"])
+@pytest.mark.parametrize("page", ["how-to/sixte.md", "how-to/your-data.md", "how-to/population.md"])
 def test_configurations_on_the_pages_of_the_docs_are_right(page, tmp_path):
     blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.DOTALL)
     assert blocks
@@ -63,6 +63,29 @@ def test_sources_of_a_search_are_matched_by_confirmation(config):
     assert line.startswith("skies.embedded.detection.method is search, whose sources have no photons of their own; set")
     sky["matching"]["rule"], sky["richness"]["truth_min"] = "confirmed", 2.0
     assert config_errors(config) == []
+
+
+def test_a_population_needs_room_in_the_field_for_its_clusters_and_in_its_patches_for_the_images(config):
+    config["experiments"]["fiducial"]["test_skies"] = ["uniform_population"]
+    population = config["skies"]["uniform_population"]["population"]
+    assert config_errors(config) == []
+    population |= {"number": 547, "redshift_max": 1.6, "log10_m500c_max": 13.0}
+    lines = config_errors(config)
+    assert [line.removeprefix("skies.uniform_population.population.").split(",")[0] for line in lines] == [
+        "log10_m500c_min is 13.65",
+        "redshift_max is 1.6",
+        "number is 547",
+    ]
+    assert "room for 546 patches of 30 arcmin" in lines[2]
+    population |= {"number": 3, "redshift_max": 0.5, "log10_m500c_max": 15.0, "patch_arcmin": 28.0}
+    (line,) = config_errors(config)
+    assert "population.patch_arcmin is 28.0, but must be at least 29" in line
+    population |= {"patch_arcmin": 30.0, "neighbours": False}
+    config["skies"]["uniform_population"]["agn"] = {"clustered_fraction": 0.1}
+    (line,) = config_errors(config)
+    assert line.startswith("skies.uniform_population.agn.clustered_fraction must be 0")
+    del population["neighbours"]
+    assert any(line.startswith("skies.uniform_population.population lacks neig") for line in config_errors(config))
 
 
 def test_a_simulated_sky_of_files_needs_truth_and_names_that_are_folders(config):

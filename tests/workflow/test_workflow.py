@@ -92,6 +92,13 @@ def test_the_paper_configuration_plans_18_realizations_and_30_members(tmp_path):
     assert planned["train_member"] == 30
 
 
+def test_nothing_is_detected_in_a_sky_with_a_population(tmp_path):
+    target = "results/skies/uniform_population/01/smoothed/central.nc"
+    planned = jobs(snakemake(tmp_path, "-n", "--", target, config=None))
+    steps = ("simulate_realization", "match_sources", "extract_images", "smooth_images")
+    assert planned == {**dict.fromkeys(steps, 1), "total": 4}
+
+
 def test_three_configuration_errors_are_listed_at_once_before_anything_runs(tmp_path):
     overlay = tmp_path / "wrong.yaml"
     overlay.write_text("sede: 1\nensemble: {members: 0}\ntraining: {device: tpu}\n")

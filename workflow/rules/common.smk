@@ -37,6 +37,7 @@ from clustermass.io.log import printable_lines
 from clustermass.io.provenance import CATALOGUE_BLOCKS
 from clustermass.io.provenance import DETECTION_BLOCKS
 from clustermass.io.provenance import PHOTON_BLOCKS
+from clustermass.io.provenance import blocks
 from clustermass.io.provenance import config_hash
 from clustermass.io.provenance import source_hash
 from clustermass.network.accelerator import has_accelerator_plugin

@@ -100,7 +100,7 @@ def cosmology(wildcard):
 
 
 def sky_blocks(wildcards, *names):
-    return in_order({name: SKIES[wildcards.sky][name] for name in ("seed", *names)})
+    return in_order(blocks(SKIES[wildcards.sky], ("seed", *names)))
 
 
 def sky_photons(wildcards):
@@ -124,10 +124,16 @@ def truth_for_detection(wildcards):
     return files_of(wildcards, *(() if searched else ("labels", "sources")))
 
 
-def truth_for_matching(wildcards):
-    """Return the files with the truth that the rule of matching needs, by name; only photons are matched by labels."""
-    confirmed = SKIES[wildcards.sky]["matching"]["rule"] == "confirmed"
-    return files_of(wildcards, *(("truth",) if confirmed else ("labels", "sources")))
+def files_for_matching(wildcards):
+    """Return the detections and the files with the truth that the rule of matching needs, by name.
+
+    Only photons are matched by labels. In a sky with a `population`, nothing is detected.
+    """
+    sky = SKIES[wildcards.sky]
+    if "population" in sky:
+        return files_of(wildcards, "truth")
+    confirmed = sky["matching"]["rule"] == "confirmed"
+    return files_of(wildcards, "detections", *(("truth",) if confirmed else ("labels", "sources")))
 
 
 def files_of(wildcards, *names):

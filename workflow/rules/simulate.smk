@@ -62,8 +62,8 @@ for observed, (simulate, detect, match) in {
         name:
             match
         input:
-            unpack(truth_for_matching),
-            **realization_files("events", "exposure", "detections"),
+            unpack(files_for_matching),
+            **realization_files("events", "exposure"),
         output:
             **matched_files(observed),
         log:

@@ -1,4 +1,7 @@
-"""Make the catalogue of a simulated field: match detections to haloes, and add redshifts as in a follow-up survey."""
+"""Make the catalogue of a simulated field: match detections to haloes, and add redshifts as in a follow-up survey.
+
+In a sky with a `population`, nothing is detected, and the catalogue lists the clusters of the population.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from clustermass.catalogues.photon_match import match_by_shares
 from clustermass.detect.detect_field import needed, read_columns, read_photons
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
-from clustermass.io.products import CATALOGUE, MATCHES, write_table
+from clustermass.io.products import CATALOGUE, MATCHES, VOUCHED_LIKELIHOOD, write_table
 from clustermass.io.provenance import CATALOGUE_BLOCKS, blocks, config_hash, provenance
 from clustermass.simulate.field import ExposureMap, Field
 
@@ -41,8 +44,8 @@ def match_sources(
     realization: str,
     events: Path,
     exposure: Path,
-    detections: Path,
     catalogue: Path,
+    detections: Path | None = None,
     labels: Path | None = None,
     sources: Path | None = None,
     truth: Path | None = None,
@@ -52,20 +55,24 @@ def match_sources(
 
     `detections` is a file that `detect.detect_field.detect_sources` wrote. How detections are matched is set by the key
     `matching.rule` of the sky: the rule "photons" needs the files `labels` and `sources`, and the rule "confirmed"
-    needs `truth`. All random numbers depend only on the sky's seed, `name` and `realization`. InputError if a file that
-    the rule needs isn't given, or if the numbers of labels and events differ.
+    needs `truth`. A sky with a `population` needs `truth`, but no `detections`. All random numbers depend only on the
+    sky's seed, `name` and `realization`. InputError if a file that is needed isn't given, or if the numbers of labels
+    and events differ.
     """
     generators = random_streams(sky["seed"], name, realization)
-    found = read_columns(detections, "DETECTIONS")
-    if sky["matching"]["rule"] == "photons":
-        rule = "matching.rule photons"
-        labels, sources = needed(labels, "labels", rule), needed(sources, "sources", rule)
-        matched, secret = _by_photons(sky, events, detections, found, labels, sources), [labels, sources]
+    key = "population" if "population" in sky else f"matching.rule {sky['matching']['rule']}"
+    if key == "matching.rule photons":
+        secret = [needed(labels, "labels", key), needed(sources, "sources", key)]
+        matched = _by_photons(sky, events, needed(detections, "detections", key), *secret)
     else:
-        truth = needed(truth, "truth", "matching.rule confirmed")
+        truth = needed(truth, "truth", key)
+        haloes, secret = read_columns(truth, "TRUTH"), [truth]
         exposure_map = ExposureMap.read(exposure, Field.from_config(sky["field"]))
-        haloes, rng = read_columns(truth, "TRUTH"), generators["followup"]
-        matched, secret = match_by_confirmation(found, haloes, exposure_map, sky["matching"], rng), [truth]
+        if key == "population":
+            matched = _population(haloes, sky["population"]["number"], exposure_map)
+        else:
+            found = read_columns(needed(detections, "detections", key), "DETECTIONS")
+            matched = match_by_confirmation(found, haloes, exposure_map, sky["matching"], generators["followup"])
     columns = matched.catalogue | redshift_columns(matched.redshift, sky["redshifts"], generators["redshifts"])
     parameters = blocks(sky, CATALOGUE_BLOCKS)
     made = provenance("match_sources", parameters, [events, exposure, *(secret if matches else [])])
@@ -78,10 +85,22 @@ def match_sources(
         write_table(matches, "MATCHES", MATCHES, matched.matches, cards, made)
 
 
-def _by_photons(
-    sky: Sky, events: Path, detections: Path, found: dict[str, NDArray[Any]], labels: Path, sources: Path
-) -> _Matched:
-    photons, block = read_photons(events, labels), sky["detection"]
+def _population(truth: dict[str, NDArray[Any]], number: int, exposure: ExposureMap) -> _Matched:
+    """Return the catalogue, matches and redshifts of the first `number` haloes in `truth`, the population.
+
+    Each cluster is at its true position, and is its own match. DET_LIKE and EXT_LIKE are above every threshold. All
+    else that a source detection measures is NaN, because there is no detection.
+    """
+    src_id, ra, dec, redshift = (truth[name][:number] for name in ("SRC_ID", "RA", "DEC", "Z"))
+    nan, vouched = np.full(number, np.nan), np.full(number, VOUCHED_LIKELIHOOD)
+    columns = {"ID_SRC": src_id, "RA": ra, "DEC": dec, "DET_LIKE": vouched, "EXT_LIKE": vouched}
+    columns |= dict.fromkeys(("EXT", "ML_RATE", "ML_CTS", "ML_BKG"), nan) | {"ML_EXP": exposure.at(ra, dec)}
+    matches = {"ID_SRC": src_id, "SRC_ID": src_id, "SEPARATION": np.zeros(number), "PURITY": nan}
+    return _Matched(columns, matches, redshift.astype(float))
+
+
+def _by_photons(sky: Sky, events: Path, detections: Path, labels: Path, sources: Path) -> _Matched:
+    found, photons, block = read_columns(detections, "DETECTIONS"), read_photons(events, labels), sky["detection"]
     in_band = (photons["pi_ev"] >= block["e_min_ev"]) & (photons["pi_ev"] <= block["e_max_ev"])
     true, shares = read_columns(sources, "SOURCES"), read_columns(detections, "SHARES")
     kept, matches = match_by_shares(found, shares, photons["src_id"], in_band, true, block)

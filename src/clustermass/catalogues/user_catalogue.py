@@ -17,12 +17,10 @@ from clustermass.catalogues.surveys import MAX_REDSHIFT, SYNONYMS, join_tables, 
 from clustermass.catalogues.tables import CheckedTable, Renamed, find_columns, warn_of_rows
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
+from clustermass.io.products import VOUCHED_LIKELIHOOD
 
 if TYPE_CHECKING:
     from clustermass.config.sky_models import CatalogueSelection
-
-#: DET_LIKE or EXT_LIKE of all rows if the user's table lacks the column: above every threshold
-VOUCHED_LIKELIHOOD = 1.0e6
 
 _MEASURED = ("EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG")
 _REQUIRED = {"RA": "right ascension", "DEC": "declination", "Z": "redshift"}

@@ -295,10 +295,21 @@ def _published_images(config: Config, experiment: Experiment) -> Iterator[str]:
         yield f" uses sky {sky!r}, whose images have the bands {PUBLISHED_BANDS}; set images.bands so."
 
 
+def _patches(config: Config, experiment: Experiment) -> Iterator[str]:
+    """Yield an error if the images' boxes don't fit into the patches of a population, however the boxes are turned."""
+    _, images = _images_of(config, experiment)
+    diagonal = math.sqrt(2) * images["box_pixels"] * images["pixel_arcsec"] / 60 if images else 0
+    for name, sky in resolvable_skies(config["skies"]).items():
+        side = sky.get("population", {}).get("patch_arcmin", math.inf)
+        if name in skies_of(experiment) and side < diagonal:
+            least = f"{math.ceil(diagonal)}, the diagonal of the images' box"
+            yield f" uses sky {name!r}, whose population.patch_arcmin is {side}, but must be at least {least}."
+
+
 _REFERENCES = {"sky": "skies", "images": "image_sets", "recipe": "training.recipes", "compared_with": "experiments"}
 _REFERENCES |= {"preprocessing": "preprocessing", "network": "network"}
 _CHECKS = (_cosmology, _flag_mask, _split, _images, _grids, _base, _candidates, *SKY_CHECKS)
 _CHECKS_OF_EXPERIMENTS: tuple[Callable[[Config, Experiment], Iterator[str]], ...] = (
     *(partial(_reference, key, place) for key, place in _REFERENCES.items()),
-    *(_skies_with_masses, _schedule, _selections, _energies, _scaled_control, _layers, _published_images),
+    *(_skies_with_masses, _schedule, _selections, _energies, _scaled_control, _layers, _published_images, _patches),
 )

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_type_hints
 from typing_extensions import is_typeddict
 
 from clustermass.config.models import Config, Experiment
+from clustermass.config.patches import Patches
 from clustermass.config.resolve import PUBLISHED_FILES, choose, resolvable_skies, resolve_experiment, resolve_sky
 from clustermass.config.sky_models import Detection, Sky
 from clustermass.errors import InputError
@@ -119,6 +120,7 @@ def _embedded_sky(sky: Sky) -> Iterator[str]:
     for key in ("background_exclusion_arcsec", "background_cell_arcsec"):
         yield from not_below(detection, key, "background_radius_arcsec", ".detection")
     yield from _stamps(detection)
+    yield from _population(sky)
     if sky.get("matching", {}).get("rule") == "confirmed" and not sky.get("richness", {}).get("truth_min"):
         yield ".matching.rule is confirmed, but richness.truth_min is null; set it, for instance to 2."
     if detection.get("method") == "search" and sky.get("matching", {}).get("rule") == "photons":
@@ -126,6 +128,30 @@ def _embedded_sky(sky: Sky) -> Iterator[str]:
     shares = sky.get("background", {}).get("shares")
     if shares and not any(shares.values()):
         yield ".background.shares are all 0, but at least one must be positive."
+
+
+def _population(sky: Sky) -> Iterator[str]:
+    population, field = sky.get("population"), sky.get("field")
+    if population is None:
+        return
+    yield from not_below(population, "log10_m500c_min", "log10_m500c_max", ".population")
+    yield from not_below(population, "redshift_min", "redshift_max", ".population")
+    highest, limit = population.get("redshift_max", 0), sky.get("clusters", {}).get("redshift_max", math.inf)
+    if highest > limit:
+        yield f".population.redshift_max is {highest}, but must be at most clusters.redshift_max = {limit}."
+    if sky.get("agn", {}).get("clustered_fraction") and population.get("neighbours") is False:
+        yield (
+            ".agn.clustered_fraction must be 0 if population.neighbours is false, because the number of AGN around a "
+            "cluster is computed from that around its neighbours."
+        )
+    if field and {"number", "patch_arcmin"} <= {*population}:
+        patches = Patches.of(field, population["patch_arcmin"])
+        room = patches.columns * patches.rows
+        if population["number"] > room:
+            yield (
+                f".population.number is {population['number']}, but the field has room for {room} patches of "
+                f"{population['patch_arcmin']:g} arcmin; lower one of them, or enlarge the field."
+            )
 
 
 def _stamps(detection: Detection) -> Iterator[str]:

@@ -20,7 +20,7 @@ from clustermass.config.kinds import (
     Steps,
     key,
 )
-from clustermass.config.source_models import Agn, Clusters, Richness
+from clustermass.config.source_models import Agn, Clusters, Population, Richness
 
 Column: TypeAlias = Literal[
     "ID_SRC", "RA", "DEC", "DET_LIKE", "EXT_LIKE", "EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG", "Z", "Z_ERR",
@@ -245,6 +245,7 @@ class Sky(TypedDict):
     telescope: Telescope
     psf: Psf
     clusters: Clusters
+    population: NotRequired[Population]
     richness: Richness
     agn: Agn
     background: Background

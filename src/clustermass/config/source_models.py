@@ -72,6 +72,24 @@ class Clusters(TypedDict):
     axis_ratio_std: Annotated[float, key("standard deviation of the axis ratio", ge=0, le=0.3)]
 
 
+class Population(TypedDict):
+    """Clusters in place of detected ones: each in the centre of a patch of sky of its own, with an image there."""
+
+    distribution: Annotated[
+        Literal["uniform", "mass_function"],
+        key("of the clusters: uniform = in log10 mass and redshift; mass_function = as in the universe"),
+    ]
+    number: Annotated[int, key("number of clusters in a realization, at most one in each patch", ge=1, le=10**5)]
+    log10_m500c_min: Annotated[float, key("lowest log10(M500c / Msun)", ge=12, le=16)]
+    log10_m500c_max: Annotated[float, key("highest log10(M500c / Msun)", ge=12, le=16)]
+    redshift_min: Annotated[float, key("lowest redshift", ge=0.003, le=3)]
+    redshift_max: Annotated[float, key("highest redshift, at most that of the block clusters", gt=0.003, le=3)]
+    patch_arcmin: Annotated[
+        float, key("side of a patch; photons that a cluster sends farther are left out [arcmin]", ge=10, le=1200)
+    ]
+    neighbours: Annotated[bool, key("true = other haloes are around the clusters, as many as in a field")]
+
+
 class Richness(TypedDict):
     """Richness of haloes, the number of red galaxies by which an optical survey confirms clusters."""
 

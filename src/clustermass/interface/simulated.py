@@ -125,9 +125,10 @@ def simulate_field(
     events, exposure, labels, sources, truth, catalogue, matches = (made._folder / f"{name}.fits" for name in _FILES)
     simulate_realization(whole, own["cosmology"], SKY, realization, events, exposure, labels, sources, truth)
     detections = made._folder / "detections.fits"
-    detect_sources(whole, SKY, realization, events, exposure, detections, labels, sources)
-    match_sources(whole, SKY, realization, events, exposure, detections, catalogue, labels, sources, truth, matches)
-    detections.unlink()
+    if "population" not in whole:
+        detect_sources(whole, SKY, realization, events, exposure, detections, labels, sources)
+    match_sources(whole, SKY, realization, events, exposure, catalogue, detections, labels, sources, truth, matches)
+    detections.unlink(missing_ok=True)
     _add_detections(truth, matches)
     return made
 

@@ -20,6 +20,8 @@ from clustermass.io.netcdf import VARIABLES
 from clustermass.io.provenance import history
 
 CREATOR = "clustermass"
+#: DET_LIKE and EXT_LIKE of clusters that no source detection found, but that are known: above every threshold
+VOUCHED_LIKELIHOOD = 1.0e6
 #: first part of the names EXPOSURE2, EXPOSURE3, ... of further images in `exposure.fits`
 EXPOSURE_PLANE = "EXPOSURE"
 #: degrees per unit of the integer columns RA and DEC of event lists, as in eSASS (0.004 arcsec)

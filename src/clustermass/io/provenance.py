@@ -12,9 +12,11 @@ import clustermass
 from clustermass.errors import InputError
 
 #: blocks of a simulated sky's configuration that shape its photons, its detections and its catalogue
-PHOTON_BLOCKS = ("field", "exposure", "absorption", "telescope", "psf", "clusters", "richness", "agn", "background")
+PHOTON_BLOCKS = (
+    "field", "exposure", "absorption", "telescope", "psf", "clusters", "richness", "agn", "background", "population",
+)  # fmt: skip
 DETECTION_BLOCKS = ("field", "psf", "detection")
-CATALOGUE_BLOCKS = (*DETECTION_BLOCKS, "redshifts", "matching")
+CATALOGUE_BLOCKS = (*DETECTION_BLOCKS, "redshifts", "matching", "population")
 #: smaller files are read even if they have holes; the unit of a file's size on the disk
 _LARGE_BYTES, _BLOCK_BYTES = 10**9, 512
 PACKAGE = Path(clustermass.__file__).parent
@@ -80,8 +82,8 @@ def simulation_hash(sky: Mapping[str, Any], cosmology: Mapping[str, float]) -> s
 
 
 def blocks(sky: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return the blocks `names` of a sky's configuration."""
-    return {name: sky[name] for name in names}
+    """Return the blocks `names` of a sky's configuration. The block `population` may be missing."""
+    return {name: sky[name] for name in names if name in sky or name != "population"}
 
 
 def file_sha256(path: str | Path) -> str:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.integrate import cumulative_trapezoid
 
-from clustermass.arrays import FloatArray, Streams
+from clustermass.arrays import BoolArray, FloatArray, Streams
 from clustermass.cosmology import luminosity_distance_cm
 from clustermass.simulate.field import Field
 from clustermass.simulate.gas import EmittingHaloes
+from clustermass.simulate.population import agn_around_population
 from clustermass.simulate.sources import Haloes, PointSources, draw_agn
 
 if TYPE_CHECKING:
@@ -23,16 +24,24 @@ _PIVOT_MASS, _PIVOT_REDSHIFT = 1e14, 0.35
 
 
 def all_agn(
-    sky: Sky, cosmology: Mapping[str, float], field: Field, haloes: EmittingHaloes, rng: Streams
+    sky: Sky,
+    cosmology: Mapping[str, float],
+    field: Field,
+    haloes: EmittingHaloes,
+    bright: BoolArray,
+    rng: Streams,
 ) -> PointSources:
     """Return all AGN of `field`, drawn at random: those of the number counts, then those in the centres of `haloes`.
 
-    `haloes` are all haloes of the field, bright or not.
+    Between them are the AGN around the clusters of a `population`, if the sky has one. `haloes` are all haloes of
+    `realization_haloes`, and `bright` says which of them have photons, (halo,).
     """
-    bright = haloes[haloes.flux >= sky["clusters"]["flux_min_cgs"]]
-    counted = draw_agn(field, sky["agn"], bright.haloes, bright.gas.r500_arcmin, rng["agn"])
+    number = sky["population"]["number"] if "population" in sky else 0
+    clusters, others = haloes[bright][:number], haloes[bright][number:]
+    counted = draw_agn(field, sky["agn"], others.haloes, others.gas.r500_arcmin, rng["agn"])
+    around = agn_around_population(field, sky["agn"], clusters, others.haloes, rng["population"])
     central = draw_central_agn(sky["agn"], haloes.haloes, haloes.gas.r500_arcmin, cosmology, rng["central_agn"])
-    return PointSources.join(counted, central)
+    return PointSources.join(counted, around, central)
 
 
 def occupied(log10_m500c: FloatArray, redshift: FloatArray, parameters: CentralAgn) -> FloatArray:

@@ -17,7 +17,6 @@ import numpy as np
 
 from clustermass.arrays import FloatArray, IdArray, Rows, Streams
 from clustermass.cosmology import arcmin_per_mpc, luminosity_distance_cm, r500c_mpc
-from clustermass.simulate.field import Field
 from clustermass.simulate.mean_gas import (
     COMPONENTS,
     KT_RANGE,
@@ -30,7 +29,7 @@ from clustermass.simulate.mean_gas import (
 )
 from clustermass.simulate.profiles import RadialProfiles
 from clustermass.simulate.relations import draw_relations
-from clustermass.simulate.sources import Haloes, draw_haloes
+from clustermass.simulate.sources import Haloes
 from clustermass.simulate.spectra import ClusterSpectra
 
 if TYPE_CHECKING:
@@ -199,12 +198,11 @@ class EmittingHaloes(Rows):
         return np.arange(1, len(self.flux) + 1, dtype=np.int32)
 
 
-def all_haloes(
-    sky: Sky, cosmology: Mapping[str, float], field: Field, spectra: ClusterSpectra, rng: Streams
+def with_gas(
+    haloes: Haloes, sky: Sky, cosmology: Mapping[str, float], spectra: ClusterSpectra, rng: Streams
 ) -> EmittingHaloes:
-    """Return all haloes of `field`, bright or faint, drawn at random together with their gas."""
+    """Return `haloes` with gas that is drawn at random."""
     parameters = sky["clusters"]
-    haloes = draw_haloes(field, parameters, cosmology, rng["haloes"])
     gas = draw_gas(haloes, parameters, cosmology, rng)
     correction = spectra.interpolate(spectra.k_correction, gas.kt_kev, haloes.redshift)
     flux = gas.luminosity * correction / (4 * np.pi * luminosity_distance_cm(haloes.redshift, cosmology) ** 2)

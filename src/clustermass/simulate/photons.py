@@ -107,11 +107,6 @@ class Photons(Rows):
     energy_ev: Float32Array
     source: IdArray  #: > 0 for a halo, < 0 for an AGN, 0 for the background
 
-    @classmethod
-    def join(cls, *parts: Photons) -> Photons:
-        """Return the photons of several lists as one list."""
-        return cls(*map(np.concatenate, zip(*(vars(part).values() for part in parts), strict=True)))
-
 
 def point_source_photons(
     sources: PointSources, spectrum: CountSpectra, exposure: ExposureMap, psf: KingPsf, rng: np.random.Generator

@@ -18,9 +18,10 @@ from clustermass.io.products import SOURCES, TRUTH, write_table
 from clustermass.io.provenance import simulation_hash
 from clustermass.simulate.central_agn import all_agn
 from clustermass.simulate.field import ExposureMap, Field
-from clustermass.simulate.gas import EmittingHaloes, all_haloes
+from clustermass.simulate.gas import EmittingHaloes
 from clustermass.simulate.gas_properties import bolometric_luminosity, concentration, core_class, gas_mass
 from clustermass.simulate.photons import TIME_START_S, TIME_STOP_S, draw_photons, event_list
+from clustermass.simulate.population import in_own_patch, realization_haloes
 from clustermass.simulate.richness import draw_richness, measure_richness
 from clustermass.simulate.sources import PointSources, agn_spectrum, joined_positions
 from clustermass.simulate.spectra import ClusterSpectra
@@ -61,11 +62,12 @@ def simulate_realization(
     exposure_map = ExposureMap.from_config(field, sky["exposure"])
     response = response_to(sky["telescope"]["pi_max_ev"])
     spectra = ClusterSpectra.build(sky["clusters"]["redshift_max"], sky["absorption"]["nh_cm2"], response)
-    haloes = all_haloes(sky, cosmology, field, spectra, generators)
-    bright = haloes.flux >= sky["clusters"]["flux_min_cgs"]
+    haloes, bright = realization_haloes(sky, cosmology, field, spectra, generators)
     clusters = haloes[bright]
-    agn = all_agn(sky, cosmology, field, haloes, generators)
+    agn = all_agn(sky, cosmology, field, haloes, bright, generators)
     photons = draw_photons(sky, clusters, agn, spectra, exposure_map, generators)
+    if "population" in sky:
+        photons = photons[in_own_patch(photons, clusters.haloes, sky)]
     drawn, src_id = event_list(photons, field, f"{name}/{realization}", generators["events"])
     del photons
     LOGGER.info("%s/%s: %d haloes, %d AGN, %d events", name, realization, len(clusters), len(agn), len(drawn))

@@ -33,8 +33,9 @@ from clustermass.io.fits import write_fits
 from clustermass.io.log import LOGGER
 from clustermass.simulate.central_agn import all_agn
 from clustermass.simulate.field import Field
-from clustermass.simulate.gas import EmittingHaloes, Gas, all_haloes
+from clustermass.simulate.gas import EmittingHaloes, Gas
 from clustermass.simulate.photons import sky_background
+from clustermass.simulate.population import realization_haloes
 from clustermass.simulate.profiles import RadialProfiles
 from clustermass.simulate.realization import header_cards
 from clustermass.simulate.sources import PointSources, joined_positions
@@ -71,9 +72,9 @@ def write_realization_simput(sky: Sky, cosmology: Mapping[str, float], name: str
     generators = random_streams(sky["seed"], name, realization)
     field, nh_cm2 = Field.from_config(sky["field"]), sky["absorption"]["nh_cm2"]
     spectra = ClusterSpectra.build(sky["clusters"]["redshift_max"], nh_cm2, response_to(sky["telescope"]["pi_max_ev"]))
-    haloes = all_haloes(sky, cosmology, field, spectra, generators)
-    clusters = haloes[haloes.flux >= sky["clusters"]["flux_min_cgs"]]
-    agn = all_agn(sky, cosmology, field, haloes, generators)
+    haloes, bright = realization_haloes(sky, cosmology, field, spectra, generators)
+    clusters = haloes[bright]
+    agn = all_agn(sky, cosmology, field, haloes, bright, generators)
     header = header_cards(sky, cosmology, name, realization)
     write_simput(path, field, clusters, agn, nh_cm2, sky["agn"]["photon_index"], header, sky["background"])
 

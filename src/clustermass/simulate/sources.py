@@ -102,11 +102,6 @@ class PointSources(Rows):
         """Return the SRC_ID of each source, -1, -2, ... In `Photons.source`, it marks the photons from this source."""
         return -np.arange(1, len(self.flux) + 1, dtype=np.int32)
 
-    @classmethod
-    def join(cls, *parts: PointSources) -> PointSources:
-        """Return the sources of several tables as one table."""
-        return cls(*map(np.concatenate, zip(*(vars(part).values() for part in parts), strict=True)))
-
 
 def joined_positions(haloes: Haloes, agn: PointSources) -> tuple[FloatArray, FloatArray]:
     """Return native longitude and latitude in deg of all haloes, followed by those of all AGN."""
@@ -120,15 +115,20 @@ def counts_above(flux_cgs: ArrayLike, normalisation_per_deg2: float) -> FloatArr
     return normalisation_per_deg2 * _UNIT_CGS**_SLOPE_BRIGHT / (flux**_SLOPE_BRIGHT + faint)
 
 
+def host_weight(haloes: Haloes, parameters: Agn) -> FloatArray:
+    """Return M500c (1 + z)^`clustered_evolution`, to which the number of AGN around a halo is proportional, (halo,)."""
+    return np.asarray(10.0**haloes.log10_m500c * (1 + haloes.redshift) ** parameters["clustered_evolution"])
+
+
 def draw_agn(
     field: Field, parameters: Agn, haloes: Haloes, r500_arcmin: FloatArray, rng: np.random.Generator
 ) -> PointSources:
     """Return random AGN of `field` for the config block `agn`.
 
     `haloes` are the haloes above the flux limit. `r500_arcmin` holds their R500c, (halo,). An AGN is put near a halo
-    with the probability `clustered_fraction`. This halo is chosen with a probability proportional to M500c (1 +
-    z)^`clustered_evolution`. The projected distance of the AGN from this halo is uniform up to R500c times
-    `clustered_r500`, so that the surface density falls as 1 / r. All other AGN are uniform on the sky.
+    with the probability `clustered_fraction`. This halo is chosen with a probability proportional to its `host_weight`.
+    The projected distance of the AGN from this halo is uniform up to R500c times `clustered_r500`, so that the surface
+    density falls as 1 / r. All other AGN are uniform on the sky.
     """
     flux = np.geomspace(parameters["flux_min_cgs"], parameters["flux_max_cgs"], 2000)
     above = counts_above(flux, parameters["normalisation_per_deg2"])
@@ -140,7 +140,7 @@ def draw_agn(
         np.flatnonzero(rng.random(number) < parameters["clustered_fraction"]) if len(haloes) else np.empty(0, int)
     )
     if len(clustered):
-        weight = np.cumsum(10.0**haloes.log10_m500c * (1 + haloes.redshift) ** parameters["clustered_evolution"])
+        weight = np.cumsum(host_weight(haloes, parameters))
         host = np.searchsorted(weight, weight[-1] * rng.random(len(clustered)))
         radius = r500_arcmin[host] / 60 * parameters["clustered_r500"] * rng.random(len(clustered))
         phase = 2 * np.pi * rng.random(len(clustered))
