@@ -68,10 +68,10 @@ def count(block: Block, key: str = "n") -> str:
 
 
 def numbers(results: Results, published: Published) -> Table:
-    """Return the table of published numbers and of our numbers with both recipes, and whether these agree.
+    """Return the table that compares published numbers with our numbers for the paper's recipe and for our own recipe.
 
-    The published number is compared with our number for the paper's recipe. If this wasn't measured, it is compared
-    with our number for our recipe.
+    The last column says whether the published number agrees with our number for the paper's recipe or, if this wasn't
+    measured, for our recipe.
     """
     rows = [["quantity", "where", "published", "the paper's recipe", "our recipe", "agrees at 3 σ"]]
     for number in published.numbers:
@@ -107,9 +107,9 @@ def differences(tables: Iterable[Table]) -> Table:
 
 
 def weighting(results: Results, published: Published) -> Table:
-    """Return the table of the bias at both ends of the mass range, for trainings without and with weights.
+    """Return the table of the bias at both ends of the mass range, without and with weights in the training.
 
-    The weights make the distribution of training masses uniform.
+    The weights give all training masses the same importance, as if their distribution were uniform.
     """
     header = "true log10 M|published: as it is → weighted|clusters|ours: as it is|weighted|nearer zero by"
     rows = [header.split("|")]
@@ -124,9 +124,9 @@ def weighting(results: Results, published: Published) -> Table:
 
 
 def baselines(results: Results) -> Table:
-    """Return the table of the scatter and bias of all predictors on the test clusters of the networks with our recipe.
+    """Return the table of the scatter and bias of the networks with our recipe and of the baselines.
 
-    The predictors are also compared on those test clusters whose DET_LIKE and EXT_LIKE are above 60.
+    The clusters are all test clusters of these networks, and those of them with DET_LIKE and EXT_LIKE above 60.
     """
     metrics = results.of(OURS)
     best = metrics.get("high_likelihood") or {}
@@ -141,7 +141,10 @@ def baselines(results: Results) -> Table:
 
 
 def diagnostics(results: Results) -> Table:
-    """Return the table of scatter, bias and coverage in bins of mass, redshift, counts, likelihood and crowding."""
+    """Return the table of scatter, bias and coverage of different kinds of clusters.
+
+    These are bins of mass, redshift, counts and EXT_LIKE, and the clusters without and with a bright halo near.
+    """
     run = {words: results.of(name) for name, words in RECIPES.items() if results.of(name)}
     header = [f"{words}: {what}" for words in run for what in ("scatter, dex", "bias, dex", "within 1 σ")]
     rows = [["clusters with", "number", *header]]
@@ -173,7 +176,7 @@ def _edges(block: Block) -> str:
 
 
 def members(curves: Mapping[str, Block]) -> Table:
-    """Return the table of ensembles of the first 1, 2, 5, ... members.
+    """Return the table of the accuracy of ensembles that consist of the first 1, 2, 5 and so on members.
 
     `curves` maps each experiment to the content of its members_curve.json.
     """
@@ -189,7 +192,11 @@ def members(curves: Mapping[str, Block]) -> Table:
 
 
 def controls(results: Results, settings: Mapping[str, Settings]) -> Table:
-    """Return the table of the controls' scatters, and whether each scatter is as large as expected."""
+    """Return the table of the controls' scatters, which says whether each scatter is as large as expected.
+
+    With images of noise, the scatter should be that of the mass prior (baseline `prior`). For all other controls, it
+    should be larger than with all information by at least 3 sigma.
+    """
     header = "experiment|what is taken away|networks|clusters|scatter, dex|÷ all information|÷ prior|as expected"
     rows = [header.split("|")]
     for name, setting in settings.items():
@@ -210,12 +217,12 @@ def controls(results: Results, settings: Mapping[str, Settings]) -> Table:
 
 
 def variants(results: Results, recipes: Iterable[str]) -> Table:
-    """Return the table of other skies, which compares networks of the standard sky with networks trained anew.
+    """Return the table of tests on other skies than the standard sky, on which networks are trained by default.
 
-    For each other sky, new networks are trained on that sky. Scatter and bias of the standard and the new networks are
-    measured on the same clusters. The ratio of a network's scatter to the scatter of the recalibrated count rate is
-    measured on all clusters on which that network was tested. The standard networks were tested on more clusters than
-    the new networks.
+    On each other sky, the standard networks are compared with new networks that were trained on this sky. The scatter
+    and bias of both are measured on the same clusters. The ratio of a network's scatter to the scatter of the
+    recalibrated count rate is measured on all clusters on which this network was tested, which are more for the
+    standard networks.
     """
     header = "sky|recipe|clusters|as trained: scatter, dex|bias, dex|÷ count rate"
     rows = [[*header.split("|"), "trained anew: scatter, dex", "bias, dex", "÷ count rate", "scatter ÷ as trained"]]

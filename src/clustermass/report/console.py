@@ -60,7 +60,7 @@ def headline(run: str | Path) -> None:
 
 
 def _of_field(masses: Path, what: str) -> Iterator[str]:
-    """Yield a line with the path of a mass catalogue and, if there is a page of its clusters, a line on how to see it.
+    """Yield a line with the path of a mass catalogue, and a line on how to open the page of its clusters if it exists.
 
     `what` says to which field and experiment the catalogue belongs.
     """
@@ -82,7 +82,7 @@ def _print(console: Console, *lines: str) -> None:
 
 
 def _cells(figures: Mapping[str, Any]) -> dict[str, str]:
-    """Return an experiment's column of the table of key figures, as a dict from the name of each row to its cell."""
+    """Return the column of an experiment in the table of key figures, as a dict from names of rows to cells."""
     return {
         "clusters, train / test": f"{figures['n_train']} / {figures['n_test']}",
         "networks": str(figures["n_members"]),

@@ -75,7 +75,7 @@ def cpu_seconds(benchmark: Path) -> float:
 
 
 def _measured(values: Mapping[str, float], config: Config) -> Iterator[tuple[Path, Measured]]:
-    """Yield the path and the measurement of each file, and leave out impossible values and amounts of work."""
+    """Yield the path and the measurement of each file, without files whose value or amount of work is impossible."""
     for path, value in ((Path(name), value) for name, value in values.items()):
         work = work_of(path, config)
         if 0 < work < math.inf and 0 <= value < math.inf:
@@ -134,8 +134,9 @@ def kinds(path: Path) -> tuple[str, ...]:
 def seconds(step: str, work: float, costs: Sequence[Costs]) -> float | None:
     """Return the estimated CPU seconds of a job of the step `step`; None if no run has the step.
 
-    `costs` holds the costs of several runs. The estimate is scaled from the run whose jobs of this step had the most
-    similar amount of work. If several runs are equally similar, the first of these runs is used.
+    `costs` holds the costs of several runs. The estimate uses the run whose jobs of this step had the amount of work
+    closest to `work`, or the first of such runs, and scales the seconds of these jobs with the amount of work. It is
+    the median over the jobs.
     """
     start = _START_TRAINING_S if step == _TRAINING else _START_S
 

@@ -85,7 +85,7 @@ def described(jobs: Sequence[Job], config: Config, cores: int, measured: Costs, 
 
 
 def _costs(config: Config, results: Path) -> list[Costs]:
-    """Return the costs of a finished run. They are empty if they can't be read, for instance in a damaged run."""
+    """Return a list of the costs of a finished run, or an empty list if they can't be read."""
     with suppress(*_DAMAGED):
         return [Costs.of(config, *measured_costs(config, results))]
     return []
