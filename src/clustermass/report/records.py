@@ -132,8 +132,8 @@ def _from_votable(path: Path) -> Record | None:
 def _elements(path: Path) -> list[tuple[str, dict[str, str], list[str]]]:
     """Return name, attributes and pieces of text of those elements in an XML file that are listed in `_XML`.
 
-    An element's full name consists of its namespace, a blank, and its name in this namespace. InputError if elements
-    are nested too deeply.
+    A name in the result begins with the namespace of the element and a blank, if the element has a namespace.
+    InputError if elements are nested too deeply.
     """
     found: list[tuple[str, dict[str, str], list[str]]] = []
     levels: list[list[str] | None] = []
@@ -230,10 +230,11 @@ _READERS = {
 
 
 class Files:
-    """Access to the files of a results folder `root`, and to a user's own files, which may also be in `folders`.
+    """Access to the files of a results folder `root`, and to a user's own files, from which results were made.
 
-    Provenance records call the results folder "results". They name a user's own file without its folder, or by its path
-    relative to the folder in which the run was started.
+    A user's files are looked for beside the results folder, in the current folder, and in `folders`. Provenance records
+    name such a file without its folder, or by its path relative to the folder in which the run was started. They call
+    the results folder "results".
     """
 
     def __init__(self, root: Path, folders: Sequence[Path] = ()) -> None:
@@ -287,8 +288,8 @@ class Files:
     def locate(self, name: str, digest: str) -> Path | None:
         """Return the path of the file that records call `name`.
 
-        If there are several such files, one with the SHA-256 `digest` is preferred. None if there is no such file, or
-        if `name` begins in the results folder and contains "..".
+        If there are several such files, one with the SHA-256 `digest` is preferred. None if there is no such file.
+        None, too, for a `name` in the results folder that contains "..".
         """
         if self.is_ours(name):
             if ".." in PurePosixPath(name).parts:
@@ -321,9 +322,9 @@ class Files:
         return [one for one in (*named, beside) if one is not None and one != path and one.is_file()]
 
     def chain(self, start: Collection[Path]) -> dict[Path, Record | None]:
-        """Return a dict from the files `start`, and all files from which they were made, to their records.
+        """Return a dict from path to record, with the files `start` and all files from which these were made.
 
-        None stands for a file without a record.
+        The record is None for a file without one.
         """
         records: dict[Path, Record | None] = {}
         first, waiting = {*start}, deque(start)

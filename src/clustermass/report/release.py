@@ -43,12 +43,12 @@ def release(
     packed: Path,
     datasheet: Path,
 ) -> None:
-    """Pack an ensemble for the release into the file `packed`, and write its datasheet.
+    """Write the released ensemble into the file `packed`, and its datasheet into the file `datasheet`.
 
-    The packed `ensemble.nc` holds only the variables `KEPT` of the training clusters. Its attribute `version` is the
-    version in `settings`. `metrics` is the metrics.json of the clusters on which the ensemble is tested. `template` is
-    the text of the datasheet, with placeholders for numbers and for the `settings`. InputError in the cases of
-    `pack_ensemble`, and if the packed file would have more than `MOST_BYTES`.
+    The packed `ensemble.nc` holds only the variables `KEPT` of the training clusters, and the attribute `version` from
+    `settings`. `metrics` is the metrics.json with the results of the ensemble's test. `template` is the text of the
+    datasheet, with placeholders for numbers and for the `settings`. InputError in the cases of `pack_ensemble`, and if
+    the packed file would have more than `MOST_BYTES`.
     """
     with tempfile.TemporaryDirectory(prefix="clustermass-") as folder:
         reduced = Path(folder) / ENSEMBLE

@@ -39,12 +39,16 @@ LOCK = Path(__file__).parents[2] / "uv.lock"  #: pins all packages of the enviro
 
 
 def key_figures(metrics: str | Path) -> dict[str, Any]:
-    """Return the key figures in a file `metrics.json`. Values that are missing or null there become None.
+    """Return the key figures in the file `metrics`, a metrics.json. A figure that the file doesn't have is None.
 
-    They include the numbers of clusters and members, the scatter, bias and calibration of the test set, and the ratios
-    `RATIOS` with their 68 % intervals `<ratio>_ci68`. `flagged` is the share of test clusters with FLAG_OOD.
-    `sample_p` is the p-value of the test set as a whole (see `ensemble.out_of_distribution.sample_p`). `isolated` holds
-    number, scatter and ratios of the test clusters without a neighbour. `left_out` says why baselines are missing.
+    The key figures are the numbers of clusters and members, the scatter, bias and calibration of the test set, the
+    ratios `RATIOS` with their 68 % intervals `<ratio>_ci68`, and the following:
+
+    - `flagged`: the share of test clusters with FLAG_OOD
+    - `sample_p`: the p-value of the test set as a whole (see `ensemble.out_of_distribution.sample_p`)
+    - `isolated`: number, scatter and ratios of the test clusters without a neighbour
+    - `left_out`: why baselines are missing
+
     InputError if the file is missing, isn't JSON, or lacks a block.
     """
     with reading(metrics, "metrics"):
@@ -79,9 +83,10 @@ def _scatter(scores: Mapping[str, Any], ratios: Mapping[str, Any]) -> dict[str, 
 def compared(metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the rows of a comparison of experiments, with the `key_figures` added to each row.
 
-    `metrics` holds the file metrics.json of each row, in the order of the rows. A row holds the name of the
-    `experiment`, the test `sky` (None = the test set of the training sky), and further columns. In the first row of
-    each experiment `sky` must be None, because only the file of this row holds the number of training clusters.
+    `metrics` holds the metrics.json of each row, in the order of `rows`. A row holds the name of the `experiment`, the
+    test `sky`, and further columns. `sky` is None if the experiment is tested on the test set of its training sky. The
+    first row of each experiment must be such a row, because only its metrics.json holds the number of training
+    clusters.
     """
     complete: list[dict[str, Any]] = []
     trained: dict[str, int] = {}
@@ -169,7 +174,7 @@ def for_captions(block: object) -> Any:
 
 
 class StepCosts(TypedDict):
-    """Costs of all jobs of a step: sum, median and largest value; None = not measured."""
+    """Costs of all jobs of a step, with sums, medians and largest values. A cost that wasn't measured is None."""
 
     step: str
     jobs: int
@@ -234,7 +239,8 @@ def read_benchmark(path: Path) -> dict[str, str]:
 def _costs(step: str, jobs: list[dict[str, str]]) -> StepCosts:
     """Return the costs of a step. `jobs` are the rows of its jobs' benchmark files.
 
-    The columns s and cpu_time are in s, max_rss is in MB. For short jobs, cpu_time and max_rss may be NA.
+    The columns `s` (wall time) and `cpu_time` are in seconds, and `max_rss` is in MB. For short jobs, `cpu_time` and
+    `max_rss` may be NA.
     """
     seconds = [float(job["s"]) for job in jobs]
     cpu, memory = (

@@ -42,7 +42,7 @@ class Finding(NamedTuple):
 
 @dataclass
 class Verification:
-    """Result of a verification of files."""
+    """What a verification of files has found."""
 
     #: dicts from each step to the number of its files, and to the number of input files whose hashes were compared
     steps: Counter[str] = field(default_factory=Counter)
@@ -87,9 +87,9 @@ def verify(path: Path, files: Files) -> Verification:
 
 
 def again(files: Files, names: Iterable[str] = ()) -> str:
-    """Return the command that repeats the run to which one of the files `names` belongs.
+    """Return the command that repeats a run: the first run to which one of the files `names` belongs.
 
-    If none of the files belongs to a run, the command repeats the first run in the results folder.
+    If none of the files belongs to a run, it is the first run in the results folder.
     """
     runs = _runs(files)
     folders = [Path(name).parts[1] for name in names if len(Path(name).parts) > 2]
@@ -120,7 +120,7 @@ def _anew(file: str, files: Files, used_by: Iterable[str] = ()) -> str:
 
 
 def _of_itself(path: Path, record: Record, files: Files) -> Iterator[Finding]:
-    """Yield a finding if a file states a wrong hash of its settings, and yield the findings of `_calibration`."""
+    """Yield a finding if a file states a wrong hash of its settings, and all findings of `_calibration`."""
     shown = files.shown(path)
     if record.parameters is not None:
         try:
