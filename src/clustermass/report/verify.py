@@ -154,7 +154,7 @@ def _calibration(path: Path, record: Record, files: Files) -> Iterator[Finding]:
 def _compare(records: Mapping[Path, Record], files: Files, result: Verification) -> set[Path | None]:
     """Compare input files with the hashes in `records`, and add differences to `result`.
 
-    Returns the paths of the input files (None = not found).
+    Returns the paths of the input files, and None if one isn't there.
     """
     readers: dict[tuple[str, str], list[Path]] = {}
     for path, record in records.items():
@@ -193,9 +193,9 @@ def _without_record(path: Path, files: Files, result: Verification) -> None:
 
 
 def _broken(catalogue: Path, files: Files) -> Iterator[Finding]:
-    """Yield findings about the chain of files from the events to a catalogue.
+    """Yield what is missing in the chain of files from a mass catalogue back to its events.
 
-    There is a finding for each file that doesn't state its inputs, and one if the chain doesn't begin with events or
+    There is a finding for each file that doesn't state its inputs, and one if the chain reaches no events and no
     images.
     """
     shown, chain = files.shown(catalogue), files.chain([catalogue])

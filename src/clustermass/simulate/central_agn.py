@@ -1,4 +1,4 @@
-"""AGN in the centres of haloes. They come on top of the number counts and have a luminosity function of their own."""
+"""AGN in the centres of haloes, which are added to the AGN of the number counts, by a luminosity function."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def all_agn(
     bright: BoolArray,
     rng: Streams,
 ) -> PointSources:
-    """Return all AGN of `field`, drawn at random: those of the number counts, then those in the centres of `haloes`.
+    """Return all AGN of `field`, drawn at random.
 
-    Between them are the AGN around the clusters of a `population`, if the sky has one. `haloes` are all haloes of
-    `realization_haloes`, and `bright` says which of them have photons, (halo,).
+    In this order, they are the AGN of the number counts, the AGN around the clusters of the `population`, if the sky
+    has one, and the AGN in the centres of `haloes`. `haloes` and `bright` are the results of `realization_haloes`.
     """
     number = sky["population"]["number"] if "population" in sky else 0
     clusters, others = haloes[bright][:number], haloes[bright][number:]
@@ -45,7 +45,7 @@ def all_agn(
 
 
 def occupied(log10_m500c: FloatArray, redshift: FloatArray, parameters: CentralAgn) -> FloatArray:
-    """Return the probability that a halo has a central AGN, at most 1, for the config block `agn.central`, (halo,)."""
+    """Return the probability that a halo has a central AGN, (halo,), according to the config block `agn.central`."""
     mass = 10**log10_m500c / _PIVOT_MASS
     growth = ((1 + redshift) / (1 + _PIVOT_REDSHIFT)) ** parameters["evolution"]
     return np.asarray(np.minimum(parameters["fraction"] * mass ** parameters["mass_slope"] * growth, 1.0))
@@ -61,8 +61,8 @@ def draw_central_agn(
     """Return random AGN in the centres of haloes for the config block `agn`, whose block `central` describes them.
 
     The luminosity L (0.5-2 keV rest frame) follows a double power law. With the photon index G, the flux at 0.5-2 keV
-    observed is L (1 + z)^(2 - G) / (4 pi D_L^2). AGN outside the block's limits of flux are left out. `r500_arcmin` is
-    R500c of each halo, (halo,).
+    observed is L (1 + z)^(2 - G) / (4 pi D_L^2). AGN outside the limits of flux in the block `agn` are left out.
+    `r500_arcmin` is R500c of each halo, (halo,).
     """
     central = parameters["central"]
     host = np.flatnonzero(rng.random(len(haloes)) < occupied(haloes.log10_m500c, haloes.redshift, central))

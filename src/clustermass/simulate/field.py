@@ -1,8 +1,8 @@
 """A rectangular field on the sphere and its exposure map.
 
-In the simulation, positions are native longitude and latitude in deg. These are spherical coordinates with their origin
-at the field's centre, where their equator runs East-West. The field is the rectangle |longitude| < width/2, |latitude|
-< height/2. This works at any declination and across RA = 0.
+In the simulation, positions are native longitude and latitude in deg. The origin of these spherical coordinates is the
+field's centre, and their equator runs through it from East to West. The field is the rectangle |longitude| < width/2,
+|latitude| < height/2. This works at any declination and across RA = 0.
 """
 
 from __future__ import annotations
@@ -92,12 +92,12 @@ class ExposureMap:
 
         `parameters` is the config block `exposure`. The names below are its keys.
 
-        The field consists of `scans` strips side by side, each covered by a scan of constant depth. Each scan reaches
-        beyond the border of its strip, and its depth falls linearly to zero there within half of `overlap_deg`. On the
-        border of two strips, the exposure is therefore twice that of one scan, as in the eFEDS field (Brunner et al.
-        2022). At the field's edges the depth falls linearly to zero within `taper_deg`. Particles bypass the mirrors,
-        so they are not vignetted. In the map for particles, the relative depth of each scan is raised to the power
-        `particle_slope`.
+        The field consists of `scans` strips side by side, each covered by a scan of constant depth. Beyond the border
+        of its strip, the depth of a scan falls linearly to zero over half of `overlap_deg`. On the border between two
+        strips, both scans have their full depth, so that the exposure is twice that of one scan, as in the eFEDS field
+        (Brunner et al. 2022). Inside the field's edges, the depth falls linearly to zero over `taper_deg`. Particles
+        bypass the mirrors, so they are not vignetted. In the map for particles, the relative depth of each scan is
+        raised to the power `particle_slope`.
         """
         pixel = parameters["pixel_arcsec"] / 3600
         half_x = int(np.ceil(np.degrees(np.sin(np.radians(field.width_deg / 2))) / pixel)) + 1
@@ -137,9 +137,9 @@ class ExposureMap:
         return ExposureMap(self.field, self.pixel_deg, image)
 
     def draw(self, rate_per_arcmin2: float, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
-        """Return random native positions (deg) of the photons of a uniform background.
+        """Return random native longitudes and latitudes (deg) of the photons of a uniform background.
 
-        The background has `rate_per_arcmin2` count/s/arcmin2.
+        `rate_per_arcmin2` is the count rate of the background in count/s/arcmin2.
         """
         rows, columns = self.image_s.shape
         y = np.radians((np.arange(rows) + 0.5 - rows / 2) * self.pixel_deg)[:, None]

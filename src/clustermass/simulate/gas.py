@@ -71,9 +71,9 @@ def draw_gas(haloes: Haloes, parameters: Clusters, cosmology: Mapping[str, float
     is the integral of S(r) 2 pi r dr up to this radius, times `luminosity_per_integral`. If `scaling` is "relations",
     L500 and kT come from `draw_relations` instead, and S(r) is multiplied by the factor that gives this L500.
 
-    Finally the profile is stretched in radius at the same L500, as `shape_radius_scatter` says. It ends at a radius
-    such that its flux outside R500c is at most `outskirts_flux_max` times its flux inside R500c. The random numbers
-    come from the streams "gas" and "shape" of `rng`.
+    Finally the radii of the profile are multiplied by a random factor (`shape_radius_scatter`), at the same L500. The
+    profile is cut off at a radius such that its flux outside R500c is at most `outskirts_flux_max` times its flux
+    inside R500c. The random numbers come from the streams "gas" and "shape" of `rng`.
     """
     gas, shape = rng["gas"], rng["shape"]
     scores = gas.standard_normal((len(haloes), COMPONENTS))
@@ -114,14 +114,15 @@ def _profiles_and_temperatures(
     cosmology: Mapping[str, float],
     rng: np.random.Generator,
 ) -> tuple[RadialProfiles, FloatArray]:
-    """Return random profiles S(r) of the scaled emission measure, and kT in keV, (halo,).
+    """Return random profiles S(r) of the scaled emission measure, and random temperatures kT in keV, (halo,).
 
-    `log10_mass` is that of the hydrostatic mass M in Msun. The means of ln S(r) and ln kT are linear in ln(z / 0.3) and
-    ln(M / 2e14 Msun) (`mean_relations`). Four principal components are added to the mean of ln S(r). Their amplitudes
-    have the means `component_mean` and the standard deviations `component_scale`. `scores`, (halo, component), are the
-    deviations of these amplitudes from their means in standard deviations. Three shifts move the whole profile of
-    ln S(r): a normal deviation with the standard deviation `extra_luminosity_scatter_dex`, the constant
-    `normalisation_dex`, and the correction at low masses.
+    `log10_mass` is log10 of the hydrostatic mass M in Msun. The means of ln S(r) and ln kT are linear in ln(z / 0.3)
+    and ln(M / 2e14 Msun) (`mean_relations`).
+
+    ln S(r) is its mean plus four principal components plus three constants. The amplitudes of the components have the
+    means `component_mean` and the standard deviations `component_scale`. `scores` holds the deviations from these
+    means, divided by these standard deviations, (halo, component). The three constants are a random normal deviation
+    with the standard deviation `extra_luminosity_scatter_dex`, `normalisation_dex`, and the correction at low masses.
 
     The deviation of ln kT from its mean is normal. It correlates with the amplitudes of the components as Comparat et
     al. 2020 found, which implies hardly any correlation with luminosity. If `luminosity_temperature_correlation` is a
@@ -150,8 +151,9 @@ def _radius_deviations(
 ) -> tuple[FloatArray, FloatArray]:
     """Return random deviations of ln(hydrostatic bias) and of ln(scale radius of the profile), both (halo,).
 
-    `core` is the amplitude of the core's component in standard deviations, (halo,). The standard deviation of the first
-    is `hydrostatic_bias_scatter` exp(-`bias_scatter_core_slope` core), that of the second `shape_radius_scatter`.
+    `core` is the amplitude of the core's component in standard deviations, (halo,). The first deviations have the
+    standard deviation `hydrostatic_bias_scatter` exp(-`bias_scatter_core_slope` core). The second ones have the
+    standard deviation `shape_radius_scatter`.
     """
     bias_scatter = parameters["hydrostatic_bias_scatter"] * np.exp(-parameters["bias_scatter_core_slope"] * core)
     log_bias = bias_scatter * rng.standard_normal(len(core))
@@ -184,7 +186,7 @@ def _brightness_deviation(mean_log_profile: FloatArray, deviation: FloatArray) -
 
 @dataclass(frozen=True)
 class EmittingHaloes(Rows):
-    """Haloes with their gas. Arrays are (halo,). The SRC_ID is 1, 2, ... in this order."""
+    """Haloes with their gas. Arrays are (halo,). In their order, the haloes have the SRC_ID 1, 2 and so on."""
 
     haloes: Haloes
     gas: Gas
@@ -194,7 +196,7 @@ class EmittingHaloes(Rows):
 
     @property
     def source_ids(self) -> IdArray:
-        """Return the SRC_ID of each halo. In `Photons.source`, it marks the photons from this halo."""
+        """Return the SRC_ID of each halo, which `Photons.source` holds for the photons from the halo."""
         return np.arange(1, len(self.flux) + 1, dtype=np.int32)
 
 

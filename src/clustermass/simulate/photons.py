@@ -165,12 +165,12 @@ def _detected(
     psf: KingPsf,
     rng: np.random.Generator,
 ) -> Photons:
-    """Return the photons that are detected according to the exposure map, after the PSF has scattered them.
+    """Scatter photons by the PSF, and return those that are detected according to the exposure map.
 
-    `source` holds the row of each photon's source in `sources`, and `label` the number of this source. Before the
-    scatter, the photon is `offset_arcsec` to the East and North of its source. The number of a source's photons was
-    drawn for the exposure `most_s` (s), which is the largest exposure at any place that these photons can reach. A
-    photon is therefore kept with the probability (exposure where it lands) / `most_s`.
+    `source` holds the row of each photon's source in `sources`, and `label` holds the number of this source. Before the
+    scatter, a photon is `offset_arcsec` to the East and North of its source. The number of a source's photons was drawn
+    for the exposure `most_s` (s), the largest exposure at any place that they can reach. Therefore a photon is kept
+    with the probability (exposure where it lands) / `most_s`.
     """
     radius = psf.draw_radius(rng, energy_ev)
     phase = np.float32(2 * np.pi) * rng.random(len(radius), dtype=np.float32)

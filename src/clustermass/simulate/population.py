@@ -1,4 +1,4 @@
-"""A population of clusters: uniform in mass and redshift or by the mass function, each in a patch of sky of its own."""
+"""A population of clusters, uniform in mass and redshift or drawn from the mass function. Each has a patch of sky."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CELLS = 200
 def realization_haloes(
     sky: Sky, cosmology: Mapping[str, float], field: Field, spectra: ClusterSpectra, rng: Streams
 ) -> tuple[EmittingHaloes, BoolArray]:
-    """Return all haloes of a realization, drawn at random with their gas, and which of them have photons, (halo,).
+    """Return all haloes of a realization with their gas, drawn at random, and whether each has photons, (halo,).
 
     Haloes above the flux limit have photons. If the sky has a `population`, its clusters come first, and all of them
     have photons. The haloes of the field follow if `neighbours` is true.
@@ -47,9 +47,9 @@ def draw_population(
 ) -> Haloes:
     """Return the clusters of the block `population`, each in the centre of its patch.
 
-    They are drawn in cells of redshift and log10 mass. All cells have the same probability if the `distribution` is
-    "uniform", and that of the mass function of Tinker et al. (2008) if it is "mass_function". Redshift and log10 mass
-    are uniform inside a cell.
+    For each cluster, a cell of redshift and log10 mass is drawn. If the `distribution` is "uniform", all cells have the
+    same probability. If it is "mass_function", their probabilities follow the mass function of Tinker et al. (2008).
+    Redshift and log10 mass are uniform inside a cell.
     """
     number = population["number"]
     redshift, z_step = _cells(population["redshift_min"], population["redshift_max"])
@@ -69,9 +69,10 @@ def draw_population(
 def agn_around_population(
     field: Field, parameters: Agn, clusters: EmittingHaloes, neighbours: Haloes, rng: np.random.Generator
 ) -> PointSources:
-    """Return random AGN around the clusters of a population, as many as `draw_agn` puts near such haloes of a field.
+    """Return random AGN around the clusters of a population.
 
-    `neighbours` are the haloes of the field with photons. There are no such AGN if the field has no neighbours.
+    On average, as many AGN are around a cluster as `draw_agn` puts around an equal halo in `neighbours`, which are the
+    haloes of the field with photons. There are no AGN around the clusters if there are no neighbours.
     """
     weight, of_neighbours = (host_weight(haloes, parameters).sum() for haloes in (clusters.haloes, neighbours))
     share = parameters["clustered_fraction"] * weight / (of_neighbours or np.inf)
@@ -81,9 +82,11 @@ def agn_around_population(
 
 
 def in_own_patch(photons: Photons, haloes: Haloes, sky: Sky) -> BoolArray:
-    """Return which photons are kept, (photon,): all but those that a cluster of the population sends beyond its patch.
+    """Return whether each photon is kept, (photon,).
 
-    `haloes` are those with photons, in the order of their numbers. Thus no cluster is seen in the image of another.
+    A photon from a cluster of the population isn't kept if it lands outside the cluster's patch, so that no cluster is
+    seen in the image of another. All other photons are kept. `haloes` are the haloes with photons, in the order of
+    their numbers.
     """
     population = sky["population"]
     patch = Patches.of(sky["field"], population["patch_arcmin"])

@@ -44,7 +44,7 @@ class RadialProfiles:
     def smooth(cls, nodes: FloatArray, log_brightness: FloatArray) -> RadialProfiles:
         """Return profiles that are cubic splines of ln(brightness) in ln(radius), through the given nodes.
 
-        Each interval between two nodes is divided into five, between whose ends the spline is a power law.
+        Between two nodes, five power laws take the place of the spline.
         """
         number = len(nodes)
         log_radius = np.interp(np.arange(_PARTS * (number - 1) + 1) / _PARTS, np.arange(number), np.log(nodes))
@@ -52,7 +52,7 @@ class RadialProfiles:
         return cls.from_nodes(np.exp(log_radius), log_brightness @ weights.T)
 
     def scaled(self, factor: FloatArray) -> RadialProfiles:
-        """Return the profiles with brightnesses multiplied by a factor for each profile, (profile,)."""
+        """Return the profiles with their brightnesses multiplied by `factor`, (profile,)."""
         return replace(
             self,
             brightness=self.brightness * factor[:, None],

@@ -22,10 +22,11 @@ PIVOT_REDSHIFT, PIVOT_MASS = 0.35, 2e14
 def draw_relations(
     haloes: Haloes, scores: FloatArray, parameters: Clusters, cosmology: Mapping[str, float], rng: np.random.Generator
 ) -> tuple[FloatArray, FloatArray]:
-    """Return random L500 (erg/s, 0.5-2 keV rest frame) and kT (keV) by the block `relations` of `clusters`, (halo,).
+    """Return random L500 (erg/s, 0.5-2 keV rest frame) and kT (keV), both (halo,).
 
-    L500 is the luminosity inside R500c of the true mass M500c. With A, B and gamma for `log10_amplitude`, `slope` and
-    `evolution`, the mean of ln L500 at given mass and redshift is
+    L500 is the luminosity inside R500c of the true mass M500c. The relations are those of the block `relations` of the
+    config block `clusters`. Let A, B and gamma stand for `log10_amplitude`, `slope` and `evolution`. The mean of ln
+    L500 at given mass and redshift is
 
         A ln 10 + B ln(M500c / 2e14 Msun) + 2 ln(E(z) / E(0.35)) + gamma ln((1 + z) / 1.35).
 
@@ -33,9 +34,9 @@ def draw_relations(
     `temperature_scatter`, and with the correlation `correlation`. The mean of ln kT is that of `mean_relations` at the
     hydrostatic mass without scatter.
 
-    The deviation of ln L500 is the one that the components of the profile would give at the pivot, reduced if it
-    scatters more than `scatter`. If it scatters less, an independent normal deviation is added. `scores` are the
-    amplitudes of the components in standard deviations, (halo, component).
+    The components of the profile imply a deviation of ln L500, which is computed at the pivot. If its standard
+    deviation is larger than `scatter`, it is reduced to `scatter`. If it is smaller, an independent normal deviation is
+    added. `scores` are the amplitudes of the components in standard deviations, (halo, component).
     """
     relations = parameters["relations"]
     sigma, rho = relations["scatter"], relations["correlation"]
