@@ -27,6 +27,8 @@ _LIKENESS = str.maketrans(
     {**dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d", "-"), "\u2032": "'", "\u2019": "'"}
     | {"\u2033": '"', "\u201d": '"', "\u00b0": "d", "\u00df": "ss", "\ufeff": ""}
 )
+#: texts, in lower case, that stand for a missing number
+EMPTY = {"", "nan", "null", "none", "--"}
 #: mark -> runs of raised or lowered digits and signs
 _RUNS = {
     "^": re.compile("[\u00b2\u00b3\u00b9\u2070\u2074-\u207e]+"),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clustermass import limits
 from clustermass.arrays import FloatArray
-from clustermass.catalogues.plain import number, plain_text
+from clustermass.catalogues.plain import EMPTY, number, plain_text
 from clustermass.catalogues.units import angle, in_our_units
 from clustermass.errors import InputError
 from clustermass.io.fits import opened_fits, table_of
@@ -31,10 +31,6 @@ def nearest(word: str, names: Iterable[str]) -> str:
     by_lower = {name.lower(): name for name in names}
     match = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
     return f" Did you mean {by_lower[match[0]]}?" if match else ""
-
-
-#: texts that stand for a missing number
-_EMPTY = {"", "nan", "null", "none", "--"}
 
 
 @dataclass(frozen=True)
@@ -70,8 +66,8 @@ class CheckedTable:
         if values.dtype.kind in "biuf":
             return np.asarray(np.ma.filled(values.astype(np.float64), np.nan))
         texts = self.texts(name)
-        parsed = np.array([np.nan if text.lower() in _EMPTY else number_of(text) for text in texts])
-        good = [text.lower() in _EMPTY for text in texts] | ~np.isnan(parsed)
+        parsed = np.array([np.nan if text.lower() in EMPTY else number_of(text) for text in texts])
+        good = [text.lower() in EMPTY for text in texts] | ~np.isnan(parsed)
         self.check(good, [*map(repr, texts)], name, complaint)
         return parsed
 
@@ -206,7 +202,7 @@ def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | 
     if absent := {ours: theirs for ours, theirs in given.items() if ours not in names}:
         listed = ", ".join(f"no column {theirs!r} (wanted for {ours})" for ours, theirs in absent.items())
         raise InputError(f"{path}: has {listed}.{_hint(absent.values(), 'Its columns', table.colnames)}")
-    return CheckedTable(in_our_units(table, path, names), path, names)
+    return in_our_units(CheckedTable(table, path, names))
 
 
 def _hint(words: Collection[str], label: str, names: Iterable[str]) -> str:

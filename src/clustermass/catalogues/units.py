@@ -1,52 +1,80 @@
 """Conversion of a user's columns to our units. A unit of another physical kind is ignored with a warning."""
 
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy import units
 from astropy.coordinates import Angle
-from astropy.table import MaskedColumn, Table
+from astropy.table import MaskedColumn
 from astropy.units import UnitBase
 
-from clustermass.catalogues.plain import number
+from clustermass.catalogues.plain import EMPTY, number
+from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 from clustermass.io.products import CATALOGUE, TRUTH
 
-#: our name of a column -> its unit; None = a bare number or a text
-_OURS = {one.name: one.unit for one in (*TRUTH, *CATALOGUE)} | {"M500C": "Msun"}
+if TYPE_CHECKING:
+    from clustermass.catalogues.tables import CheckedTable
+
+#: our name of a column of numbers -> its unit; None = a bare number
+_OURS = {one.name: one.unit for one in (*TRUTH, *CATALOGUE) if one.format != "A"} | {"M500C": "Msun"}
+#: our name of a coordinate -> the unit of angles such as 08:26:26.5 in it
+_OF_ANGLES = {"RA": "hourangle", "DEC": "deg"}
+_ANGLE = re.compile(r"[+-]?\d+(\s*:\s*|\s+)\d[\d\s:.,]*")
 _COUNTED = (units.count, units.photon, units.pixel)
 #: spellings of units that astropy doesn't know -> spellings that it knows
 _WORDS = {"cts": "ct", "counts": "ct", "sec": "s", "ksec": "ks", "seconds": "s", "hours": "h", "degrees": "deg"}
 _WORDS |= {"arcmins": "arcmin", "arcminutes": "arcmin", "arcsecs": "arcsec", "arcseconds": "arcsec"}
 
 
-def in_our_units(table: Table, path: Path, names: Mapping[str, str]) -> Table:
-    """Return the table after converting columns of numbers to our units.
+def in_our_units(table: "CheckedTable") -> "CheckedTable":
+    """Return the table after converting columns of numbers, which may be written as texts, to our units.
 
-    `names` maps our names to the table's columns. If a unit isn't of the same physical kind as ours, it is ignored with
-    a warning. For example, eSASS's catprep states arcsec for EXT_LIKE.
+    If a unit isn't of the same physical kind as ours, it is ignored with a warning. For example, eSASS's catprep states
+    arcsec for EXT_LIKE. InputError if RA or DEC holds angles such as 08:26:26.5 and states a unit other than hours (RA)
+    or deg (DEC).
     """
-    converted, changed, left = table.copy(copy_data=False), [], []
-    for ours, theirs in names.items():
-        column = table[theirs]
-        if ours not in _OURS or column.unit is None or np.ma.asarray(column).dtype.kind not in "iuf":
+    converted, changed, left = table.table.copy(copy_data=False), [], []
+    for ours, theirs in table.names.items():
+        unit = table.table[theirs].unit
+        if ours not in _OURS or unit is None or not _holds_numbers(table, ours):
             continue
-        factor = _factor(column.unit, ours)
+        factor = _factor(unit, ours)
         if factor is None:
-            left.append(f"{theirs} [{column.unit}]")
+            left.append(f"{theirs} [{unit}]")
         elif factor != 1:
-            values = np.ma.asarray(column).astype(np.float64)
-            mask = np.ma.getmaskarray(values)
-            converted[theirs] = MaskedColumn(np.ma.getdata(values) * factor, mask=mask, unit=_OURS[ours])
-            changed.append(f"{theirs} from {column.unit} to {_OURS[ours] or 'a bare number'}")
+            values = table.numbers(ours)
+            converted[theirs] = MaskedColumn(values * factor, mask=np.isnan(values), unit=_OURS[ours])
+            changed.append(f"{theirs} from {unit} to {_OURS[ours] or 'a bare number'}")
     if changed:
-        LOGGER.info("%s: converted: %s", path, ", ".join(changed))
+        LOGGER.info("%s: converted: %s", table.path, ", ".join(changed))
     if left:
         text = "%s: units that aren't of their column's kind, not heeded: %s; the numbers are taken to be in our units"
-        LOGGER.warning(text, path, ", ".join(left))
-    return converted
+        LOGGER.warning(text, table.path, ", ".join(left))
+    return replace(table, table=converted)
+
+
+def _holds_numbers(table: "CheckedTable", ours: str) -> bool:
+    """Return whether a column holds only numbers, as numbers or as texts. Empty cells count as numbers.
+
+    InputError if it is a coordinate with angles such as 08:26:26.5 whose unit contradicts them.
+    """
+    values = np.ma.asarray(table.table[table.names[ours]])
+    if values.dtype.kind not in "SUO" or values.ndim != 1:
+        return values.dtype.kind in "iuf"
+    others = [text for text in table.texts(ours) if text.lower() not in EMPTY and np.isnan(number(text))]
+    angles = [text for text in others if _ANGLE.fullmatch(text)]
+    if angles and ours in _OF_ANGLES:
+        unit = table.table[table.names[ours]].unit
+        factor = _factor(unit, ours)
+        if factor is not None and not np.isclose(factor, units.Unit(_OF_ANGLES[ours]).to("deg")):
+            raise InputError(
+                f"{table.path}: column {table.names[ours]} holds angles such as {angles[0]}, which are read in "
+                f"{_OF_ANGLES[ours]}, but its unit is {unit}. Correct the unit, or write numbers in deg."
+            )
+    return not others
 
 
 def _factor(unit: object, ours: str) -> float | None:
@@ -74,10 +102,12 @@ def angle(text: str, unit: str) -> float:
     """Return the angle in a text, in deg, or NaN if there is no angle.
 
     The text is a number of degrees, or an angle such as 08:26:26.5 or 08h26m26.5s, whose `unit` is hourangle or deg.
+    A comma is a decimal point.
     """
+    text = text.replace(",", ".")
     if (degrees := number(text)) == degrees:
         return degrees
     try:
-        return float(Angle(text.replace(",", "."), unit=unit).deg)
+        return float(Angle(text, unit=unit).deg)
     except (ValueError, TypeError, units.UnitsError):
         return np.nan
