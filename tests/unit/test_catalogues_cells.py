@@ -56,3 +56,55 @@ def test_a_decimal_comma_makes_no_hours(tmp_path):
     table = read_catalogue(tmp_path / "t.fits")
     np.testing.assert_allclose(table["RA"], [9.5, 142.5])
     np.testing.assert_allclose(table["DEC"], [1.5, -1.5])
+
+
+IPAC = """|NAME |RA     |DEC   |Z     |ML_CTS  |
+|char |double |double|double|int     |
+|     |deg    |deg   |      |        |
+|null |null   |null  |null  |-99     |
+ A     136.0   1.5    0.345  1180
+ B     137.0   2.5    0.456  -99
+
+"""
+CDS = f"""Title: x
+Table: x
+{"=" * 80}
+Byte-by-byte Description of file: table1.dat
+{"-" * 80}
+   Bytes Format Units   Label     Explanations
+{"-" * 80}
+   2-  5  A4    ---     NAME      x
+   7- 13  F7.1  deg     RA        x
+  15- 20  F6.1  deg     DEC       x
+  22- 27  F6.3  ---     Z         x
+  29- 36  I8    ct      ML_CTS    ?=-99 x
+{"-" * 80}
+ A   |136.0  |1.5   |0.345 |1180
+ B   |137.0  |2.5   |0.456 |-99
+
+"""
+
+
+@pytest.mark.parametrize("lines", [IPAC, CDS])
+def test_columns_at_fixed_places(tmp_path, lines):
+    table = read_catalogue(written(tmp_path / "t.txt", lines))
+    for name, values in {"RA": [136, 137], "DEC": [1.5, 2.5], "Z": [0.345, 0.456], "ML_CTS": [1180, np.nan]}.items():
+        np.testing.assert_allclose(table[name], values, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("cell", "changed", "message"),
+    [
+        ("0.345 ", " 0.3456", "row 1 holds '6' outside of all columns"),
+        ("1180", "1180    21", "row 1 holds '21' outside of all columns"),
+        (" A  ", "-A  ", "row 1 holds '-' outside of all columns"),
+        ("136.0  ", "136.0\t", "row 1 holds a tab"),
+        ("0.345", "0.3\u2082 ", "'0.3_2' is not a number"),
+        ("2.5 ", "2 .5", "could not convert"),
+    ],
+)
+@pytest.mark.parametrize("lines", [IPAC, CDS])
+def test_a_cell_that_leaves_its_place_is_refused(tmp_path, lines, cell, changed, message):
+    path = written(tmp_path / "t.txt", lines.replace("|0.345 |", "|0.345  ").replace(cell, changed))
+    with pytest.raises(InputError, match=message):
+        read_catalogue(path)

@@ -16,6 +16,7 @@ from astropy.units import Unit
 from astropy.utils.exceptions import AstropyWarning
 
 from clustermass import limits
+from clustermass.catalogues.fixed_places import read_fixed_places
 from clustermass.catalogues.plain import decoded, plain_sign, plain_table, plain_text
 from clustermass.errors import InputError
 from clustermass.io.bounds import bounded
@@ -212,21 +213,21 @@ def _read_text(path: Path, begin: bytes) -> Table:
             if any("Byte-by-byte Description" in line for line in lines[:1000]):
                 kind = "CDS"
                 check_lines(lines, cds_columns(lines, path), "", path)
-                return ascii_tables.read(lines, format="cds", guess=False)
+                return read_fixed_places(lines, "cds")
             if lines and lines[0].startswith(("\\", "|")):
                 kind = "IPAC"
                 for unit in (part for line in lines if line.startswith("|") for part in line.split("|")):
                     check_unit(unit, path)
                 check_lines(lines, 1, "", path)
-                return ascii_tables.read(lines, format="ipac", guess=False)
+                return read_fixed_places(lines, "ipac")
             return _read_cells(path, lines)
     except InputError:
         raise
     except _UNREADABLE as error:
-        raise InputError(
-            f"{path}: not a readable {kind} table ({reason(error)}). If cells hold the separator (a name with blanks), "
-            "quote them."
-        ) from error
+        fixed = "Correct its rows, or the places of its columns."
+        quoted = "If cells hold the separator (a name with blanks), quote them."
+        remedy = fixed if kind in ("CDS", "IPAC") else quoted
+        raise InputError(f"{path}: not a readable {kind} table ({reason(error)}). {remedy}") from error
 
 
 def _read_cells(path: Path, lines: list[str]) -> Table:
