@@ -7,8 +7,10 @@ import pytest
 from astropy.io import fits
 from confined import outcome, refused
 
+from clustermass.errors import InputError
 from clustermass.images.band_images import photons_of_images
 from clustermass.images.exposure import read_exposure
+from clustermass.io import fpack
 
 SIDE = 1024
 EDGES = (250, 455)
@@ -91,14 +93,27 @@ def compressed(values, kind, **tile):
 
 @pytest.mark.parametrize(
     ("kind", "card", "value", "message"),
-    [("HCOMPRESS_1", "ZTILE2", 7, "the compression HCOMPRESS_1"), ("RICE_1", "ZVAL2", -1, "ZVAL2 is -1")],
+    [
+        ("HCOMPRESS_1", "ZTILE2", 7, "the compression HCOMPRESS_1"),
+        ("RICE_1", "ZVAL2", -1, "ZVAL2 is -1"),
+        ("RICE_1", "ZDITHER0", -5, "ZDITHER0 is -5"),
+    ],
 )
-def test_compressions_that_write_beyond_their_memory_are_refused(tmp_path, kind, card, value, message):
+def test_compressions_that_leave_their_memory_are_refused(tmp_path, kind, card, value, message):
     compressed(np.full((100, 100), 1000, np.int16), kind).writeto(tmp_path / "packed.fits")
     with fits.open(tmp_path / "packed.fits", disable_image_compression=True) as hdus:
         hdus[1].header[card] = value
         hdus.writeto(tmp_path / "map.fits", output_verify="ignore")
     refused(message, read_exposure, tmp_path / "map.fits")
+
+
+def test_a_crash_of_the_decompression_is_an_error_of_its_file(tmp_path, monkeypatch):
+    crash = tmp_path / "crash.py"
+    crash.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+    monkeypatch.setattr(fpack, "_CHILD", crash)
+    compressed(np.ones((50, 60), np.int16), "RICE_1").writeto(tmp_path / "map.fits")
+    with pytest.raises(InputError, match=r"map\.fits: truncated or damaged FITS file \(unpacking ends with -11"):
+        read_exposure(tmp_path / "map.fits")
 
 
 @pytest.mark.parametrize("kind", ["RICE_1", "GZIP_1"])

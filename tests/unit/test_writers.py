@@ -16,6 +16,7 @@ ALLOWED = {
     ("catalogue.py", "_write_ecsv"): "text in memory",
     ("output.py", "_repr_png_"): "a picture in memory, for notebooks",
     ("pack.py", "unpack"): "a temporary folder that nobody else reads",
+    ("fpack.py", "unpacked_image"): "a temporary folder that nobody else reads",
     ("download.py", "_save"): "a part that is renamed when it is whole",
     ("report.py", ""): "its log, and beside it what it hands the snakemake that it starts",
 }

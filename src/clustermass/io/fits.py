@@ -26,6 +26,7 @@ from clustermass import limits
 from clustermass.errors import InputError
 from clustermass.io.files import atomic, reason
 from clustermass.io.fits_structure import BYTES, check_structure
+from clustermass.io.fpack import unpacked_image
 from clustermass.io.room import check_memory
 from clustermass.io.text_tables import check_unit
 from clustermass.io.yaml_headers import check_comments
@@ -135,6 +136,7 @@ def image_of(hdu: Any, path: Path, dtype: DTypeLike, pixel_bytes: int) -> NDArra
         for column in table.columns:
             if _VARIABLE.match(str(column.format)):
                 limits.TILE.check(table.data.view(np.ndarray)[column.name][:, 0].max(initial=0), path)
+        return unpacked_image(hdu, path).astype(dtype)
     return np.array(hdu.data, dtype=dtype)
 
 

@@ -15,7 +15,7 @@ from clustermass.io.room import check_disk, check_unpacked
 _BLOCK, _CARD, _PIECE_BYTES = 2880, 80, 1 << 20
 #: keywords of the cards that decide how many bytes the data of an HDU have, and how they are compressed
 _DECISIVE = re.compile(
-    r"SIMPLE|XTENSION|BITPIX|Z?NAXIS\d*|PCOUNT|GCOUNT|GROUPS|TFIELDS|TFORM\d+|ZIMAGE|ZBITPIX|ZTILE\d+|"
+    r"SIMPLE|XTENSION|BITPIX|Z?NAXIS\d*|PCOUNT|GCOUNT|GROUPS|TFIELDS|TFORM\d+|ZIMAGE|ZBITPIX|ZTILE\d+|ZDITHER0|"
     r"ZCMPTYPE|(ZNAME|ZVAL)\d+"
 )
 #: what astropy accepts as the last card of a header (END); beginning of a card with a long keyword
@@ -156,6 +156,7 @@ def _check_compressed(cards: Mapping[str, str], path: Path) -> None:
         raise OSError(f"ZBITPIX is {cards['ZBITPIX']}")
     if math.prod(_whole(cards, f"ZTILE{axis}", 1) for axis in axes) > pixels:
         raise OSError("ZTILE states tiles that are larger than the image")
+    _whole(cards, "ZDITHER0", otherwise=1, least=1, most=10_000)  # the convention allows no other
     if (kind := cards.get("ZCMPTYPE", "missing").strip()) not in _COMPRESSIONS:
         kinds = ", ".join(_COMPRESSIONS)
         raise InputError(f"{path}: an image in the compression {kind[:20]}. Unpack it, or compress it by {kinds}.")

@@ -1,0 +1,25 @@
+"""The process in which astropy unpacks an image that fpack compressed. `fpack.py` starts it."""
+
+import json
+import resource
+import sys
+
+
+def main(packed: str, unpacked: str, folders: str, seconds: str, memory: str) -> None:
+    """Write the pixels of the compressed image in the first extension of the file `packed` to `unpacked` (.npy).
+
+    Modules are imported from the `folders`, a list as JSON. The process may use the given numbers of `seconds` of
+    processor time and bytes of `memory`.
+    """
+    sys.path[:] = json.loads(folders)
+    import numpy as np
+    from astropy.io import fits
+
+    for kind, most in ((resource.RLIMIT_CPU, int(seconds)), (resource.RLIMIT_DATA, int(memory))):
+        resource.setrlimit(kind, (most, most))
+    with fits.open(packed, memmap=False) as hdus:
+        np.save(unpacked, hdus[1].data)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
