@@ -119,10 +119,11 @@ def _profiles_and_temperatures(
     `log10_mass` is log10 of the hydrostatic mass M in Msun. The means of ln S(r) and ln kT are linear in ln(z / 0.3)
     and ln(M / 2e14 Msun) (`mean_relations`).
 
-    ln S(r) is its mean plus four principal components plus three constants. The amplitudes of the components have the
-    means `component_mean` and the standard deviations `component_scale`. `scores` holds the deviations from these
-    means, divided by these standard deviations, (halo, component). The three constants are a random normal deviation
-    with the standard deviation `extra_luminosity_scatter_dex`, `normalisation_dex`, and the correction at low masses.
+    ln S(r) is the sum of its mean, of four principal components, and of three shifts that don't depend on r. The
+    amplitudes of the components have the means `component_mean` and the standard deviations `component_scale`. `scores`
+    holds the deviations from these means, divided by these standard deviations, (halo, component). The three shifts are
+    a random normal deviation with the standard deviation `extra_luminosity_scatter_dex`, the constant
+    `normalisation_dex`, and the correction at low masses.
 
     The deviation of ln kT from its mean is normal. It correlates with the amplitudes of the components as Comparat et
     al. 2020 found, which implies hardly any correlation with luminosity. If `luminosity_temperature_correlation` is a

@@ -26,9 +26,9 @@ _CORES = (0.075, 0.155)
 
 
 def gas_mass(gas: Gas, redshift: FloatArray, cosmology: Mapping[str, float]) -> FloatArray:
-    """Return the gas masses of haloes inside R500c of the true mass in Msun, (halo,).
+    """Return the gas mass of each halo in Msun, inside R500c of the true mass, (halo,).
 
-    The haloes are taken as spheres. `redshift` is (halo,).
+    The gas is assumed to be spherical. `redshift` is (halo,).
     """
     radius, emissivities = deprojected(gas.profiles)
     scale_mpc = gas.scale_arcmin / arcmin_per_mpc(redshift, cosmology)
@@ -45,12 +45,15 @@ def gas_mass(gas: Gas, redshift: FloatArray, cosmology: Mapping[str, float]) -> 
 
 
 def deprojected(profiles: RadialProfiles) -> tuple[FloatArray, FloatArray]:
-    """Return radii (radius,) and the emission per volume there, (profile, radius), whose projections are `profiles`.
+    """Return radii (radius,), and the emission per volume (profile, radius) whose projections are `profiles`.
 
-    The radii are in the unit of the profiles' radii, and increase by 3 %. Emission per volume times this unit is a
-    brightness. The outermost power law of the profiles is continued to ten times their largest radius. The integral of
-    Abel, -1 / pi times the integral of dS/dR (R^2 - r^2)^-1/2 dR from r, is solved for profiles that are linear in R^2
-    between neighbouring radii. Emission is never below 0.
+    The radii are in the unit of the profiles' radii. Each is 3 % larger than the one before. The unit of emission per
+    volume is the unit of brightness divided by this unit. Beyond its last node, a profile is continued as a power law,
+    to ten times the node's radius.
+
+    The emission at a radius r is the Abel integral, which is -1 / pi times the integral of dS/dR (R^2 - r^2)^-1/2 dR
+    from r outwards. Here S is the brightness at the projected radius R. Between neighbouring radii, S is assumed to be
+    linear in R^2. Negative emission is set to 0.
     """
     nodes = profiles.nodes
     steps = int(np.log(40 * nodes[-1] / nodes[0]) / _STEP)
@@ -62,9 +65,9 @@ def deprojected(profiles: RadialProfiles) -> tuple[FloatArray, FloatArray]:
 
 
 def bolometric_luminosity(gas: Gas) -> FloatArray:
-    """Return the luminosities inside R500c of the true mass at rest-frame energies of 0.01-100 keV in erg/s, (halo,).
+    """Return the luminosity of each halo in erg/s, at 0.01-100 keV (rest frame) inside R500c of the true mass, (halo,).
 
-    For gas cooler than 1 keV they are too low, since the spectra have no lines below 0.25 keV.
+    The luminosities of gas cooler than 1 keV are too low, because the spectra have no lines below 0.25 keV.
     """
     log_kt, ratio = _bolometric_ratio()
     return gas.luminosity * np.interp(np.log(gas.kt_kev), log_kt, ratio)
@@ -72,7 +75,7 @@ def bolometric_luminosity(gas: Gas) -> FloatArray:
 
 @cache
 def _bolometric_ratio() -> tuple[FloatArray, FloatArray]:
-    """Return ln(kT / keV) and, at these temperatures, the power in 0.01-100 keV divided by that in 0.5-2 keV."""
+    """Return a grid of ln(kT / keV), and there the power at 0.01-100 keV divided by the power at 0.5-2 keV."""
     log_kt = np.linspace(np.log(KT_RANGE[0]), np.log(KT_RANGE[1]), 40)
     energy = np.geomspace(0.01, 100, 8001)
     soft = (energy >= 0.5) & (energy <= 2)

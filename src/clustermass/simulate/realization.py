@@ -128,8 +128,8 @@ def listed_haloes(
 ) -> tuple[EmittingHaloes, dict[str, NDArray[Any]]]:
     """Return the haloes in `truth.fits`: first those with photons, then those that an optical survey finds.
 
-    Also returns the columns of their richness, which are missing if `truth_min` of the config block `richness` is None.
-    `bright` says which haloes have photons, bool (halo,).
+    The second result holds the columns of their richness. If `truth_min` in the config block `richness` is None, there
+    is no optical survey, and the second result is empty. `bright` says which haloes have photons, bool (halo,).
     """
     if parameters["truth_min"] is None:
         return haloes[bright], {}

@@ -33,8 +33,8 @@ def draw_richness(
 
         ln lambda = ln A + B ln(M500c / M_0) + C ln((1 + z) / 1.35) + sigma [rho d + sqrt(1 - rho^2) n].
 
-    n is normal. d is the deviation of the halo's ln `luminosity` from its mean at this mass and redshift, in standard
-    deviations. All arrays are (halo,). The unit of `luminosity` doesn't matter.
+    Here n is a random normal number. d is the deviation of the halo's ln `luminosity` from the mean at its mass and
+    redshift, in standard deviations. All arrays are (halo,). The unit of `luminosity` doesn't matter.
     """
     rho = parameters["luminosity_correlation"]
     normal = np.sqrt(1 - rho**2) * rng.standard_normal(len(redshift))

@@ -10,10 +10,11 @@ instrument. SIXTE adds them (`Background=yes`) if the instrument's XML describes
 Images are not convolved with the PSF. libsimput reads at most 1000 images from a file, so not every cluster has an
 image of its own. A cluster has its own image if the image of another cluster would misplace many of its photons,
 compared with their Poisson noise. Every other cluster uses the most similar one of these images, scaled by IMGSCAL and
-turned by IMGROTA. The following numbers apply to the clusters with more than 30 expected counts in a realization of the
-default sky. Two thirds of them have an image of their own. The share of a cluster's flux inside any circle is off by at
-most 2 % for 95 % of the clusters, and by at most 4.5 % for all. The axis ratio is off by at most 0.03 for 95 %, and by
-at most 0.05 for all.
+turned by IMGROTA.
+
+Of the clusters with more than 30 expected counts in a realization of the default sky, two thirds have an image of their
+own. The errors of the others are small: for 95 % of the clusters, the share of the flux inside any circle is wrong by
+at most 2 %, and the axis ratio by at most 0.03. For all clusters, the limits are 4.5 % and 0.05.
 """
 
 from __future__ import annotations

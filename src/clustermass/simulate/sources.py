@@ -99,7 +99,7 @@ class PointSources(Rows):
 
     @property
     def source_ids(self) -> IdArray:
-        """Return the SRC_ID of each source, -1, -2, ... In `Photons.source`, it marks the photons from this source."""
+        """Return the SRC_ID of each source (-1, -2, ...), which `Photons.source` holds for its photons."""
         return -np.arange(1, len(self.flux) + 1, dtype=np.int32)
 
 
@@ -125,10 +125,11 @@ def draw_agn(
 ) -> PointSources:
     """Return random AGN of `field` for the config block `agn`.
 
-    `haloes` are the haloes above the flux limit. `r500_arcmin` holds their R500c, (halo,). An AGN is put near a halo
-    with the probability `clustered_fraction`. This halo is chosen with a probability proportional to its `host_weight`.
-    The projected distance of the AGN from this halo is uniform up to R500c times `clustered_r500`, so that the surface
-    density falls as 1 / r. All other AGN are uniform on the sky.
+    `haloes` are the haloes above the flux limit. `r500_arcmin` holds their R500c, (halo,).
+
+    Each AGN is put near a halo with the probability `clustered_fraction`. The probability that a halo is chosen is
+    proportional to its `host_weight`. The AGN's projected distance r from the halo is uniform up to R500c times
+    `clustered_r500`, so that the surface density of AGN falls as 1 / r. All other AGN are uniform on the sky.
     """
     flux = np.geomspace(parameters["flux_min_cgs"], parameters["flux_max_cgs"], 2000)
     above = counts_above(flux, parameters["normalisation_per_deg2"])

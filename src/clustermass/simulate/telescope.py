@@ -64,9 +64,9 @@ def effective_area_cm2(energy_kev: ArrayLike) -> FloatArray:
 def redistribution_below(detector_ev: ArrayLike, photon_kev: ArrayLike) -> FloatArray:
     """Return the probability that a photon of `photon_kev` (0.1-12 keV) gets a detector energy below `detector_ev`.
 
-    For most photons, the distribution of detector energies is a Gaussian. For a part of these photons, the Gaussian is
-    smeared to lower energies by an exponential. For a small share of all photons, the distribution is flat from zero to
-    the photon energy. `CHARGE_LOSS` holds both shares at each photon energy. The arguments are broadcast.
+    The distribution of detector energies is a Gaussian for some photons. For others, which lose a little charge, it is
+    this Gaussian smeared to lower energies by an exponential. For a small share of photons, it is flat from zero to the
+    photon energy. `CHARGE_LOSS` holds the shares of the last two at each photon energy. The arguments are broadcast.
     """
     from scipy.special import log_ndtr, ndtr
 
@@ -86,7 +86,8 @@ def redistribution_below(detector_ev: ArrayLike, photon_kev: ArrayLike) -> Float
 class Response:
     """Response of the telescopes to photons, on grids of photon energies and of detector energies (PI bins).
 
-    All simulated events lie between 200 eV and `pi_max_ev`. Photons up to 650 eV above `pi_max_ev` are included.
+    All simulated events lie between 200 eV and `pi_max_ev`. Photon energies reach 650 eV above `pi_max_ev`, because a
+    photon may be measured at a lower energy than its own.
     """
 
     pi_max_ev: float = 2350.0
@@ -131,10 +132,10 @@ def response_to(pi_max_ev: float) -> Response:
 class KingPsf:
     """King point-spread function (1 + (r / core)^2)^-slope, cut at `radius_max_arcsec`. Its integral is 1.
 
-    Its fields are the keys of the config block `psf`. At photon energy E the core radius is `core_arcsec` times (E / 1
-    keV)^`energy_slope`, and the profile scales with it. By default, the core is 7.6 arcsec and the slope is 1.5. The
-    wings then fall as r^-3, and the half-energy width is 26 arcsec. This is eROSITA's width averaged over the field of
-    view (Predehl et al. 2021).
+    Its fields are the keys of the config block `psf`. The core radius is `core_arcsec` at 1 keV, and `core_arcsec` (E /
+    keV)^`energy_slope` at the photon energy E. By default, `core_arcsec` is 7.6 and `slope` is 1.5. The wings then fall
+    as r^-3, and the half-energy width is 26 arcsec, as for eROSITA on average over the field of view (Predehl et al.
+    2021).
     """
 
     core_arcsec: float
