@@ -84,10 +84,10 @@ def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
     """Return the measurements (`VARIABLES`) of all realizations of one sky.
 
     A variable with one number for each realization has the shape (realization,). Cumulative numbers have the shape
-    (realization, flux) or (realization, rate), and numbers of pairs have the shape (realization, separation). The
-    properties of the extended candidates of all realizations are joined to arrays of shape (candidate,), and `field`
-    holds the number of each candidate's realization, from 0. InputError if there is no realization, if the
-    realizations are of different skies, or in the cases of `measure_realization`.
+    (realization, flux) or (realization, rate). Numbers of pairs have the shape (realization, separation). Properties of
+    extended candidates have the shape (candidate,), with the candidates of all realizations one after another. The
+    variable `field` says which realization (0, 1, ...) a candidate is from. InputError if there is no realization, if
+    the realizations are of different skies, or in the cases of `measure_realization`.
     """
     if not realizations:
         raise InputError("validation: no realization is given. Set realizations of the sky to 1 or more.")
@@ -111,7 +111,7 @@ def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
 def measure_realization(files: RealizationFiles) -> xr.Dataset:
     """Return the measurements (`VARIABLES`, except `field`) of one realization.
 
-    Only pixels with exposure count for the area, and only haloes with exposure count as simulated haloes. InputError if
+    Pixels without exposure don't count in the area, and haloes without exposure don't count as simulated. InputError if
     a file is missing, damaged or lacks a column, if a value is not finite, or if the files do not belong together.
     """
     catalogue, config_hash = _columns(files.catalogue, "CATALOGUE", ("ID_SRC", "RA", "DEC", *_MEASURED))
@@ -158,7 +158,7 @@ def measure_realization(files: RealizationFiles) -> xr.Dataset:
 
 
 def above(values: FloatArray, limits: FloatArray) -> FloatArray:
-    """Return, for each of `limits`, how many of the `values` exceed it; float64 (limit,)."""
+    """Return how many of the `values` exceed each of the `limits`, float64 (limit,)."""
     return np.asarray(len(values) - np.searchsorted(np.sort(values), limits, side="right"), dtype=float)
 
 
@@ -180,7 +180,7 @@ def solid_angle_deg2(shape: tuple[int, ...], wcs: WCS) -> FloatArray:
 def _halo_rows(
     files: RealizationFiles, id_src: FloatArray, src_id: FloatArray, matches: Mapping[str, FloatArray]
 ) -> NDArray[np.int64]:
-    """Return, for each detection, the row of its halo in the truth table (-1 = no halo), int64 (detection,).
+    """Return the row of each detection's halo in the truth table, or -1 if it has no halo, int64 (detection,).
 
     `id_src` are the numbers of all detections, and `src_id` the numbers of all haloes. `matches` holds the columns of
     the table that matches detections with haloes. InputError if a match names an unknown detection or halo.
@@ -198,7 +198,7 @@ def _halo_rows(
 
 
 def _columns(path: Path, name: str, columns: tuple[str, ...]) -> tuple[dict[str, FloatArray], str]:
-    """Return a dict of the `columns` of the table `name`, float64 (row,) each, and the table's CFGHASH.
+    """Return the `columns` of the table `name` as a dict of float64 arrays (row,), and the table's CFGHASH.
 
     InputError if a value is not finite.
     """

@@ -24,7 +24,7 @@ PERCENT = (5, 25, 50, 75, 95)  #: the published quantiles, in percent
 
 
 class PublishedNumber(NamedTuple):
-    """A published number, its standard error (None = unknown) and its source."""
+    """A published number, its source, and its standard error, which is None if it is unknown."""
 
     value: float
     error: float | None
@@ -82,7 +82,7 @@ def published_histogram(name: str) -> Histogram:
 
 
 def published_running(name: str) -> Running:
-    """Return the published quantiles `name`: quantiles of one quantity in bins of another one."""
+    """Return the published quantiles `name`, which are those of one quantity in bins of another quantity."""
     entry = published()["running"][name]
     return Running(np.array(entry["edges"], dtype=float), *np.array(entry["rows"], dtype=float).T)
 
@@ -116,9 +116,9 @@ def with_error(
     """Return the value of the function `statistic` for the `data` of all n realizations, and its jackknife error.
 
     `arguments` are further arguments of the function. `others` is the result of `leave_one_out`: n data sets, each
-    without one realization. The error is sqrt((n - 1) v), where v is the variance of the statistic over these data sets
-    (with the divisor n). If the statistic is a mean over realizations, this is the sample standard deviation of their
-    values, divided by sqrt(n). The error is None if n = 1, or if the statistic of one of `others` is NaN.
+    without one realization. The error is sqrt((n - 1) v), where v is the variance of the statistic between these data
+    sets, computed with the divisor n. For a mean over realizations, it equals the usual standard error of the mean. The
+    error is None if n = 1, or if the statistic of one of `others` is NaN.
     """
     without = [statistic(other, *arguments) for other in others]
     error = float(np.sqrt((len(others) - 1) * np.var(without))) if others else np.nan
@@ -175,9 +175,9 @@ def share_above(data: xr.Dataset, name: str, limit: float) -> float:
 
 
 def pairs_per_field(data: xr.Dataset, separation: float) -> float:
-    """Return the mean number, per realization, of pairs of candidates that are nearer to each other than `separation`.
+    """Return the number of pairs of candidates within `separation` of each other, as the mean over the realizations.
 
-    `separation`, in arcsec, is one of the tabulated separations.
+    `separation` is one of the tabulated separations in arcsec.
     """
     return float(data["pairs_within"].sel(separation=separation).mean())
 
@@ -196,9 +196,10 @@ def points_around(data: xr.Dataset, separation: float) -> float:
 
 
 def completeness(data: xr.Dataset, low: float, high: float | None = None) -> float:
-    """Return which share of the haloes with fluxes from `low` to `high` (None = no limit) is selected.
+    """Return the share of selected haloes among the haloes with fluxes from `low` to `high`.
 
-    Both limits must be fluxes that are tabulated in `data`. The result is NaN if there are no such haloes.
+    If `high` is None, there is no upper limit. Both limits must be fluxes that are tabulated in `data`. The result is
+    NaN if there are no such haloes.
     """
     haloes, selected = (
         float(data[name].sel(flux=low).sum()) - (0.0 if high is None else float(data[name].sel(flux=high).sum()))
@@ -208,7 +209,7 @@ def completeness(data: xr.Dataset, low: float, high: float | None = None) -> flo
 
 
 def candidates_per_field(data: xr.Dataset, which: str) -> float:
-    """Return the mean number, per realization, of the candidates in the class `which` (see `chosen`)."""
+    """Return the number of candidates in the class `which` (see `chosen`), as the mean over the realizations."""
     return float(chosen(data, which).sum() / data.sizes["realization"])
 
 
@@ -222,10 +223,12 @@ def quantile(
 ) -> float:
     """Return the `percent` % quantile of the quantity `name` for the candidates in the class `which` (see `chosen`).
 
-    The quantity is a variable of `data`, or one of three others. `background` is ML_BKG / ML_EXP in counts/arcmin2/ks.
+    The quantity is a variable of `data` or one of the following. `background` is ML_BKG / ML_EXP in counts/arcmin2/ks.
     `flux_over_rate` is the true flux inside 500 kpc divided by ML_RATE, in 1e-13 erg/cm2 per count. `mass_offset` is
-    the result of `offsets_from_relation`. If `by` is given, only candidates with low <= (variable `by`) < high count.
-    The result is NaN if there are no candidates.
+    the result of `offsets_from_relation`.
+
+    If `by` names a variable, only candidates are used for which its value is at least `low` and below `high`. The
+    result is NaN if there are no candidates.
     """
     if name == "background":
         values = 1000 * data["ml_bkg"].values / data["ml_exp"].values

@@ -15,8 +15,9 @@ def surroundings(
 ) -> dict[str, tuple[str, FloatArray]]:
     """Return the variables of `measure.VARIABLES` that depend on pairs of detections, each with its dimension.
 
-    `catalogue` holds the columns RA, DEC and ML_CTS of all detections. The other arguments mark the extended
-    candidates, those that match a halo, and the point sources, bool (detection,) each.
+    `catalogue` holds the columns RA, DEC and ML_CTS of all detections. The other arguments are bool (detection,):
+    `candidate` marks the extended candidates, `selected` the candidates that match a halo, and `point` the point
+    sources.
     """
 
     def number(first: BoolArray, second: BoolArray) -> FloatArray:
@@ -33,7 +34,7 @@ def surroundings(
 def _near(
     catalogue: Mapping[str, FloatArray], first: BoolArray, second: BoolArray, radius_arcsec: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return all pairs of a detection in `first` and another one in `second` within a radius, as two arrays of rows."""
+    """Return the rows of all pairs of a detection in `first` and another one in `second` within `radius_arcsec`."""
     ra, dec, rows, others = catalogue["RA"], catalogue["DEC"], np.flatnonzero(first), np.flatnonzero(second)
     one, other = neighbours(ra[rows], dec[rows], ra[others], dec[others], radius_arcsec)
     one, other = rows[one], others[other]
@@ -45,8 +46,8 @@ def _brightest(
 ) -> FloatArray:
     """Return the largest ML_CTS of the point sources near each candidate, divided by the candidate's ML_CTS.
 
-    `candidate` and `point` are as in `surroundings`. Near is within `radius_arcsec`. The shape is (candidate,); the
-    value is 0 if there is no point source.
+    A point source is near if its distance is at most `radius_arcsec`. `candidate` and `point` are as in `surroundings`.
+    The result has the shape (candidate,). It is 0 for candidates without a point source near.
     """
     row, other = _near(catalogue, candidate, point, radius_arcsec)
     largest = np.zeros(candidate.size)

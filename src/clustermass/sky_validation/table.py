@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
     @property
     def sigmas(self) -> float | None:
-        """Return value minus published number, divided by their errors added in quadrature; None if one is unknown."""
+        """Return value minus published number in units of their combined error; None if this error is unknown."""
         if self.reference is None or self.reference.error is None or self.error is None:
             return None
         both = math.hypot(self.reference.error, self.error)
@@ -83,8 +83,9 @@ def _rows(
 ) -> Iterator[Row]:
     """Yield the rows of one entry of the table in `published.yaml`.
 
-    There is a row for each of `percents`, which are quantiles in percent, and a row for each bin of the published
-    quantiles `bins`. If neither is given, there is one row. `limits` are the last three arguments of `tolerance`.
+    If `percents` are given, there is a row for each of these quantiles (in percent). If `bins` names published
+    quantiles, there is a row for each of their bins. If neither is given, there is one row. `limits` are the last three
+    arguments of `tolerance`.
     """
     for percent in percents:
         words = name + (", median" if percent == 50 else f", {percent} % quantile")
@@ -114,9 +115,9 @@ def tolerance(
 ) -> tuple[float, float] | None:
     """Return the lowest and the highest acceptable value of a row; None if there is no demand.
 
-    If `allowed` is given, it holds both values. Otherwise they lie on both sides of the published number `reference`,
-    at the distance `absolute` plus `relative` times this number. ValueError if there is a demand without a range, or a
-    range without a demand.
+    These values are `allowed` if it is given. Otherwise they are the published number `reference` minus and plus a
+    distance, which is `absolute` plus `relative` times this number. ValueError if there is a demand without a range, or
+    a range without a demand.
     """
     distance = absolute + (relative * abs(reference.value) if reference else 0.0)
     if (demand == "reported") is bool(distance or allowed):
@@ -139,9 +140,9 @@ def compare(data: xr.Dataset) -> list[Row]:
 def validate(realizations: Sequence[RealizationFiles], table: Path, markdown: Path, measured: Path) -> dict[str, Any]:
     """Measure the realizations of a sky, compare them with published numbers, and write the results.
 
-    The file `table` gets the table as JSON, and `markdown` gets it as a page for readers. The file `measured` (netCDF)
-    gets the measurements, from which the figure is drawn. Return the content of `table`. InputError in the cases of
-    `measure`.
+    The table is written to the file `table` as JSON, and to the file `markdown` as a page for readers. The
+    measurements, from which the figure is drawn, are written to the file `measured` (netCDF). Returns the content of
+    `table`. InputError in the cases of `measure`.
     """
     write_measured(measure(realizations), realizations, measured)
     data = read_netcdf(measured, VARIABLES)
