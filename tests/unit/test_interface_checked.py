@@ -7,11 +7,14 @@ import pytest
 from astropy import units as u
 
 import clustermass
-from clustermass import conversions
+from clustermass import conversions, figures
 from clustermass.interface.ensemble import Ensemble
 
 NAN, MASS = float("nan"), 1e14 * u.Msun
 FILES = ("events.fits", "clusters.csv")
+FLAT = {"h0_km_s_mpc": 70.0, "omega_m": 0.3}
+COSMOLOGY = FLAT | {"omega_b": 0.05, "sigma8": 0.8, "ns": 0.97}
+POSTERIOR = clustermass.Posterior(np.ones(1), np.ones(1))
 #: a call with a faulty argument, the argument, and what it must be
 CALLS = [
     *((lambda value=value: clustermass.simulate_field(value), "width_deg", "a number above 0")
@@ -25,8 +28,8 @@ CALLS = [
     (lambda: clustermass.images_of(*FILES, exposure_s="x"), "exposure_s", "a number above 0"),
     (lambda: clustermass.images_of(*FILES, acronym=5), "acronym", "a text"),
     (lambda: clustermass.images_of(*FILES, columns={"Z": 3}), "columns", "a dictionary from names to names"),
-    (lambda: clustermass.images_of(*FILES, catalogue_bands="200,600"), "catalogue_bands", "a list of whole numbers"),
-    (lambda: clustermass.images_of(*FILES, catalogue_bands=5), "catalogue_bands", "a list of whole numbers"),
+    (lambda: clustermass.images_of(*FILES, catalogue_bands="200,600"), "catalogue_bands", "of which is a whole number"),
+    (lambda: clustermass.images_of(*FILES, catalogue_bands=5), "catalogue_bands", "of which is a whole number"),
     (lambda: Ensemble.masses(None, *FILES, mass_prior="Flat"), "mass_prior", "'training' or 'flat'"),
     (lambda: Ensemble.masses(None, *FILES, z_grid=["a"]), "z_grid", "a number or several numbers"),
     (lambda: Ensemble.masses(None, *FILES, overwrite="no"), "overwrite", "True or False"),
@@ -38,9 +41,32 @@ CALLS = [
     (lambda: conversions.with_h(MASS, 0), "h0_km_s_mpc", "a number above 0"),
     (lambda: conversions.to_definition(MASS, "x"), "redshift", "a number or several numbers"),
     (lambda: conversions.to_definition(MASS, 0.3, 5), "definition", "a text"),
-    (lambda: conversions.to_definition(MASS, 0.3, cosmology={"ns": "a"}), "cosmology", "names to numbers"),
-    (lambda: conversions.to_cosmology(MASS, 0.3, None), "cosmology", "from names to numbers"),
-    (lambda: clustermass.Posterior(np.ones(1), np.ones(1)).plot(truth="x"), "truth", "a number"),
+    *((lambda value=value: conversions.to_definition(MASS, 0.3, cosmology=value), "cosmology", "omega_b, sigma8, ns")
+      for value in ({"ns": "a"}, FLAT, *(COSMOLOGY | one for one in ({"ns": -1}, {"omega_m": 2}, {"sigma8": NAN})))),
+    *((lambda value=value: conversions.to_cosmology(MASS, 0.3, value), "cosmology", "above 0 for h0_km_s_mpc, omega_m,")
+      for value in (None, {}, {"omega_m": 0.3}, FLAT | {"h0_km_s_mpc": 0}, FLAT | {"omega_m": 1.5})),
+    (lambda: conversions.to_cosmology(MASS, 0.3, FLAT, {"h0_km_s_mpc": 70}), "trained", "above 0 for h0_km_s_mpc"),
+    (lambda: POSTERIOR.plot(truth="x"), "truth", "a number"),
+    *((lambda value=value: POSTERIOR.sample(value), "number", "a whole number, 0 or above")
+      for value in (-1, 2.5, NAN, "2", None)),
+    *((lambda value=value: POSTERIOR.sample(2, value), "rng", "a random generator") for value in (-1, 0.5, "x")),
+    *((lambda value=value, name=name: getattr(POSTERIOR, name)(value), argument, "a number or several numbers")
+      for name, argument in (("pdf", "value"), ("cdf", "value"), ("quantile", "probability"))
+      for value in ("x", None, [[1.0], [1.0, 2.0]])),
+    (lambda: figures.predictions(5), "predictions", "a data set, or the path of a netCDF file"),
+    (lambda: figures.baselines([]), "metrics", "a dictionary, or the path of a JSON file"),
+    (lambda: figures.observed(None, {}), "masses", "a table, or the path of one"),
+    (lambda: figures.observed("a.fits", 5), "relation", "a dictionary from names to numbers"),
+    (lambda: figures.training("a.nc"), "members", "a list, each entry of which is a data set, or"),
+    (lambda: figures.sample([5], "a.nc"), "truth", "a list, each entry of which is a table, or"),
+    (lambda: figures.weighting(["a.nc"], [5]), "rows", "a list, each entry of which is a dictionary"),
+    (lambda: figures.learning_curve([{}], [{5: "sky"}]), "rows", "a dictionary from names to values"),
+    (lambda: figures.comparison(["a.json"], 5), "rows", "a list, each entry of which is a dictionary"),
+    (lambda: figures.energy_bands(["a.nc"], half_width_arcsec=NAN), "half_width_arcsec", "a number"),
+    (lambda: figures.spread(*["a.nc"] * 3, ["a.nc"], ["a"], 9.0, 0, 1), "bootstrap", "a whole number above 0"),
+    (lambda: figures.predictions("a.nc", dpi=0), "dpi", "a whole number above 0"),
+    (lambda: figures.predictions("a.nc", png=5), "png", "a path"),
+    (lambda: figures.predictions("a.nc", style=5), "style", "a path"),
 ]  # fmt: skip
 
 
@@ -63,6 +89,13 @@ def test_a_faulty_argument_is_named(call, argument, what):
 def test_an_impossible_path_is_named(call, path):
     with pytest.raises(clustermass.InputError, match="no possible path"):
         call(path)
+
+
+def test_an_unknown_style_is_named():
+    with pytest.raises(
+        clustermass.InputError, match="style: nowhere is neither a file nor one of Matplotlib's styles: "
+    ):
+        figures.predictions("a.nc", style="nowhere")
 
 
 def test_numbers_of_numpy_are_numbers():

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import norm
 
+from clustermass.checked import NotNegative, checked
 from clustermass.ensemble.aggregate import mixture_quantile
 from clustermass.errors import InputError
 
@@ -28,14 +29,17 @@ class Posterior:
     mu: FloatArray
     sigma: FloatArray
 
+    @checked
     def pdf(self, value: ArrayLike) -> FloatArray:
         """Return the probability density per dex at the log10 masses `value`, an array of any shape."""
         return np.asarray(norm.pdf(np.asarray(value)[..., None], self.mu, self.sigma).mean(axis=-1))
 
+    @checked
     def cdf(self, value: ArrayLike) -> FloatArray:
         """Return the probability that the log10 mass is below `value`, an array of any shape."""
         return np.asarray(ndtr((np.asarray(value)[..., None] - self.mu) / self.sigma).mean(axis=-1))
 
+    @checked
     def quantile(self, probability: ArrayLike) -> FloatArray:
         """Return the quantiles: log10 masses below which the true mass lies with the given `probability`.
 
@@ -47,7 +51,8 @@ class Posterior:
         mixtures = (np.repeat(values[:, None], wanted.size, axis=1) for values in (self.mu, self.sigma))
         return mixture_quantile(wanted.ravel(), *mixtures).reshape(wanted.shape)[()]
 
-    def sample(self, number: int, rng: np.random.Generator | int | None = None) -> FloatArray:
+    @checked
+    def sample(self, number: NotNegative, rng: np.random.Generator | NotNegative | None = None) -> FloatArray:
         """Return `number` random log10 masses drawn from the posterior; `rng` is a generator or a seed."""
         draw = np.random.default_rng(rng)
         member = draw.integers(self.mu.size, size=number)

@@ -1,7 +1,9 @@
 """Scatter of the network and of the baselines: on one test set, and against the number of training clusters."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -115,7 +117,7 @@ def draw_values(axes: Axes, lines: Sequence[str], values: Mapping[str, Value], r
 
 
 @styled
-def learning_curve(metrics: Sequence[Block], rows: Sequence[Mapping[str, str | None]]) -> Figure:
+def learning_curve(metrics: Sequence[Block], rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Return a figure of the scatter against the number of training clusters.
 
     A family consists of experiments that differ only in their training clusters. There is a panel for each test sample

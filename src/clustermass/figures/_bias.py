@@ -1,5 +1,7 @@
 """Bias and scatter of network and baselines in bins of mass, as in Fig. 5 of Krippendorf et al. (2023)."""
 
+from __future__ import annotations
+
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial

@@ -3,6 +3,8 @@
 The baselines are the relation between count rate and mass, and ridge regression.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +38,7 @@ Row = Mapping[str, Any]
 
 
 @styled
-def comparison(metrics: Sequence[Path], rows: Sequence[Row]) -> Figure:
+def comparison(metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Return a figure of each experiment's scatter on each test sample, and of its ratios to the scatters of baselines.
 
     The values are drawn with 68 % intervals, and printed. `metrics` are files `metrics.json`. `rows` holds an entry for

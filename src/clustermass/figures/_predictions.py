@@ -1,5 +1,7 @@
 """Predicted against true masses (Fig. 4 of Krippendorf et al. 2023), and calibration of the uncertainties."""
 
+from __future__ import annotations
+
 from functools import partial
 from typing import Any
 

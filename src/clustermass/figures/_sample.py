@@ -1,5 +1,7 @@
 """The sample in mass and redshift, and a cluster in all energy bands: Figs. 2 and 1 of Krippendorf et al. (2023)."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial

@@ -1,5 +1,7 @@
 """A page of panels that compare a simulated sky with published numbers."""
 
+from __future__ import annotations
+
 from itertools import pairwise
 from typing import Any
 

@@ -1,5 +1,7 @@
 """Test clusters on whose masses an ensemble's members differ most and least: Fig. 7 of Krippendorf et al. (2023)."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from scipy.ndimage import gaussian_filter
 
 from clustermass.arrays import generator
 from clustermass.catalogues.formats import read_table
+from clustermass.checked import Count, NotNegative
 from clustermass.dataset.sample import realization_of
 from clustermass.dataset.split import read_split
 from clustermass.errors import InputError
@@ -55,8 +58,8 @@ def spread(
     images: Sequence[Path],
     truth: Sequence[Path],
     half_width_arcsec: float,
-    bootstrap: int,
-    seed: int,
+    bootstrap: Count,
+    seed: NotNegative,
     catalogues: Sequence[Path] = (),
 ) -> Figure:
     """Return a figure that shows for which test clusters the members' predictions differ.

@@ -1,5 +1,7 @@
 """Training curves of all members of an ensemble, as in Fig. 3 (right) of Krippendorf et al. (2023)."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from functools import partial

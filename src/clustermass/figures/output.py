@@ -4,6 +4,8 @@ The same data give files with the same bytes, because figures depend neither on 
 settings in the user's matplotlibrc.
 """
 
+from __future__ import annotations
+
 import functools
 import inspect
 import io
@@ -15,8 +17,10 @@ from typing import Any
 import matplotlib
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
-from matplotlib.style import context
+from matplotlib.style import available, context
 
+from clustermass.checked import Count, checked
+from clustermass.errors import InputError
 from clustermass.figures.style import LOOK, RASTER_DPI
 from clustermass.io.files import atomic
 from clustermass.io.provenance import provenance
@@ -57,14 +61,14 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     The extended function has further keywords. `svg`, `png` and `pdf` are paths of files to write. `dpi` is the
     resolution of the PNG. `style` is the name or path of a Matplotlib style sheet, which is applied on top of ours.
     Every file states the name of the function, its settings, and the hashes of input files. All arguments that are a
-    `Path` count as input files.
+    `Path` count as input files. The extended function raises InputError if an argument isn't what its annotation says.
     """
 
     @functools.wraps(draw)
     def drawn(*args: Any, dpi: int = DPI, style: str | Path | None = None, **kwargs: Any) -> Figure:
-        files = {kind: Path(kwargs.pop(kind)) for kind in KINDS if kind in kwargs}
+        files = _checked_files(dpi, style, **{kind: kwargs.pop(kind) for kind in KINDS if kind in kwargs})
         with context([LOOK, *([style] if style else [])], after_reset=True):
-            figure = draw(*args, **kwargs)
+            figure = checked(draw)(*args, **kwargs)
             if files:
                 arguments = inspect.signature(draw).bind(*args, **kwargs).arguments
                 # after the drawing, since that raises an error for missing inputs
@@ -72,6 +76,16 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
         return figure
 
     return drawn
+
+
+@checked
+def _checked_files(
+    dpi: Count, style: str | Path | None, svg: Path | None = None, png: Path | None = None, pdf: Path | None = None
+) -> dict[str, Path]:
+    """Return a dict from the kinds of files to write to their paths. InputError if there is no style sheet `style`."""
+    if style and str(style) not in available and not Path(style).expanduser().is_file():
+        raise InputError(f"style: {style} is neither a file nor one of Matplotlib's styles: {', '.join(available)}.")
+    return {kind: Path(path) for kind, path in (("svg", svg), ("png", png), ("pdf", pdf)) if path}
 
 
 def describe(name: str, arguments: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ the block `cosmology` of the configuration, such as `h0_km_s_mpc`. None stands f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -17,10 +17,10 @@ from astropy.table import Column
 from numpy.typing import ArrayLike
 
 from clustermass.arrays import FloatArray
+from clustermass.checked import Cosmology, Distances, Positive, checked
 from clustermass.config.resolve import default_config
 from clustermass.cosmology import efunc, luminosity_distance_cm
 from clustermass.errors import InputError
-from clustermass.interface.checked import Positive, checked
 from clustermass.simulate.sources import set_colossus
 
 __all__ = ["to_cosmology", "to_definition", "with_h"]
@@ -32,7 +32,7 @@ def to_definition(
     redshift: ArrayLike,
     definition: str = "200c",
     concentration: str = "diemer19",
-    cosmology: Mapping[str, float] | None = None,
+    cosmology: Cosmology | None = None,
 ) -> u.Quantity:
     """Return masses of another definition, in Msun, computed from masses M500c for NFW profiles.
 
@@ -67,8 +67,8 @@ def to_definition(
 def to_cosmology(
     mass: u.Quantity | Column,
     redshift: ArrayLike,
-    cosmology: Mapping[str, float],
-    trained: Mapping[str, float] | None = None,
+    cosmology: Distances,
+    trained: Distances | None = None,
     slope: Positive | None = None,
 ) -> u.Quantity:
     """Return approximate masses M500c in another cosmology, in Msun, for clusters with the same photons and redshifts.
@@ -134,7 +134,7 @@ def _masses(mass: u.Quantity | Column, redshift: ArrayLike) -> tuple[FloatArray,
 
 
 @contextmanager
-def _colossus(cosmology: Mapping[str, float]) -> Iterator[float]:
+def _colossus(cosmology: Cosmology) -> Iterator[float]:
     """Set the cosmology of colossus within a `with` block, and yield h. Afterwards the former cosmology is restored."""
     from colossus.cosmology import cosmology as colossus_cosmology
 

@@ -18,11 +18,11 @@ from clustermass.apply.field import check_outputs, masses_of_field, sky_of_files
 from clustermass.apply.find import rows_called
 from clustermass.apply.masses import AppliedEnsemble
 from clustermass.apply.over_redshift import masses_over_redshift
+from clustermass.checked import MassPrior, Positive, checked
 from clustermass.ensemble import ensemble as trained
 from clustermass.ensemble import released
 from clustermass.ensemble.aggregate import read_training
 from clustermass.errors import InputError
-from clustermass.interface.checked import MassPrior, Positive, checked
 from clustermass.interface.inputs import (
     Catalogue,
     CatalogueOptions,

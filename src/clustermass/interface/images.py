@@ -10,12 +10,12 @@ import xarray as xr
 from clustermass.apply.catalogue import iau_names
 from clustermass.apply.field import cut_field, folder_for, sky_of_files
 from clustermass.apply.masses import id_src
+from clustermass.checked import Positive, checked
 from clustermass.config.bands import band_edges
 from clustermass.config.models import Images
 from clustermass.config.resolve import choose, default_config, merge
 from clustermass.config.validate import check_block
 from clustermass.errors import InputError
-from clustermass.interface.checked import Positive, checked
 from clustermass.interface.inputs import Catalogue, Events, Exposure, PathLike, as_files
 from clustermass.io.netcdf import VARIABLES
 from clustermass.io.room import check_memory

@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 
 from clustermass.apply.find import IDENTIFIERS, find_cluster
+from clustermass.checked import checked
 from clustermass.ensemble import posterior as trained
 from clustermass.errors import InputError
-from clustermass.interface.checked import checked
 from clustermass.interface.inputs import PathLike, name_of, path_of
 from clustermass.io.netcdf import read_netcdf
 from clustermass.io.products import MEMBERS

@@ -17,11 +17,11 @@ from astropy.nddata import CCDData
 from astropy.table import Table
 
 from clustermass.catalogues.match_field import match_sources
+from clustermass.checked import Positive, checked
 from clustermass.config.resolve import default_config, merge
 from clustermass.config.validate import check_config
 from clustermass.detect.detect_field import detect_sources
 from clustermass.errors import InputError
-from clustermass.interface.checked import Positive, checked
 from clustermass.interface.inputs import PathLike
 from clustermass.io.files import atomic
 from clustermass.io.fits import opened_fits, write_fits

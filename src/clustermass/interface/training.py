@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from clustermass.baselines.fit import fit_baselines
 from clustermass.baselines.measurements import Sky
+from clustermass.checked import checked
 from clustermass.config.resolve import BASE_EXPERIMENT, default_config, merge, resolve_experiment
 from clustermass.config.validate import check_config
 from clustermass.dataset.split import split_sample
@@ -20,7 +21,6 @@ from clustermass.errors import InputError
 from clustermass.evaluate.evaluate import evaluate
 from clustermass.images.cutouts import extract_images
 from clustermass.images.preprocessing import preprocess
-from clustermass.interface.checked import checked
 from clustermass.interface.ensemble import Ensemble
 from clustermass.interface.inputs import PathLike
 from clustermass.network.train_members import train_members
