@@ -1,5 +1,7 @@
 """Opening users' FITS files: what is damaged is refused, what is only packed is not."""
 
+import lzma
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -61,3 +63,13 @@ def test_a_damaged_tile_of_a_compressed_image_is_an_error_of_its_file(tmp_path):
     path.write_bytes(content[:place] + bytes(100) + content[place + 100 :])
     with pytest.raises(InputError, match=r"image.fits.fz: truncated or damaged"), opened_fits(path) as hdus:
         _ = hdus[1].data
+
+
+def test_headers_that_are_long_only_together_are_refused(tmp_path):
+    path = tmp_path / "a.fits.xz"
+    cards = b"".join(card.ljust(80) for card in (b"XTENSION= 'IMAGE   '", b"BITPIX  = 8", b"NAXIS   = 0"))
+    header = cards + b"HISTORY x".ljust(80) * (99_000 - 4) + b"END".ljust(80)
+    primary = fits.PrimaryHDU().header.tostring().encode()
+    path.write_bytes(lzma.compress(primary + 3 * (header + b" " * (-len(header) % 2880)), preset=0))
+    with pytest.raises(InputError, match=r"a\.fits\.xz: more than 200000 cards in the headers"), opened_fits(path):
+        pass

@@ -37,10 +37,14 @@ def check_structure(source: BinaryIO, path: Path, copy: BinaryIO | None = None) 
     """
     packed = not isinstance(source, io.BufferedReader)
     source.seek(0)
+    headers = 0
     for number in range(1, limits.HDUS.most + 2):
         limits.HDUS.check(number, path)
+        begin = source.tell()
         if not (cards := _decisive_cards(source, path, copy)):
             break
+        headers += source.tell() - begin
+        limits.CARDS.check(headers // _CARD, path)
         size = _data_bytes(cards, path)
         size += -size % _BLOCK
         if packed:
