@@ -59,13 +59,13 @@ class FacetImage:
 
         It is the median of `rate` around blocks of cells, in squares of 2 SURROUNDINGS cells.
         """
-        result = np.zeros_like(self.rate)
-        for row in range(0, len(result), BLOCK_CELLS):
-            for column in range(0, result.shape[1], BLOCK_CELLS):
-                middle = row + BLOCK_CELLS // 2, column + BLOCK_CELLS // 2
+        result, step = np.zeros_like(self.rate), 2 * BLOCK_CELLS
+        for row in range(0, len(result), step):
+            for column in range(0, result.shape[1], step):
+                middle = row + BLOCK_CELLS, column + BLOCK_CELLS
                 rows, columns = (slice(max(at - SURROUNDINGS, 0), at + SURROUNDINGS, NODE_CELLS) for at in middle)
                 near = self.rate[rows, columns][self.exposure[rows, columns] > 0.0]
-                result[row : row + BLOCK_CELLS, column : column + BLOCK_CELLS] = np.median(near) if near.size else 0.0
+                result[row : row + step, column : column + step] = np.median(near) if near.size else 0.0
         return result
 
     @cached_property
@@ -155,7 +155,7 @@ def facet_images(
         band_ra, band_dec = ra[rows], dec[rows]
         for piece in np.flatnonzero(np.bincount(piece_of(ra[bands == band], band))).tolist():
             facet = Facet(band, piece)
-            rows = np.flatnonzero(np.abs((band_ra - facet.centre[0] + 180.0) % 360.0 - 180.0) <= near_ra)
+            rows = np.flatnonzero(np.abs(np.abs(band_ra - facet.centre[0]) - 180.0) >= 180.0 - near_ra)
             x, y = facet.to_plane(band_ra[rows], band_dec[rows])
             near = (np.abs(x) < half_x) & (np.abs(y) < half_y)
             yield _image(facet, x[near], y[near], exposure_s, parameters)

@@ -56,16 +56,14 @@ class FacetFits:
         Sources below `det_like_floor` are left out, because more sources in the model don't make them more likely.
         """
         self.image, self.templates, self.parameters, self.wings = image, templates, parameters, wings
-        self.level, self.place = (
-            (level * (templates.pixel_arcsec / 60.0) ** 2).astype(np.float32),
-            np.arange(len(level)),
-        )
+        self.level = (level * (templates.pixel_arcsec / 60.0) ** 2).astype(np.float32)
+        self.place = np.arange(len(level))
         self.target = self.source = np.zeros(0, np.intp)
         self.own = np.full(len(level), -1) if own is None else own
         self.seconds: list[tuple[FloatArray, FloatArray, FloatArray, IntArray]] = []
         self.best = Chosen.empty(len(level))
         self.pixels, self.best.fit.x, self.best.fit.y = self._placed(*places)
-        self._fit_points(self.place)
+        self._fit_points(self.place, *self._model(self.place))
         kept = np.flatnonzero(self.alive())
         kept = kept[np.lexsort((self.pixels[kept], -self.best.det_like[kept]))]
         self._keep(kept)
@@ -118,20 +116,21 @@ class FacetFits:
         for number in range(int(rounds.max(initial=0)) + 1):
             selected = np.flatnonzero(rounds == number)
             if number:
-                self._fit_points(selected)
-            self._fit_extended(selected, divide=True)
+                self._fit(selected, divide=True)
+            else:
+                self._fit_extended(selected, *self._model(selected), divide=True)
         self._add_seconds()
         self._pair()
         self._drop_parts()
         self._fit_again()
 
     def _fit_again(self) -> None:
-        """Fit likely sources once more if less likely ones add counts to their stamps."""
+        """Fit likely sources once more if less likely ones add counts to their stamps, and fit second point sources."""
         matters = (self._added(self.best.fit.model[self.source]) >= LEAST_COUNTS) & self.alive()[self.source]
-        again = np.unique(self.target[matters & (self.source > self.target)])
+        seconds = np.flatnonzero(self.best.fit.delta_c == 0.0)
+        again = np.union1d(self.target[matters & (self.source > self.target)], seconds)
         again = again[self.alive()[again]]
-        self._fit_points(again)
-        self._fit_extended(again, divide=False)
+        self._fit(again, divide=False)
 
     def _drop_parts(self) -> None:
         """Drop extended sources near a more likely extended one."""
@@ -175,10 +174,15 @@ class FacetFits:
             added[entry] += wing.at(x[owner] + self.templates.x[pixel], y[owner] + self.templates.y[pixel])
         return added
 
-    def _fit_points(self, selected: IntArray) -> None:
-        """Fit selected sources as point sources. The stamps follow sources that are far from their centre."""
+    def _fit(self, selected: IntArray, divide: bool) -> None:
+        """Fit selected sources as point sources and as extended. The stamps follow sources far from their centre."""
         self._follow(selected)
         stamps, background = self._model(selected)
+        self._fit_points(selected, stamps, background)
+        self._fit_extended(selected, stamps, background, divide)
+
+    def _fit_points(self, selected: IntArray, stamps: CountImages, background: Float32Array) -> None:
+        """Fit selected sources as point sources."""
         start = self.best.fit[selected]
         start.model[:] = 0
         unknown = start.counts == 0.0
@@ -192,18 +196,18 @@ class FacetFits:
         x, y = (at[rows] for at in self.positions())
         self.pixels[rows], fit.x[rows], fit.y[rows] = self._placed(x, y)
 
-    def _fit_extended(self, selected: IntArray, divide: bool) -> None:
+    def _fit_extended(self, selected: IntArray, stamps: CountImages, background: Float32Array, divide: bool) -> None:
         """Fit selected point sources as extended, where an extent may improve the fit.
 
         If `divide`, extended sources are divided into two point sources where these explain the counts better.
         """
-        selected = selected[self.best.det_like[selected] >= self.parameters["extent_point_like_min"]]
-        stamps, background = self._model(selected)
-        point, every = self.best.fit[selected], np.arange(len(selected))
+        rows = np.flatnonzero(self.best.det_like[selected] >= self.parameters["extent_point_like_min"])
+        point = self.best.fit[selected[rows]]
         smallest = replace(point, model=point.model + 1)
-        start = best_trial(stamps, background, every, smallest, self.templates, EXTENTS)
-        rows = np.flatnonzero(start.delta_c > point.delta_c + LEAST_GAIN)
-        point, fit = point[rows], climb(stamps, background, rows, start[rows], self.templates, True)
+        start = best_trial(stamps, background, rows, smallest, self.templates, EXTENTS)
+        wide = start.delta_c > point.delta_c + LEAST_GAIN
+        rows, point = rows[wide], point[wide]
+        fit = climb(stamps, background, rows, start[wide], self.templates, True)
         # a point source may have stayed at a lower maximum
         again = climb(stamps, background, rows, replace(point, x=fit.x, y=fit.y), self.templates, False)
         higher = np.flatnonzero(again.delta_c > point.delta_c)
