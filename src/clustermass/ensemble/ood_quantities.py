@@ -41,7 +41,7 @@ QUANTITIES = {
     "outer_hard": "colour (hard/medium) outside 60″",
     "rate": "count rate in the catalogue",
     "extent": "extent in the catalogue",
-    "background": "background in the catalogue over exposure",
+    "background": "background in the catalogue, divided by the exposure",
     "mass": "predicted mass",
     "aleatoric": "uncertainty that the networks predict",
     "epistemic": "disagreement of the networks",

@@ -31,7 +31,8 @@ def celestial_wcs(header: fits.Header, name: object) -> WCS | None:
     # the memory of the WCS grows with the squares of these numbers; alternative coordinates (WCSAXESA) are read, too
     for key in ("A_ORDER", "B_ORDER", "AP_ORDER", "BP_ORDER", *fnmatch.filter(header, "WCSAXES*")):
         stated = header.get(key, 0)
-        limits.AXES.check(stated if isinstance(stated, int | float) else 0, f"{name}: {key}")
+        check = limits.AXES.check if key.startswith("WCSAXES") else limits.ORDER.check
+        check(stated if isinstance(stated, int | float) else 0, f"{name}: {key}")
     for key in filter(_NUMBERS.fullmatch, header):
         if isinstance(header[key], bool) or not isinstance(header[key], int | float):  # wcslib would take another
             raise InputError(f"{name}: its card {key} holds no number. Its WCS is damaged.")
