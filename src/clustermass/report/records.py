@@ -312,9 +312,9 @@ class Files:
     def origins(self, path: Path, record: Record) -> list[Path]:
         """Return the paths of the existing files from which the file `path` with the provenance `record` was made.
 
-        They include files that the record doesn't name. Training writes a network and its predictions together, and
-        only the predictions name the images. The calibration and the out-of-distribution model don't name
-        `ensemble.nc`, because its hash depends on the test set.
+        They include a file that the record doesn't name. For a network, it is the file of predictions that the training
+        wrote together with the network, because only this file names the images. For the calibration and the
+        out-of-distribution model, it is `ensemble.nc`. They don't name it, because its hash depends on the test set.
         """
         named = [self.locate(*item) for item in record.inputs.items()]
         ensemble = path.with_name("ensemble.nc")

@@ -1,4 +1,4 @@
-"""AGN in the centres of haloes, which are added to the AGN of the number counts, by a luminosity function."""
+"""AGN in the centres of haloes, drawn from a luminosity function. They are added to the AGN of the number counts."""
 
 from __future__ import annotations
 

@@ -213,9 +213,9 @@ def _shapes(gas: Gas) -> tuple[FloatArray, FloatArray]:
     The first array is (cluster, feature), and the second is (cluster,).
 
     The growth curve of a cluster is the share of its flux inside each radius. The last feature is ln(axis ratio) times
-    a constant. Each of the other features belongs to a fixed share of the flux. The feature is ln(r / size) times the
-    mean slope of all growth curves at this share, where r is the radius that encloses the share. The factors make the
-    distance between two shapes equal to the root mean square difference between their growth curves.
+    a constant. Each of the other features belongs to a fixed share of the flux, which the cluster's growth curve
+    reaches at a radius r. The feature is ln(r / size) times the mean slope of all growth curves at this share. The
+    factors make the distance between two shapes equal to the root mean square difference between their growth curves.
     """
     radius = np.stack([_log_radius(gas.profiles, share) for share in _SHARES], axis=1)
     slope = (np.gradient(_SHARES) / np.gradient(radius, axis=1)).mean(axis=0)
