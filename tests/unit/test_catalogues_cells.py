@@ -108,3 +108,78 @@ def test_a_cell_that_leaves_its_place_is_refused(tmp_path, lines, cell, changed,
     path = written(tmp_path / "t.txt", lines.replace("|0.345 |", "|0.345  ").replace(cell, changed))
     with pytest.raises(InputError, match=message):
         read_catalogue(path)
+
+
+def votable(path, kind, cell, name="ML_CTS"):
+    fields = "".join(f'<FIELD name="{field}" datatype="double"/>' for field in ("RA", "DEC", "Z"))
+    cells = "".join(f"<TD>{value}</TD>" for value in (136, 1.5, 0.3, cell))
+    return written(
+        path,
+        '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE><TABLE>'
+        f'{fields}<FIELD name="{name}" datatype="{kind}"/><DATA><TABLEDATA><TR>{cells}</TR></TABLEDATA></DATA>'
+        "</TABLE></RESOURCE></VOTABLE>",
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell", "message"),
+    [
+        ("unsignedByte", "300", "a number is beyond its datatype .*'300' is out of range"),
+        ("short", "70000", "a number is beyond its datatype"),
+        ("int", "3000000000", "a number is beyond its datatype"),
+        ("double", "3_00", "'3_00' is not a number"),
+    ],
+)
+def test_numbers_of_a_votable_that_would_be_changed(tmp_path, kind, cell, message):
+    with pytest.raises(InputError, match=message):
+        read_catalogue(votable(tmp_path / "t.vot", kind, cell))
+
+
+@pytest.mark.parametrize(
+    ("cell", "warned"), [("300,5", True), ("3 0", True), ("--", False), ("null", False), ("", False)]
+)
+def test_texts_among_numbers_of_a_votable(tmp_path, cell, warned, caplog):
+    table = read_catalogue(votable(tmp_path / "t.vot", "double", cell))
+    assert np.isnan(table["ML_CTS"][0])
+    assert (f"cells that are no numbers are read as missing: {cell}" in caplog.text) == warned
+
+
+def test_underscores_in_ecsv(tmp_path):
+    table = Table({"RA": [136.0], "DEC": [1.5], "Z": [0.3], "NAME": ["a 1_2"]})
+    table.write(tmp_path / "t.ecsv")
+    assert read_catalogue(tmp_path / "t.ecsv")["NAME_CAT"].tolist() == ["a 1_2"]
+    written(tmp_path / "t.ecsv", (tmp_path / "t.ecsv").read_text().replace("0.3", "0.3\u2085"))
+    with pytest.raises(InputError, match=r"'0.3_5' is not a number"):
+        read_catalogue(tmp_path / "t.ecsv")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", " "])
+@pytest.mark.parametrize("places", [(1, 3), (1, 99), (2, 3)])
+def test_rows_inside_quotation_marks_are_not_lost(tmp_path, separator, places):
+    lines = [
+        separator.join(cells)
+        for cells in (["NAME", "RA", "DEC", "Z"], *(["x", "136", str(n), "0.3"] for n in range(5)))
+    ]
+    for place in places:
+        if place < len(lines):
+            lines[place] = lines[place].replace("x", '"x' if place == places[0] else 'x"')
+    with pytest.raises(InputError, match="a quotation mark lacks its partner"):
+        read_catalogue(written(tmp_path / "t.txt", "\n".join([*lines, ""])))
+
+
+def test_a_line_break_in_quotation_marks(tmp_path):
+    lines = 'NAME,RA,DEC,Z\n"two\nlines",136,1.5,0.3\n"two, ""three""",137,2.5,0.4\n'
+    assert len(read_catalogue(written(tmp_path / "t.csv", lines))) == 2
+
+
+def test_units_of_other_columns(tmp_path):
+    lines = ["NAME RA DEC Z EXT", "deg deg arcmin", "---- -- --- - ---", "A 136 1.5 0.3 0.5", ""]
+    with pytest.raises(InputError, match="has 3 units for 5 columns"):
+        read_catalogue(written(tmp_path / "t.txt", "\n".join(lines)))
+
+
+def test_rows_and_columns_that_do_not_count_are_named(tmp_path, caplog):
+    lines = ["# NAME,RA,DEC,Z,Z", "NAME,RA,DEC,Z,Z", "#1,136,1.5,0.3,0.4", "B,137,1.5,0.3,0.4", "# two, words", ""]
+    assert read_catalogue(written(tmp_path / "t.csv", "\n".join(lines)))["Z"].tolist() == pytest.approx([0.3])
+    assert "has several columns Z; the first one counts" in caplog.text
+    assert "1 lines that begin with # are comments, not rows, such as #1,136" in caplog.text

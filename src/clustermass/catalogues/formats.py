@@ -11,13 +11,21 @@ from xml.parsers.expat import ExpatError
 import numpy as np
 from astropy.io import ascii as ascii_tables
 from astropy.io import fits, votable
-from astropy.table import MaskedColumn, Table
-from astropy.units import Unit
+from astropy.table import Table
 from astropy.utils.exceptions import AstropyWarning
 
 from clustermass import limits
 from clustermass.catalogues.fixed_places import read_fixed_places
-from clustermass.catalogues.plain import decoded, plain_sign, plain_table, plain_text
+from clustermass.catalogues.plain import (
+    EMPTY,
+    check_underscores,
+    decoded,
+    plain_sign,
+    plain_table,
+    plain_text,
+    warn_of_twins,
+)
+from clustermass.catalogues.separated_cells import read_separated
 from clustermass.errors import InputError
 from clustermass.io.bounds import bounded
 from clustermass.io.files import reason
@@ -52,12 +60,12 @@ _OTHERS = {
     b"\x80": "a Python pickle",
 }
 _GIVE = "Give the table as FITS, VOTable, ECSV or CSV."
-#: separators of cells, best first; in a line without any of them, blanks separate the cells
-_SEPARATORS = ",;\t|"
 #: line breaks; `splitlines` would also divide at other control characters, which a cell may hold
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
-_IDENTIFIER = re.compile(r".*(id|name)|id[_-]?src", re.IGNORECASE)
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
+
+#: number with "_" between digits, which Python reads without "_": in a row of text, and in a cell of a VOTable
+_UNDERSCORE = re.compile(r"(?<![\w.])[+-]?[\d.]*\d_\d[\d_.]*(?![\w.])")
+_UNDERSCORE_CELL = re.compile(rb">\s*([+-]?[\d.]*\d_\d[\d_.]*)\s*<")
 
 
 def read_table(path: Path) -> Table:
@@ -154,10 +162,12 @@ def _read_columns(hdu: Any, path: Path, fault: Exception) -> Table:
 
 def _read_votable(path: Path) -> Table:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(record=True) as spoken:
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", votable.exceptions.W18)  # other rows of text than nrows states
             warnings.simplefilter("error", votable.exceptions.W46)  # a text that is cut at its arraysize
+            warnings.simplefilter("error", votable.exceptions.W51)  # a number that is cut at the end of its datatype
+            warnings.simplefilter("always", votable.exceptions.W30)  # a text in a column of numbers
             check_votable(content := _unpacked(path), path)
             file = votable.parse(io.BytesIO(content), verify="warn")
             tables = list(file.iter_tables())
@@ -165,16 +175,30 @@ def _read_votable(path: Path) -> Table:
             if table is not None:
                 if table.nrows not in (None, len(table.array)):
                     raise votable.exceptions.W18((table.nrows, len(table.array)))
-                return _in_usual_frames(table, file, path)
+                _warn_of_texts([str(one.message) for one in spoken], path)
+                warn_of_twins([field.name for field in table.fields], path)
+                read = _in_usual_frames(table, file, path)
+                check_underscores({cell.decode() for cell in _UNDERSCORE_CELL.findall(content)}, read, path)
+                return read
     except InputError:
         raise
     except votable.exceptions.W18 as error:
         raise InputError(f"{path}: its rows aren't as many as nrows states. Copy or download it again.") from error
     except votable.exceptions.W46 as error:
         raise InputError(f"{path}: texts are longer than their arraysize. Write the table anew.") from error
+    except votable.exceptions.W51 as error:
+        raise InputError(f"{path}: a number is beyond its datatype ({reason(error)}). Write the table anew.") from error
     except _UNREADABLE as error:
         raise InputError(f"{path}: not a readable VOTable ({reason(error)}). Copy or download it again.") from error
     raise InputError(f"{path}: a VOTable without a table. Was it the answer to a faulty query?")
+
+
+def _warn_of_texts(spoken: list[str], path: Path) -> None:
+    """Warn of texts in columns of numbers, which astropy reads as missing and names in the warnings `spoken`."""
+    found = [re.search(r"float '(.*?)'\..*?(\(in row .*\))?$", text) for text in spoken]
+    texts = [f"{one[1]} {one[2] or ''}".strip() for one in found if one and one[1].strip().lower() not in EMPTY | {"-"}]
+    if texts:
+        LOGGER.warning("%s: cells that are no numbers are read as missing: %s", path, printable("; ".join(texts[:3])))
 
 
 def _in_usual_frames(table: Any, file: Any, path: Path) -> Table:
@@ -209,7 +233,9 @@ def _read_text(path: Path, begin: bytes) -> Table:
                 header = ecsv_header(lines, path)
                 rows = [line for line in lines if not line.startswith("#")]
                 check_lines(rows, len(header.get("datatype", ())), str(header.get("delimiter", " ")), path)
-                return ascii_tables.read(lines, format="ecsv", guess=False)
+                read = ascii_tables.read(lines, format="ecsv", guess=False)
+                check_underscores({cell for row in rows for cell in _UNDERSCORE.findall(row)}, read, path)
+                return read
             if any("Byte-by-byte Description" in line for line in lines[:1000]):
                 kind = "CDS"
                 check_lines(lines, cds_columns(lines, path), "", path)
@@ -220,7 +246,7 @@ def _read_text(path: Path, begin: bytes) -> Table:
                     check_unit(unit, path)
                 check_lines(lines, 1, "", path)
                 return read_fixed_places(lines, "ipac")
-            return _read_cells(path, lines)
+            return read_separated(path, lines)
     except InputError:
         raise
     except _UNREADABLE as error:
@@ -228,97 +254,3 @@ def _read_text(path: Path, begin: bytes) -> Table:
         quoted = "If cells hold the separator (a name with blanks), quote them."
         remedy = fixed if kind in ("CDS", "IPAC") else quoted
         raise InputError(f"{path}: not a readable {kind} table ({reason(error)}). {remedy}") from error
-
-
-def _read_cells(path: Path, lines: list[str]) -> Table:
-    """Return the table in lines of text.
-
-    The first line holds the column names. Lines with units and dashes follow if VizieR wrote the file, then the rows.
-    """
-    filled = [line for line in lines if line.strip()]
-    rows = [line for line in filled if not line.startswith("#")]
-    if not rows:
-        return Table()
-    units: list[str] = []
-    names = _cells(rows[0], separator := _separator(rows[0]))
-    if len(rows) > 2 and set(rows[2]) <= set("-;\t ") and "--" in rows[2]:
-        units, rows = _cells(rows[1], separator), rows[3:]
-    elif _numbers(names):
-        names, separator = _names_above(path, filled, rows[0])
-    else:
-        rows = rows[1:]
-    if not rows:
-        return Table()
-    if separator == " ":
-        rows = [row.replace("\t", " ") for row in rows]
-    check_lines(rows, len(names), separator, path)
-    header = io.StringIO()
-    csv.writer(header, delimiter=separator, lineterminator="").writerow([name.strip() for name in names])
-    # "csv" allows rows that are too short; "tab" takes blanks between tabs for an empty cell
-    kind = {"\t": "tab", " ": "basic"}.get(separator, "csv")
-    if kind == "csv":
-        _warn_of_short(path, rows, len(names), separator)
-    table = ascii_tables.read([header.getvalue(), *rows], format=kind, delimiter=separator, guess=False, comment="#")
-    for place, name in enumerate(table.colnames):
-        # an id such as 007 must stay a text
-        if _IDENTIFIER.fullmatch(name) and table[name].dtype.kind in "if":
-            texts = [cells[place] for cells in csv.reader(rows, delimiter=separator, skipinitialspace=True)]
-            if any(re.match(r"[+-]?0[\dxX]", text) for text in texts):
-                table[name] = texts
-    for name, unit in zip(table.colnames, units, strict=False):
-        check_unit(unit, path)
-        table[name].unit = Unit(unit.strip(), parse_strict="silent") if unit.strip() else None
-    return _with_points(table, path)
-
-
-def _warn_of_short(path: Path, rows: list[str], columns: int, separator: str) -> None:
-    """Warn of rows with too few cells. astropy adds empty cells at their ends, but other cells may be missing."""
-    numbers = [len(cells) for cells in csv.reader(rows, delimiter=separator, skipinitialspace=True) if cells]
-    if short := [row for row, number in enumerate(numbers, 1) if number < columns]:
-        text = "%s: row %d (and %d more) has %d cells for %d columns. Empty cells are added at its end"
-        LOGGER.warning(text, path, short[0], len(short) - 1, numbers[short[0] - 1], columns)
-
-
-def _names_above(path: Path, lines: list[str], row: str) -> tuple[list[str], str]:
-    """Return the column names in the comment directly above the first row `row`, and the separator of cells."""
-    place = lines.index(row)
-    above = lines[place - 1].lstrip("# ") if place else ""
-    names, own = _cells(above, _separator(above)), _separator(above)
-    # a tab is tried before the separator of the names: a cell may hold a decimal comma, but never a tab
-    separators = [one for one in ("\t", own, *_SEPARATORS, " ") if len(_cells(row, one)) == len(names)]
-    if not separators or _numbers(names):
-        raise InputError(f"{path}: its first line holds numbers ({row[:60]}). Write the columns' names above.")
-    return names, separators[0]
-
-
-def _separator(line: str) -> str:
-    return next((mark for mark in _SEPARATORS if mark in line), " ")
-
-
-def _cells(line: str, separator: str) -> list[str]:
-    if separator == " ":
-        line = " ".join(line.split())
-    return next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
-
-
-def _numbers(cells: list[str]) -> bool:
-    """Return whether any of the cells is a number. A line of column names has no numbers."""
-    return any(re.fullmatch(r"\s*[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?\s*", cell) for cell in cells)
-
-
-def _with_points(table: Table, path: Path) -> Table:
-    """Return the table with numbers in columns that astropy read as texts because of decimal commas."""
-    changed = []
-    for name in table.colnames:
-        if table[name].dtype.kind == "U":
-            cells = np.ma.filled(np.ma.asarray(table[name]), "").tolist()
-            found = [bool(_DECIMAL_COMMA.fullmatch(cell)) for cell in cells]
-            if any(found) and all(
-                good or not cell or _numbers([cell]) for cell, good in zip(cells, found, strict=True)
-            ):
-                values = [float(cell.replace(",", ".")) if cell else np.nan for cell in cells]
-                table[name] = MaskedColumn(values, mask=np.isnan(values), unit=table[name].unit)
-                changed.append(name)
-    if changed:
-        LOGGER.warning("%s: commas in %s are taken for decimal points", path, ", ".join(changed))
-    return table

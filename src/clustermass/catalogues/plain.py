@@ -2,6 +2,8 @@
 
 import re
 import unicodedata
+from collections import Counter
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -139,6 +141,20 @@ def number(text: str) -> float:
         return float(text) if "_" not in text else np.nan
     except ValueError:
         return np.nan
+
+
+def check_underscores(cells: Collection[str], table: Table, path: Path) -> None:
+    """Raise InputError if one of `cells`, such as 1_2, isn't in a text of the table: astropy has read it as 12."""
+    if cells:
+        texts = repr([np.asarray(table[name]).tolist() for name in table.colnames if table[name].dtype.kind in "SUO"])
+        if wrong := sorted(cell for cell in cells if cell not in texts):
+            raise InputError(f"{path}: {wrong[0]!r} is not a number. Correct the cell, or leave it empty.")
+
+
+def warn_of_twins(names: Sequence[str], path: Path) -> None:
+    """Log a warning about columns of equal name."""
+    if twins := sorted(name for name, number in Counter(names).items() if number > 1):
+        LOGGER.warning("%s: has several columns %s; the first one counts", path, printable(", ".join(twins)))
 
 
 def decoded(raw: bytes) -> str:
