@@ -183,3 +183,91 @@ def test_rows_and_columns_that_do_not_count_are_named(tmp_path, caplog):
     assert read_catalogue(written(tmp_path / "t.csv", "\n".join(lines)))["Z"].tolist() == pytest.approx([0.3])
     assert "has several columns Z; the first one counts" in caplog.text
     assert "1 lines that begin with # are comments, not rows, such as #1,136" in caplog.text
+
+
+def binary(path, columns, **cards):
+    hdu = fits.BinTableHDU.from_columns(
+        [fits.Column(name, kind, array=np.array(values)) for name, kind, values in columns]
+    )
+    hdu.header.update(cards)
+    hdu.writeto(path)
+    return path
+
+
+PLACES = [("RA", "J", [136000, 137000]), ("DEC", "J", [1500, 2500]), ("Z", "D", [0.3, 0.4])]
+SCALED = {"TSCAL1": 1e-3, "TSCAL2": 1e-3}
+
+
+@pytest.mark.parametrize(
+    ("stored", "scale", "zero", "null", "values"),
+    [
+        ([300, -999], 10.0, 0.0, -999, [3000, np.nan]),
+        ([300, -999], 1.0, 1000.0, -999, [1300, np.nan]),
+        ([300, 100], 2.0, 0.0, 200, [600, 200]),
+        ([300, -32768], 1.0, 32768.0, -32768, [33068, np.nan]),
+        ([300, -32768], 1.0, 0.0, -32768, [300, np.nan]),
+    ],
+)
+def test_missing_cells_among_scaled_integers(tmp_path, stored, scale, zero, null, values):
+    cards = SCALED | {"TSCAL4": scale, "TZERO4": zero, "TNULL4": null}
+    table = read_catalogue(binary(tmp_path / "t.fits", [*PLACES, ("ML_CTS", "I", stored)], **cards))
+    np.testing.assert_allclose(table["ML_CTS"], values)
+
+
+def test_a_column_that_cannot_be_read_changes_no_scale(tmp_path, caplog):
+    arrays = np.array([[1], [2, 3]], dtype=object)
+    columns = [*PLACES, ("ML_CTS", "I", [5, -9]), ("ODD", "PJ()", arrays)]
+    cards = SCALED | {"TSCAL4": 10.0, "TNULL4": -9, "TNULL5": 1}
+    table = read_catalogue(binary(tmp_path / "t.fits", columns, **cards))
+    for name, values in {"RA": [136, 137], "DEC": [1.5, 2.5], "ML_CTS": [50, np.nan]}.items():
+        np.testing.assert_allclose(table[name], values)
+    assert "columns ODD" in caplog.text
+
+
+#: places, from 1, and formats of columns in a FITS table of text
+FORMATS = {"NAME": (1, "A2"), "RA": (3, "F7.3"), "DEC": (11, "F5.2"), "Z": (17, "F5.3"), "ML_CTS": (23, "I4")}
+
+
+def in_text(path, rows, **cards):
+    header = fits.Header({"XTENSION": "TABLE", "BITPIX": 8, "NAXIS": 2, "NAXIS1": len(rows[0]), "NAXIS2": len(rows)})
+    header.update({"PCOUNT": 0, "GCOUNT": 1, "TFIELDS": len(FORMATS)})
+    for number, (name, (place, kind)) in enumerate(FORMATS.items(), 1):
+        header.update({f"TBCOL{number}": place, f"TFORM{number}": kind, f"TTYPE{number}": name})
+    header.update(cards)
+    data = "".join(rows).encode()
+    primary = fits.PrimaryHDU().header.tostring() + header.tostring()
+    path.write_bytes(primary.encode() + data + b" " * (-len(data) % 2880))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("row", "cards", "name", "value"),
+    [
+        ("A 136.123 1.500 0.345 1234", {}, "Z", 0.345),
+        ("A 136.123 1.500 3D-01 1234", {}, "Z", 0.3),
+        ("A 136.123 1.500       1234", {}, "Z", np.nan),
+        ("A 136.123 1.500 0.345     ", {}, "ML_CTS", np.nan),
+        ("A 136.123 1.500 0.345  -99", {"TNULL5": "-99"}, "ML_CTS", np.nan),
+        ("A 136.123 1.500  ***  1234", {"TNULL4": "***"}, "Z", np.nan),
+        ("A 136.123 1.500 0.345  123", {"TSCAL5": 10.0, "TZERO5": 1.0}, "ML_CTS", 1231),
+        ("A 136.123 1.500 0.345  123", {"TUNIT2": "deg", "TUNIT5": "ct"}, "RA", 136.123),
+    ],
+)
+def test_fits_tables_of_text(tmp_path, row, cards, name, value):
+    table = read_catalogue(in_text(tmp_path / "t.fits", [row], **cards))
+    assert table[name].tolist() == pytest.approx([value], nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("row", "cards", "message"),
+    [
+        ("B 137.123 2.500 0.3451234", {}, "row 2 holds text outside of all columns"),
+        ("B 137.123 2.500 0.345 1234", {"TFORM4": "F4.2"}, "row 2 holds text outside of all columns"),
+        ("B 137.123 2.500 0.345 1_34", {}, "column ML_CTS, row 2: '1_34' is not a number"),
+        ("B 137.123 2.500 0. 45 1234", {}, "column Z, row 2: '0. 45' is not a number"),
+    ],
+)
+def test_fits_tables_of_text_whose_cells_would_be_cut(tmp_path, row, cards, message):
+    rows = ["A 136.123 1.500 0.3   1234", row.ljust(26)]
+    with pytest.raises(InputError, match=message):
+        read_catalogue(in_text(tmp_path / "t.fits", rows, **cards))

@@ -123,20 +123,27 @@ def _unpacked(path: Path, size: int | None = None) -> bytes:
 
 def _read_fits(path: Path) -> Table:
     with opened_fits(path) as hdus:
-        hdu = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
-        if hdu is None:
-            raise InputError(f"{path}: holds no table: an image, or cut short. Give the whole file with the table.")
-        check_frame(hdu.header, path)
-        for column in hdu.columns if isinstance(hdu, fits.BinTableHDU) else ():
-            stored = hdu.columns.dtype.fields.get(column.name)
-            if stored and column.null is not None and not _holds(stored[0], column.null):
-                column.null = None  # no cell can have a TNULL that the column's type can't hold
         try:
-            return table_of(hdu, path)
+            return table_of(_first_table(hdus, path), path)
         except InputError:
             raise
         except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError) as error:
-            return _read_columns(hdu, path, error)
+            fault = error
+    # a file that is opened anew, because astropy wouldn't scale columns that it has read before
+    with opened_fits(path) as hdus:
+        return _read_columns(_first_table(hdus, path), path, fault)
+
+
+def _first_table(hdus: fits.HDUList, path: Path) -> fits.BinTableHDU | fits.TableHDU:
+    hdu = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
+    if hdu is None:
+        raise InputError(f"{path}: holds no table: an image, or cut short. Give the whole file with the table.")
+    check_frame(hdu.header, path)
+    for column in hdu.columns if isinstance(hdu, fits.BinTableHDU) else ():
+        stored = hdu.columns.dtype.fields.get(column.name)
+        if stored and column.null is not None and not _holds(stored[0], column.null):
+            column.null = None  # no cell can have a TNULL that the column's type can't hold
+    return hdu
 
 
 def _holds(dtype: np.dtype[Any], value: Any) -> bool:
@@ -156,7 +163,8 @@ def _read_columns(hdu: Any, path: Path, fault: Exception) -> Table:
     if not read.colnames:
         raise fault
     read.meta.update(hdu.header)
-    LOGGER.warning("%s: left out, since they can't be read (%s): columns %s", path, reason(fault), ", ".join(lost))
+    if lost:
+        LOGGER.warning("%s: left out, since they can't be read (%s): columns %s", path, reason(fault), ", ".join(lost))
     return read
 
 

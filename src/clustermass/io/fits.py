@@ -25,6 +25,7 @@ from numpy.typing import DTypeLike, NDArray
 from clustermass import limits
 from clustermass.errors import InputError
 from clustermass.io.files import atomic, reason
+from clustermass.io.fits_cells import is_scaled, table_with_nulls
 from clustermass.io.fits_structure import BYTES, check_structure
 from clustermass.io.fpack import unpacked_image
 from clustermass.io.room import check_memory
@@ -141,10 +142,11 @@ def image_of(hdu: Any, path: Path, dtype: DTypeLike, pixel_bytes: int) -> NDArra
 
 
 def table_of(hdu: Any, path: Path) -> Table:
-    """Return the table in an HDU of the file `path`, as astropy reads it.
+    """Return the table in an HDU of the file `path`. Missing cells are masked.
 
     OSError if the HDU holds no table, or if cells of variable length state more bytes than the file holds. InputError
-    if the table doesn't fit into memory, if a unit isn't safe (see `check_unit`), if a column has TSCAL = 0, or if the
+    if the table doesn't fit into memory, if a unit isn't safe (see `check_unit`), if a column has TSCAL = 0, if a text
+    table holds anything between its columns, or if the
     header describes columns in unsafe YAML (see `check_comments`).
     """
     if not isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
@@ -161,7 +163,7 @@ def table_of(hdu: Any, path: Path) -> Table:
             lengths = np.maximum(hdu.data.view(np.ndarray)[column.name][:, 0].astype(np.float64), 0)
             if lengths.sum() * BYTES.get(kind[1], 1 / 8) > hdu.header["PCOUNT"]:
                 raise OSError(f"the cells of column {column.name} hold more bytes than the file")
-    return Table.read(hdu)
+    return table_with_nulls(hdu, path)
 
 
 def check_scale(column: fits.Column, path: Path) -> None:
@@ -174,8 +176,9 @@ def check_scale(column: fits.Column, path: Path) -> None:
 
 def _cell_bytes(column: fits.Column) -> int:
     """Return how many bytes of memory a column's cell takes. Scaled and variable-length cells take more than others."""
-    scaled = column.bscale not in (None, "", 1) or column.bzero not in (None, "", 0)
-    return int(np.dtype(column.dtype).itemsize) * (8 if scaled else 1) + 128 * bool(_VARIABLE.match(str(column.format)))
+    return int(np.dtype(column.dtype).itemsize) * (8 if is_scaled(column) else 1) + 128 * bool(
+        _VARIABLE.match(str(column.format))
+    )
 
 
 def check_file(path: Path, advice: str = "Check its path.") -> None:
