@@ -88,8 +88,8 @@ moved:
 
 .venv/ready: pyproject.toml uv.lock $(MOVED)
 	@test -x .uv/bin/uv || { echo "Fetching uv ..."; $(PYTHON) -m venv .uv && .uv/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --only-binary :all: -r envs/uv.txt; }
-	@echo "Setting up the environment from uv.lock ..."
-	@.uv/bin/uv sync --quiet --locked --compile-bytecode --python $(PYTHON)
+	@echo "Setting up the environment from uv.lock: downloads 320 MB unless they are cached (1 minute at 50 Mbit/s), then 1 minute on 2 cores ..."
+	@.uv/bin/uv sync $$(test -t 2 || echo --quiet) --locked --compile-bytecode --python $(PYTHON)  # shows its progress on a terminal
 	@pwd > $@
 
 # what builds the documentation isn't part of the environment, which needs it for nothing else

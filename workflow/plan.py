@@ -1,8 +1,8 @@
 """Tell what a configuration would make anew, why, how long it takes and which results it replaces. Nothing is run.
 
-    .venv/bin/python workflow/plan.py [--directory FOLDER] [--cores N] [my.yaml ...]
+    .venv/bin/python workflow/plan.py [--directory FOLDER] [--cores N] [--short] [my.yaml ...]
 
-`clustermass plan` calls this script.
+`clustermass plan` calls this script. With `--short`, which `make results` uses, it prints only the estimated time.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from clustermass.config.validate import check_config
 from clustermass.errors import InputError
 from clustermass.io.log import printable, printable_lines
 from clustermass.report.estimate import Costs
-from clustermass.report.plan import Job, described
+from clustermass.report.plan import Job, described, in_short
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = ROOT / "config" / "config.yaml"
@@ -55,6 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("config", type=Path, nargs="*")
     parser.add_argument("--directory", type=Path, default=ROOT)
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--short", action="store_true")
     options = parser.parse_args(arguments)
     overlays = [path.absolute() for path in options.config]
     try:
@@ -67,8 +68,10 @@ def main(arguments: Sequence[str]) -> int:
         measured = json.loads(MEASURED.read_text(encoding="utf-8"))
         default = Costs.of(cast(Config, load_config([BASE])), measured["seconds"], measured["bytes"])
         jobs = planned(overlays, options.directory)
-        lines = described(jobs, cast(Config, config), options.cores, default, options.directory)
-        print("\n".join(map(printable, lines)))
+        given = jobs, cast(Config, config), options.cores, default, options.directory
+        lines = ([in_short(*given)] if jobs else []) if options.short else described(*given)
+        for line in lines:
+            print(printable(line))
     except (InputError, WorkflowError) as error:
         print(printable_lines(error), file=sys.stderr)
         return 1

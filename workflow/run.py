@@ -33,6 +33,8 @@ SNAKEMAKE = [sys.executable, "-P", "-m", "snakemake"]
 QUIET = ["--quiet", "host", "reason", "rules", "--no-hooks"]
 STATE = Path(".snakemake")
 RESULTS = Path("results")
+#: seconds after which planning is given up; a very large run takes so long that its plan isn't worth the wait
+ESTIMATE_S = 60
 AGAIN = "The same command goes on from here; finished files are kept."
 
 
@@ -43,12 +45,17 @@ def main(arguments: list[str]) -> int:
         load_config(config_arguments(arguments)[1:])  # names a missing file; snakemake would show a traceback
         with alone():
             recover()
+            if "--" not in arguments:  # the estimate is for the default targets
+                estimate(arguments)
             status = run_snakemake(arguments)
         if status == 0 and "--" not in arguments:  # other targets, named after `--`, have no summary
             headline(RESULTS / run_name(arguments))
     except InputError as error:
         print(printable_lines(error), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"Stopped. {AGAIN}", file=sys.stderr)
+        return 130
     return status
 
 
@@ -141,6 +148,16 @@ def recover() -> None:
             path.unlink(missing_ok=True)
     for path in abandoned(RESULTS):
         path.unlink(missing_ok=True)
+
+
+def estimate(arguments: list[str]) -> None:
+    """Print how long the run is expected to take, or nothing if no step runs or if planning takes too long."""
+    cores = arguments[arguments.index("--cores") :][:2] if "--cores" in arguments else []
+    given = [*(cores if cores[-1:] != ["all"] else []), *config_arguments(arguments)[1:]]
+    command = [sys.executable, "-P", ROOT / "workflow" / "plan.py", "--short", *given]
+    with suppress(subprocess.SubprocessError):  # snakemake itself explains what is wrong
+        done = subprocess.run(command, capture_output=True, text=True, timeout=ESTIMATE_S, check=True)
+        print(done.stdout, end="", file=sys.stderr, flush=True)
 
 
 def run_snakemake(arguments: list[str]) -> int:

@@ -7,7 +7,7 @@ import yaml
 
 from clustermass.config.resolve import load_config, merge
 from clustermass.report.estimate import Costs, Measured, measured_costs, seconds, size, work_of
-from clustermass.report.plan import Job, described, finished_runs, reasons
+from clustermass.report.plan import Job, described, finished_runs, in_short, reasons
 
 ROOT = Path(__file__).parents[2]
 DEFAULT = load_config([ROOT / "config" / "config.yaml"])
@@ -105,8 +105,10 @@ def test_a_change_is_shown_by_key_with_steps_time_and_disk(finished):
     text = lines([*anew, job("evaluate", "test/fiducial/metrics.json")], config, finished)
     assert "Changed since results/test was finished:\n  training.recipes.clustermass.epochs: 4 -> 8\n3 jobs" in text
     assert "  train_member     2      64 s  settings changed\n" in text  # 8 + 2 * 12 each
-    assert "Time: about 32 s on 2 free cores, without jobs of unknown cost (1). This is an estimate" in text
+    # with 2 s of Snakemake for each job
+    assert "Time: about 35 s on 2 free cores, without jobs of unknown cost (1). This is an estimate" in text
     assert "WARNING" not in text
+    assert in_short(anew, config, 1, NOTHING, finished) == "Estimated time: about 68 s on 1 free core."
 
 
 def test_nothing_to_do(finished):

@@ -42,6 +42,13 @@ def plan(finished, *overlays):
     return done.returncode, done.stdout, done.stderr
 
 
+def short(finished, *overlays):
+    """Return what `make results` prints about the time of a run."""
+    command = [sys.executable, "-P", ROOT / "workflow" / "plan.py", "--short", TEST, *overlays]
+    command += ["--directory", finished, "--cores", "2"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
 def state(folder):
     return {path: path.stat().st_mtime_ns for path in (folder / "results").rglob("*")}
 
@@ -52,6 +59,7 @@ def test_after_a_finished_run_nothing_would_run(finished):
     assert (status, errors) == (0, "")
     assert "No key has changed" in said
     assert "Nothing would run" in said
+    assert short(finished) == ""
 
 
 @pytest.mark.workflow
@@ -65,6 +73,7 @@ def test_the_jobs_are_those_of_snakemake(finished, tmp_path):
     assert f"\n{counted['total'] - 1} jobs would run:" in said  # Snakemake counts `default`
     assert re.search(rf"\n  train_member +{counted['train_member']}  ", said)
     assert "unknown cost" not in said
+    assert re.fullmatch(r"Estimated time: about \d+ s on 2 free cores\.\n", short(finished, mine))
     assert "and other runs use them: test." in said
     assert "differs from run test: cosmology.ns: 0.9667 -> 0.96" in said
     assert state(finished) == before

@@ -332,6 +332,18 @@ def test_a_configuration_that_is_missing_is_one_sentence(run, capsys):
     assert capsys.readouterr().err == "nothere.yaml: can't be read (No such file or directory).\n"
 
 
+@pytest.mark.parametrize(("cores", "passed"), [("3", ["--cores", "3"]), ("all", [])])
+def test_the_plan_tells_the_time_at_the_start_and_its_failure_is_silent(run, tmp_path, capsys, cores, passed):
+    (tmp_path / "workflow").mkdir()
+    script = tmp_path / "workflow" / "plan.py"
+    script.write_text("import sys; print(sys.argv[1:])")
+    run.estimate(["--cores", cores, "--configfile", "a.yaml", "b.yaml"])
+    assert capsys.readouterr().err == f"{['--short', *passed, 'a.yaml', 'b.yaml']}\n"
+    script.write_text("print('half'); 1 / 0")
+    run.estimate(["--cores", cores])
+    assert capsys.readouterr() == ("", "")
+
+
 def test_the_run_is_named_by_the_configuration_files(run, monkeypatch):
     monkeypatch.setattr(run, "ROOT", ROOT)
     overlays = ["--configfile", "config/test.yaml"]

@@ -34,6 +34,8 @@ _REASONS = {
     "Input files updated by another job": _FOLLOWS,
 }
 _PARAMS = re.compile(r"Params have changed.* before: (.*) now: (.*?) *(?:;|$)")
+#: CPU seconds for which Snakemake works before each job; they aren't in the job's benchmark
+_SNAKEMAKE_S = 2.0
 #: a param of a rule that is a hash of the code, or of the configuration as a whole
 _HASH = re.compile(r"'[0-9a-f]{16,64}'")
 #: errors that occur if a configuration or files aren't as this version writes them
@@ -72,19 +74,28 @@ def described(jobs: Sequence[Job], config: Config, cores: int, measured: Costs, 
     base
         Folder that holds `results`.
     """
-    results, run = base / "results", config["run"]
-    runs = finished_runs(results)
+    runs, run = finished_runs(base / "results"), config["run"]
     yield from _changes(runs.get(run), config)
     if not jobs:
         yield "Nothing would run: all results are there and up to date."
         return
-    own_first = sorted(runs, key=lambda name: name != run)
-    costs = [found for name in own_first for found in _costs(runs[name], results)]
-    yield from _steps(jobs, config, [*costs, measured], cores, base)
+    yield from _steps(jobs, config, [*_costs(runs, run, base / "results"), measured], cores, base)
     yield from _shared_skies(jobs, config, {name: one for name, one in runs.items() if name != run}, base)
 
 
-def _costs(config: Config, results: Path) -> list[Costs]:
+def in_short(jobs: Sequence[Job], config: Config, cores: int, measured: Costs, base: Path = Path()) -> str:
+    """Return a sentence with the estimated time of the jobs; `described` describes the arguments."""
+    costs = [*_costs(finished_runs(base / "results"), config["run"], base / "results"), measured]
+    return f"Estimated time: {_wall_time([*_times(jobs, config, costs).values()], cores)}."
+
+
+def _costs(runs: Mapping[str, Config], run: str, results: Path) -> list[Costs]:
+    """Return the costs of the finished runs, those of the run called `run` first."""
+    own_first = sorted(runs, key=lambda name: name != run)
+    return [found for name in own_first for found in _costs_of(runs[name], results)]
+
+
+def _costs_of(config: Config, results: Path) -> list[Costs]:
     """Return a list of the costs of a finished run, or an empty list if they can't be read."""
     with suppress(*_DAMAGED):
         return [Costs.of(config, *measured_costs(config, results))]
@@ -122,7 +133,7 @@ def _steps(jobs: Sequence[Job], config: Config, costs: Sequence[Costs], cores: i
     steps: dict[str, list[Job]] = {}
     for job in jobs:
         steps.setdefault("plot_*" if job.rule.startswith("plot_") else job.step, []).append(job)
-    times = {job: seconds(job.step, _work(job.benchmark, config), costs) for job in jobs}
+    times = _times(jobs, config, costs)
     width = max(map(len, steps))
     yield f"{len(jobs)} jobs would run:"
     yield f"  {'step':<{width}}  jobs  CPU time  why"
@@ -130,14 +141,24 @@ def _steps(jobs: Sequence[Job], config: Config, costs: Sequence[Costs], cores: i
         known = [time for job in some if (time := times[job]) is not None]
         why = ", ".join(dict.fromkeys(reason for job in some for reason in reasons(job, base)))
         yield f"  {step:<{width}}  {len(some):>4}  {_duration(sum(known)) if known else '?':>8}  {why}"
-    known = [time for time in times.values() if time is not None]
-    unknown = "" if len(known) == len(jobs) else f", without jobs of unknown cost ({len(jobs) - len(known)})"
-    wall = _duration(max(sum(known) / cores, *known, 0))
     yield (
-        f"Time: about {wall} on {cores} free core{'s' * (cores > 1)}{unknown}. This is an estimate from earlier jobs "
+        f"Time: {_wall_time([*times.values()], cores)}. This is an estimate from earlier jobs "
         "of the same steps, scaled by area, epochs and pixels; other networks take another time."
     )
     yield _disk(jobs, config, costs, base)
+
+
+def _times(jobs: Sequence[Job], config: Config, costs: Sequence[Costs]) -> dict[Job, float | None]:
+    """Return a dict from each job to its estimated CPU time in s, or None if it is unknown."""
+    return {job: seconds(job.step, _work(job.benchmark, config), costs) for job in jobs}
+
+
+def _wall_time(times: Sequence[float | None], cores: int) -> str:
+    """Return in words how long jobs take together on a number of cores, given the CPU time of each job."""
+    known = [time for time in times if time is not None]
+    unknown = "" if len(known) == len(times) else f", without jobs of unknown cost ({len(times) - len(known)})"
+    wall = _duration(max((sum(known) + _SNAKEMAKE_S * len(times)) / cores, *known, 0))
+    return f"about {wall} on {cores} free core{'s' * (cores > 1)}{unknown}"
 
 
 def _work(path: Path, config: Config) -> float:
