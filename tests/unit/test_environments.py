@@ -1,8 +1,10 @@
 """Each rule's pinned environment holds what the rule's code imports, in the versions that the tests run on."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from importlib import import_module
 from importlib.metadata import packages_distributions, version
@@ -13,7 +15,8 @@ from tempfile import TemporaryDirectory
 import pytest
 import yaml
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.tags import sys_tags
+from packaging.utils import canonicalize_name, parse_wheel_filename
 from rerun import ask, request, results_folder
 
 from clustermass.io.provenance import _closure, _module_path
@@ -135,3 +138,20 @@ def _top_imports(path):
     """Modules of the package that an adapter imports at its top."""
     nodes = ast.parse(path.read_bytes()).body
     return {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module.startswith("clustermass")}
+
+
+def test_the_stated_download_is_the_size_of_the_packages():
+    command = [ROOT / ".uv/bin/uv", "export", "--locked", "--offline", "--no-hashes", "--no-emit-project"]
+    exported = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    wanted = [Requirement(line) for line in exported.splitlines() if re.match(r"\w", line)]
+    pinned = {(one.name, str(one.specifier)) for one in wanted if not one.marker or one.marker.evaluate()}
+    packages, tags = tomllib.loads((ROOT / "uv.lock").read_text())["package"], {*sys_tags()}
+    megabytes = 0
+    for package in packages:
+        if (package["name"], f"=={package.get('version')}") in pinned:
+            wheels = [one for one in package.get("wheels", []) if tags & parse_wheel_filename(Path(one["url"]).name)[3]]
+            megabytes += (wheels or [package["sdist"]])[0]["size"] / 1e6
+    (stated,) = re.findall(r"downloads (\d+) MB", (ROOT / "Makefile").read_text())
+    assert megabytes == pytest.approx(float(stated), rel=0.1)
+    for page in ("README.md", "docs/how-to/install.md"):
+        assert f" {stated} MB" in (ROOT / page).read_text()
