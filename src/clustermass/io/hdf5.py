@@ -26,7 +26,9 @@ def check_encoding(path: Path) -> None:
     try:
         str(path.absolute()).encode(encoding)
     except UnicodeEncodeError as error:
-        remedy = "Use ASCII letters in its name and folders, or set LC_ALL=C.UTF-8."
+        remedy = "Use ASCII letters in its name and folders" + (
+            "." if encoding == "utf-8" else ", or set LC_ALL=C.UTF-8."
+        )
         raise InputError(
             f"{path}: netCDF can't open a path with characters outside the encoding {encoding}. {remedy}"
         ) from error
