@@ -188,9 +188,15 @@ def test_the_bytes_of_the_variables_are_known_before_they_are_read(path):
     counts, texts = ROWS * 2 * 8 * 8 * 2, ROWS * (100 + 8 * 2) + ROWS * (100 + 8 * len(f"01_{ROWS - 1}"))
     assert check_hdf5(path) == counts + ROWS * 8 + texts
     assert read_netcdf(path).equals(read_netcdf(path.with_name("whole.nc")))
+
+
+@pytest.mark.parametrize("attribute", ["scale_factor", "add_offset", "missing_value"])
+def test_whole_numbers_that_become_floats_are_refused(path, attribute):
+    """A file of 1 MB could become 8 GB."""
     with netCDF4.Dataset(path, "a") as dataset:
-        dataset["counts"].scale_factor = 2.0
-    assert check_hdf5(path) == 4 * counts + ROWS * 8 + texts
+        dataset["counts"].setncattr(attribute, 2.0)
+    with pytest.raises(InputError, match=r"x\.nc: not a readable netCDF file \(a variable is scaled"):
+        read_netcdf(path)
 
 
 def test_a_file_that_memory_lacks_the_room_for_is_refused(path):

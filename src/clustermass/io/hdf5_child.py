@@ -20,9 +20,9 @@ MEMORY_BYTES, TIME_S = 2_000_000_000, 10
 HARD, DATASET, VIRTUAL, KINDS = 0, 5, 3, (0, 1, 3)
 #: numbers of the filters that are allowed, once each: deflate, shuffle and Fletcher's checksum
 DEFLATE, FILTERS = 1, (1, 2, 3)
-#: number of netCDF's type of texts
-NC_STRING = 12
-#: attributes because of which values become float64 when they are read
+#: numbers of netCDF's types of texts and of floats
+NC_STRING, NC_FLOATS = 12, (5, 6)
+#: attributes because of which values become larger floats when they are read; the last two leave floats as they are
 SCALING = (b"scale_factor", b"add_offset", b"_FillValue", b"missing_value")
 #: most bytes that deflate packs into one; bytes of a chunk that is too small for harm
 MOST_DEFLATED, SMALL = 1032, 1_000_000
@@ -187,8 +187,10 @@ def memory(library: Library, path: bytes, sizes: dict[bytes, tuple[int, int]]) -
             # NumPy gives each text of an array the room of the longest, and the array is copied once
             total += values * (TEXT_BYTES + CHARACTER_BYTES * max((len(text or b"") for text in texts), default=0))
         else:
-            scaled = any(library.has_attribute(file.value, variable, one) for one in SCALING)
-            total += values * (8 if scaled else width)
+            enlarging = SCALING[:2] if kind.value in NC_FLOATS else SCALING
+            if any(library.has_attribute(file.value, variable, one) for one in enlarging):
+                refuse("a variable is scaled, or whole numbers of it are masked")
+            total += values * width
     return total
 
 
