@@ -56,15 +56,6 @@ def test_confirmation_needs_haloes_with_a_richness(config):
     assert config_errors(config) == []
 
 
-def test_sources_of_a_search_are_matched_by_confirmation(config):
-    sky = config["skies"]["embedded"]
-    sky["detection"]["method"] = "search"
-    [line] = config_errors(config)
-    assert line.startswith("skies.embedded.detection.method is search, whose sources have no photons of their own; set")
-    sky["matching"]["rule"], sky["richness"]["truth_min"] = "confirmed", 2.0
-    assert config_errors(config) == []
-
-
 def test_a_population_needs_room_in_the_field_for_its_clusters_and_in_its_patches_for_the_images(config):
     config["experiments"]["fiducial"]["test_skies"] = ["uniform_population"]
     population = config["skies"]["uniform_population"]["population"]

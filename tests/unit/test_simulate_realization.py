@@ -156,6 +156,13 @@ def test_a_search_finds_the_same_clusters_and_reads_no_label(simulated, with_ric
     catalogue, matches = _confirm(files, tmp_path)
     assert len(catalogue["RA"]) == len(found["RA"])
     assert len(matches["ID_SRC"]) > 5
+    written = {name: tmp_path / f"{name}.fits" for name in ("catalogue", "matches")}
+    secret = {name: simulated[name] for name in ("labels", "sources")}
+    match_sources(searching, "embedded", "01", **seen, detections=tmp_path / "without.fits", **secret, **written)
+    owners, before = _table(written["matches"]), _table(simulated["matches"])
+    assert {*before["SRC_ID"][np.isin(before["ID_SRC"], known["ID_SRC"][bright])]} <= {*owners["SRC_ID"]}
+    assert 0.85 < len(owners["SRC_ID"]) / len(before["SRC_ID"]) < 1.3
+    assert np.median(owners["PURITY"]) > 0.6
     with pytest.raises(InputError, match=r"method truth needs the file sources\.fits"):
         detect_sources(SKY, "embedded", "01", **seen, detections=tmp_path / "none.fits")
 

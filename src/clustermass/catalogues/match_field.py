@@ -17,11 +17,13 @@ from clustermass.arrays import FloatArray, random_streams
 from clustermass.catalogues.confirm import OpticalHaloes, Positions, confirm
 from clustermass.catalogues.photon_match import match_by_shares
 from clustermass.detect.detect_field import needed, read_columns, read_photons
+from clustermass.detect.shares import share_photons
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 from clustermass.io.products import CATALOGUE, MATCHES, VOUCHED_LIKELIHOOD, write_table
 from clustermass.io.provenance import CATALOGUE_BLOCKS, blocks, config_hash, provenance
 from clustermass.simulate.field import ExposureMap, Field
+from clustermass.simulate.telescope import KingPsf
 
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Matching, Redshifts, Sky
@@ -102,7 +104,12 @@ def _population(truth: dict[str, NDArray[Any]], number: int, exposure: ExposureM
 def _by_photons(sky: Sky, events: Path, detections: Path, labels: Path, sources: Path) -> _Matched:
     found, photons, block = read_columns(detections, "DETECTIONS"), read_photons(events, labels), sky["detection"]
     in_band = (photons["pi_ev"] >= block["e_min_ev"]) & (photons["pi_ev"] <= block["e_max_ev"])
-    true, shares = read_columns(sources, "SOURCES"), read_columns(detections, "SHARES")
+    true = read_columns(sources, "SOURCES")
+    if block["method"] == "search":
+        further, shares = share_photons(photons, found, KingPsf(**sky["psf"]), block)
+        found |= further
+    else:
+        shares = read_columns(detections, "SHARES")
     kept, matches = match_by_shares(found, shares, photons["src_id"], in_band, true, block)
     columns = {name: values[kept] for name, values in found.items()}
     columns["ID_SRC"] = np.arange(1, np.count_nonzero(kept) + 1, dtype=np.int32)

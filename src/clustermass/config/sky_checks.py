@@ -123,8 +123,6 @@ def _embedded_sky(sky: Sky) -> Iterator[str]:
     yield from _population(sky)
     if sky.get("matching", {}).get("rule") == "confirmed" and not sky.get("richness", {}).get("truth_min"):
         yield ".matching.rule is confirmed, but richness.truth_min is null; set it, for instance to 2."
-    if detection.get("method") == "search" and sky.get("matching", {}).get("rule") == "photons":
-        yield ".detection.method is search, whose sources have no photons of their own; set matching.rule to confirmed."
     shares = sky.get("background", {}).get("shares")
     if shares and not any(shares.values()):
         yield ".background.shares are all 0, but at least one must be positive."
