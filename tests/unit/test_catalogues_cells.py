@@ -58,6 +58,16 @@ def test_a_decimal_comma_makes_no_hours(tmp_path):
     np.testing.assert_allclose(table["DEC"], [1.5, -1.5])
 
 
+def test_commas_beside_points_and_missing_cells(tmp_path):
+    lines = ["RA;DEC;Z;ML_CTS", "136,5;1,5;0,3;12,5", "137;2,5;0,4;--", ""]
+    table = read_catalogue(written(tmp_path / "t.csv", "\n".join(lines)))
+    for name, values in {"RA": [136.5, 137], "Z": [0.3, 0.4], "ML_CTS": [12.5, np.nan]}.items():
+        np.testing.assert_allclose(table[name], values, rtol=1e-6)
+    lines = [lines[0], "136.5;1.5;0.3;1,234", "137.5;2.5;0.4;567.5", ""]
+    with pytest.raises(InputError, match="column ML_CTS, row 1: '1,234' is not a number"):
+        read_catalogue(written(tmp_path / "t.csv", "\n".join(lines)))
+
+
 IPAC = """|NAME |RA     |DEC   |Z     |ML_CTS  |
 |char |double |double|double|int     |
 |     |deg    |deg   |      |        |
@@ -107,6 +117,12 @@ def test_columns_at_fixed_places(tmp_path, lines):
 def test_a_cell_that_leaves_its_place_is_refused(tmp_path, lines, cell, changed, message):
     path = written(tmp_path / "t.txt", lines.replace("|0.345 |", "|0.345  ").replace(cell, changed))
     with pytest.raises(InputError, match=message):
+        read_catalogue(path)
+
+
+def test_a_header_with_different_numbers_of_bars(tmp_path):
+    path = written(tmp_path / "t.txt", IPAC.replace("|     |deg    |deg", "|     |       |deg    |deg"))
+    with pytest.raises(InputError, match="different numbers of bars"):
         read_catalogue(path)
 
 

@@ -69,6 +69,17 @@ def test_bands_that_the_user_names(tmp_path):
         read_catalogue(path, edges_ev=[200, 2300, 5000])
 
 
+def test_each_band_has_its_own_units(tmp_path):
+    table = banded()
+    for name, unit, factor in (("ML_RATE_1", "ct/ks", 1e3), ("ML_RATE_2", "1/s", 1), ("ML_EXP_2", "ks", 1e-3)):
+        table[name] = table[name] * factor
+        table[name].unit = unit
+    check_first_two(read_catalogue(written(table, tmp_path / "t.fits"), edges_ev=[200, 600, 2300, 5000]))
+    table["ML_RATE_2"] = table["ML_RATE_2"] * 1e3
+    table["ML_RATE_2"].unit = "ct/ks"
+    check_first_two(read_catalogue(written(table, tmp_path / "t.fits"), edges_ev=[200, 600, 2300, 5000]))
+
+
 def test_bands_that_the_header_names(tmp_path, caplog):
     three = written(banded(), tmp_path / "t.fits", '"200.0 600.000 2300.000"', '"600.0 2300.000 5000.0"')
     check_first_two(read_catalogue(three))

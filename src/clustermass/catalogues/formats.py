@@ -250,8 +250,11 @@ def _read_text(path: Path, begin: bytes) -> Table:
                 return read_fixed_places(lines, "cds")
             if lines and lines[0].startswith(("\\", "|")):
                 kind = "IPAC"
-                for unit in (part for line in lines if line.startswith("|") for part in line.split("|")):
+                described = [line.split("|") for line in lines if line.startswith("|")]
+                for unit in (part for parts in described for part in parts):
                     check_unit(unit, path)
+                if len({len(parts) for parts in described}) > 1:
+                    raise InputError(f"{path}: the lines of its header have different numbers of bars. Correct them.")
                 check_lines(lines, 1, "", path)
                 return read_fixed_places(lines, "ipac")
             return read_separated(path, lines)

@@ -10,7 +10,7 @@ from astropy.io import ascii as ascii_tables
 from astropy.table import MaskedColumn, Table
 from astropy.units import Unit
 
-from clustermass.catalogues.plain import warn_of_twins
+from clustermass.catalogues.plain import EMPTY, warn_of_twins
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER, printable
 from clustermass.io.text_tables import check_lines, check_unit
@@ -128,16 +128,18 @@ def _numbers(cells: list[str]) -> bool:
 
 
 def _with_points(table: Table, path: Path) -> Table:
-    """Return the table with numbers in columns that astropy read as texts because of decimal commas."""
+    """Return the table with numbers in columns that astropy read as texts because of decimal commas.
+
+    In a column with points as well, commas may divide thousands. Its cells stay texts.
+    """
     changed = []
     for name in table.colnames:
         if table[name].dtype.kind == "U":
             cells = np.ma.filled(np.ma.asarray(table[name]), "").tolist()
-            found = [bool(_DECIMAL_COMMA.fullmatch(cell)) for cell in cells]
-            if any(found) and all(
-                good or not cell or _numbers([cell]) for cell, good in zip(cells, found, strict=True)
-            ):
-                values = [float(cell.replace(",", ".")) if cell else np.nan for cell in cells]
+            filled = [cell for cell in cells if cell.lower() not in EMPTY]
+            commas = any(map(_DECIMAL_COMMA.fullmatch, filled)) and not any("." in cell for cell in filled)
+            if commas and all(map(_numbers, ([cell] for cell in filled))):
+                values = [np.nan if cell.lower() in EMPTY else float(cell.replace(",", ".")) for cell in cells]
                 table[name] = MaskedColumn(values, mask=np.isnan(values), unit=table[name].unit)
                 changed.append(name)
     if changed:

@@ -11,6 +11,7 @@ from astropy.table import MaskedColumn, Table
 
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import CheckedTable
+from clustermass.catalogues.units import in_our_units
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
 
@@ -62,12 +63,14 @@ def in_soft_band(
             if any(name.startswith(f"{one}_") for name in upper):
                 soft[one] = MaskedColumn(np.zeros(len(table)), mask=True)
         return soft
-    measured = {}
-    for one in (*_SUMMED, "ML_EXP"):
-        if names := [upper[name] for band in chosen if (name := f"{one}_{band}") in upper]:
-            measured[one] = np.array([CheckedTable(table, path).numbers(name) for name in names])
-            values = _mean_exposure(measured) if one == "ML_EXP" else measured[one].sum(axis=0)
-            soft[one] = MaskedColumn(values, mask=np.isnan(values), unit=table[names[0]].unit)
+    measured, sums = {}, (*_SUMMED, "ML_EXP")
+    columns = [{one: upper[name] for one in sums if (name := f"{one}_{band}") in upper} for band in chosen]
+    in_bands = [in_our_units(CheckedTable(table, path, names)) for names in columns]
+    for one in sums:
+        if values := [band.numbers(one) for band in in_bands if one in band]:
+            measured[one] = np.array(values)
+            total = _mean_exposure(measured) if one == "ML_EXP" else measured[one].sum(axis=0)
+            soft[one] = MaskedColumn(total, mask=np.isnan(total))
     listed = " + ".join(f"{bands[band][0] / 1000:g}-{bands[band][1] / 1000:g} keV" for band in chosen)
     text = "%s: measured in bands %s; ML_RATE, ML_CTS, ML_BKG are the sums of %s"
     LOGGER.info(text, path, ", ".join(map(str, numbers)), listed)
