@@ -194,6 +194,19 @@ def test_units_of_other_columns(tmp_path):
         read_catalogue(written(tmp_path / "t.txt", "\n".join(lines)))
 
 
+def test_a_row_above_dashes_is_no_line_of_units(tmp_path):
+    lines = ["NAME;RA;DEC;Z", "A;136;1.5;0.3", "--;--;--;--", "B;137;2.5;0.4", ""]
+    with pytest.raises(InputError, match="column RA, row 2"):
+        read_catalogue(written(tmp_path / "t.csv", "\n".join(lines)))
+
+
+@pytest.mark.parametrize("mark", ["\u1d49", "\u2091", "\u00ba"])
+def test_raised_and_lowered_letters_are_no_part_of_a_number(tmp_path, mark):
+    path = written(tmp_path / "t.csv", f"RA,DEC,Z\n136,1.5,0.3{mark}1\n")
+    with pytest.raises(InputError, match=r"column Z, row 1: '0.3.*1' is not a number"):
+        read_catalogue(path)
+
+
 def test_rows_and_columns_that_do_not_count_are_named(tmp_path, caplog):
     lines = ["# NAME,RA,DEC,Z,Z", "NAME,RA,DEC,Z,Z", "#1,136,1.5,0.3,0.4", "B,137,1.5,0.3,0.4", "# two, words", ""]
     assert read_catalogue(written(tmp_path / "t.csv", "\n".join(lines)))["Z"].tolist() == pytest.approx([0.3])

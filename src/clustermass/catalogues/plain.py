@@ -24,6 +24,8 @@ _GALACTIC = (("glon", "glat"), ("_glon", "_glat"), ("lii", "bii"))
 _RIGHT_ASCENSION = re.compile(r"_?ra(_corr|_icrs|deg|j2000)?")
 #: largest number of ASCII characters that replace one character; some ligatures would need a hundred
 _LONGEST_PLAIN = 12
+#: kinds of characters that are escaped: 0.3 with a raised e and 1 isn't 0.3e1
+_ESCAPED = ("<circle>", "<super>", "<sub>")
 #: characters outside ASCII -> similar ones in ASCII; accents are removed by Unicode's own rules
 _LIKENESS = str.maketrans(
     {**dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe63\uff0d", "-"), "\u2032": "'", "\u2019": "'"}
@@ -130,7 +132,7 @@ def plain_sign(sign: str) -> str:
     """Return ASCII characters that look like a character outside ASCII, or its escaped code if there are none."""
     parts = unicodedata.normalize("NFKD", sign.translate(_LIKENESS)).translate(_LIKENESS)
     kept = "".join(part for part in parts if not unicodedata.combining(part))
-    kept = sign if unicodedata.decomposition(sign).startswith("<circle>") else kept
+    kept = sign if unicodedata.decomposition(sign).startswith(_ESCAPED) else kept
     plain, code = (one.encode("ascii", "backslashreplace").decode() for one in (kept, sign))
     return plain if len(plain) <= _LONGEST_PLAIN else code
 

@@ -31,11 +31,10 @@ def read_separated(path: Path, lines: list[str]) -> Table:
     rows = [line for line in filled if not _is_comment(line)]
     if not rows:
         return Table()
-    units: list[str] = []
     below = filled[filled.index(rows[0]) + 1 :]
     names = _cells(rows[0], separator := _separator(rows[0]))
-    if len(rows) > 2 and set(rows[2]) <= set("-;\t ") and "--" in rows[2]:
-        units, rows = _cells(rows[1], separator), rows[3:]
+    if units := _units(rows, separator):
+        rows = rows[3:]
         if len(units) != len(names):
             raise InputError(f"{path}: has {len(units)} units for {len(names)} columns. Correct the line of units.")
     elif _numbers(names):
@@ -67,6 +66,13 @@ def read_separated(path: Path, lines: list[str]) -> Table:
         check_unit(unit, path)
         table[name].unit = Unit(unit.strip(), parse_strict="silent") if unit.strip() else None
     return _with_points(table, path)
+
+
+def _units(rows: list[str], separator: str) -> list[str]:
+    """Return the cells of the second line if dashes follow, as VizieR writes it, and if none is a number, or []."""
+    dashes = len(rows) > 2 and set(rows[2]) <= set("-;\t ") and "--" in rows[2]
+    cells = _cells(rows[1], separator) if dashes else []
+    return [] if _numbers(cells) else cells
 
 
 def _is_comment(line: str) -> bool:
