@@ -63,9 +63,10 @@ def test_commas_beside_points_and_missing_cells(tmp_path):
     table = read_catalogue(written(tmp_path / "t.csv", "\n".join(lines)))
     for name, values in {"RA": [136.5, 137], "Z": [0.3, 0.4], "ML_CTS": [12.5, np.nan]}.items():
         np.testing.assert_allclose(table[name], values, rtol=1e-6)
-    lines = [lines[0], "136.5;1.5;0.3;1,234", "137.5;2.5;0.4;567.5", ""]
-    with pytest.raises(InputError, match="column ML_CTS, row 1: '1,234' is not a number"):
-        read_catalogue(written(tmp_path / "t.csv", "\n".join(lines)))
+    for second in ("567.5", "2,345"):
+        lines = [lines[0], "136.5;1.5;0.3;1,234", f"137.5;2.5;0.4;{second}", ""]
+        with pytest.raises(InputError, match=r"column ML_CTS, row 1.*: '1,234' is not a number"):
+            read_catalogue(written(tmp_path / "t.csv", "\n".join(lines)))
 
 
 IPAC = """|NAME |RA     |DEC   |Z     |ML_CTS  |

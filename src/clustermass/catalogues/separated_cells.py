@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import ascii as ascii_tables
-from astropy.table import MaskedColumn, Table
+from astropy.table import Column, MaskedColumn, Table
 from astropy.units import Unit
 
 from clustermass.catalogues.plain import EMPTY, warn_of_twins
@@ -44,12 +44,13 @@ def read_separated(path: Path, lines: list[str]) -> Table:
     if not rows:
         return Table()
     _warn_of_comments(path, [line for line in below if _is_comment(line)], len(names), separator)
+    names = [name.strip() for name in names]
     warn_of_twins(names, path)
     if separator == " ":
         rows = [row.replace("\t", " ") for row in rows]
     check_lines(rows, len(names), separator, path)
     header = io.StringIO()
-    csv.writer(header, delimiter=separator, lineterminator="").writerow([name.strip() for name in names])
+    csv.writer(header, delimiter=separator, lineterminator="").writerow(names)
     # "csv" allows rows that are too short; "tab" takes blanks between tabs for an empty cell
     kind = {"\t": "tab", " ": "basic"}.get(separator, "csv")
     if kind == "csv":
@@ -90,8 +91,7 @@ def _check_quotes(path: Path, table: Table, lines: int, separator: str) -> None:
     """Raise InputError if some of the `lines` became part of a cell, or were lost, because of a quotation mark."""
     if len(table) == lines:
         return
-    texts = [np.ma.filled(np.ma.asarray(table[name]), "") for name in table.colnames if table[name].dtype.kind == "U"]
-    broken = [cell for cells in texts for cell in cells.tolist() if "\n" in cell]
+    broken = [cell for name in _of_kind(table, "U") for cell in _texts(table[name]) if "\n" in cell]
     rows = [cell for cell in broken if cell.count(separator) >= len(table.colnames) - 1]
     if rows or len(table) + sum(cell.count("\n") for cell in broken) < lines:
         where = f" ({printable(rows[0][:60])})" if rows else ""
@@ -136,18 +136,30 @@ def _numbers(cells: list[str]) -> bool:
 def _with_points(table: Table, path: Path) -> Table:
     """Return the table with numbers in columns that astropy read as texts because of decimal commas.
 
-    In a column with points as well, commas may divide thousands. Its cells stay texts.
+    If there are decimal points, too, commas may divide thousands, and cells with commas stay texts.
     """
-    changed = []
-    for name in table.colnames:
-        if table[name].dtype.kind == "U":
-            cells = np.ma.filled(np.ma.asarray(table[name]), "").tolist()
-            filled = [cell for cell in cells if cell.lower() not in EMPTY]
-            commas = any(map(_DECIMAL_COMMA.fullmatch, filled)) and not any("." in cell for cell in filled)
-            if commas and all(map(_numbers, ([cell] for cell in filled))):
-                values = [np.nan if cell.lower() in EMPTY else float(cell.replace(",", ".")) for cell in cells]
-                table[name] = MaskedColumn(values, mask=np.isnan(values), unit=table[name].unit)
-                changed.append(name)
-    if changed:
-        LOGGER.warning("%s: commas in %s are taken for decimal points", path, ", ".join(changed))
+    found = [name for name in _of_kind(table, "U") if _has_decimal_commas(_texts(table[name]))]
+    floats = [np.ma.compressed(np.ma.masked_invalid(table[name])) for name in _of_kind(table, "f")]
+    if any((values % 1 > 0).any() for values in floats) or any(
+        "." in one for name in found for one in _texts(table[name])
+    ):
+        return table
+    for name in found:
+        values = [np.nan if one.lower() in EMPTY else float(one.replace(",", ".")) for one in _texts(table[name])]
+        table[name] = MaskedColumn(values, mask=np.isnan(values), unit=table[name].unit)
+    if found:
+        LOGGER.warning("%s: commas in %s are taken for decimal points", path, ", ".join(found))
     return table
+
+
+def _has_decimal_commas(cells: list[str]) -> bool:
+    filled = [cell for cell in cells if cell.lower() not in EMPTY]
+    return any(map(_DECIMAL_COMMA.fullmatch, filled)) and all(_numbers([cell]) for cell in filled)
+
+
+def _texts(column: Column) -> list[str]:
+    return list(np.ma.filled(np.ma.asarray(column), "").tolist())
+
+
+def _of_kind(table: Table, kind: str) -> list[str]:
+    return [name for name in table.colnames if table[name].dtype.kind == kind]
