@@ -46,6 +46,7 @@ COMPONENTS = Limit(100, "components of the mixture that describes the training c
 LAYERS = Limit(100, "layers in a network")
 BANDS = Limit(120, "energy bands of images")
 SIDE = Limit(2048, "pixels along a side of the images of clusters")
+COLOURS = Limit(3, "colours in the data of cards")
 PNG_PIXELS = Limit(10**8, "pixels in a PNG figure")
 SVG_BYTES = Limit(10**8, "bytes in an SVG figure")
 LEVELS = Limit(1000, "levels of elements in an SVG figure or a VOTable")

@@ -7,6 +7,7 @@ import sys
 import netCDF4
 import numpy as np
 import pytest
+import xarray as xr
 from cards_inputs import write_field
 from matplotlib.image import imread
 
@@ -19,6 +20,7 @@ from clustermass.cards.words import mass_in_words, notes
 from clustermass.cli import main
 from clustermass.ensemble.ood_quantities import QUANTITIES
 from clustermass.errors import InputError
+from clustermass.io.netcdf import write_netcdf
 
 
 @pytest.fixture(scope="module")
@@ -314,4 +316,20 @@ def test_wrong_cards_are_refused(tmp_path):
             FieldCards.read(other)
     masses.with_suffix(".cards.nc").unlink()
     with pytest.raises(InputError, match="holds the images"):
+        FieldCards.read(masses)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: data.isel(colour=[0, 1, 2, 0]), "more than 3 colours in the data of cards"),
+        (lambda data: data.assign_coords(x=data["x"] / 100, y=data["y"] / 100), "its variables aren't those of cards"),
+    ],
+)
+def test_cards_whose_pictures_would_take_minutes_are_refused(tmp_path, change, message):
+    masses = write_field(tmp_path)
+    with xr.open_dataset(masses.with_suffix(".cards.nc")) as stored:
+        data = change(stored.load())
+    write_netcdf(data, masses.with_suffix(".cards.nc"), "test", {})
+    with pytest.raises(InputError, match=message):
         FieldCards.read(masses)

@@ -44,7 +44,7 @@ _DATA = {
 #: kinds of NumPy's types that the columns of `MASSES` have, by the letter of their format
 _KINDS = {"A": "SU", "D": "f", "E": "f", "I": "iu", "J": "iu"}
 #: smallest and largest side of a pixel in arcsec, and largest log10 of a mass, that are accepted
-_PIXEL_ARCSEC, _LARGEST_LOG = (0.1, 600.0), 100.0
+_PIXEL_ARCSEC, _LARGEST_LOG = (1.0, 600.0), 100.0
 #: the curve of a posterior reaches this many sigma beyond the outermost of the networks' Gaussians
 _REACH = 3.3
 #: directions from North by East, in steps of 45 deg
@@ -234,6 +234,7 @@ def _read_cards(path: Path) -> xr.Dataset:
     check_finite(read, ["colour_bounds"], path)
     for side in ("x", "y"):
         limits.SIDE.check(read.sizes[side], path)
+    limits.COLOURS.check(read.sizes["colour"], path)
     return read
 
 
