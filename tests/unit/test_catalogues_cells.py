@@ -195,6 +195,16 @@ def test_units_of_other_columns(tmp_path):
         read_catalogue(written(tmp_path / "t.txt", "\n".join(lines)))
 
 
+def test_columns_of_equal_name_are_refused(tmp_path):
+    path = binary(tmp_path / "t.fits", [*PLACES, ("Y", "D", [0.4, 0.5])])
+    path.write_bytes(path.read_bytes().replace(b"TTYPE4  = 'Y", b"TTYPE4  = 'Z"))
+    with pytest.raises(InputError, match="several columns are called Z"):
+        read_catalogue(path)
+    for lines in (IPAC.replace("|ML_CTS ", "|Z      "), CDS.replace("ML_CTS", "Z     ")):
+        with pytest.raises(InputError, match="several columns are called Z"):
+            read_catalogue(written(tmp_path / "t.txt", lines))
+
+
 def test_a_row_above_dashes_is_no_line_of_units(tmp_path):
     lines = ["NAME;RA;DEC;Z", "A;136;1.5;0.3", "--;--;--;--", "B;137;2.5;0.4", ""]
     with pytest.raises(InputError, match="column RA, row 2"):

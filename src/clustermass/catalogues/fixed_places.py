@@ -11,7 +11,8 @@ def read_fixed_places(lines: list[str], kind: str) -> Table:
     """Return the table in lines of a format of astropy, "cds" or "ipac". Blank lines aren't rows.
 
     ValueError if a line holds a tab, or if it holds anything but blanks and bars between or beyond the columns, which
-    astropy would cut off. ValueError also if a number holds "_", which Python would leave out.
+    astropy would cut off. ValueError also if two columns have one name, or if a number holds "_", which Python would
+    leave out.
     """
     converters = {"*": [_strict(int), _strict(float), ascii_tables.convert_numpy(str)]}
     return ascii_tables.read(lines, format=kind, guess=False, data_splitter_cls=_WholeCells, converters=converters)
@@ -22,6 +23,9 @@ class _WholeCells(ascii_tables.FixedWidthSplitter):
 
     def __call__(self, lines: Iterable[str]) -> Iterator[list[str]]:
         rows = [line.rstrip() for line in lines if line.strip()]
+        names = [column.name for column in self.cols]
+        if twins := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"several columns are called {twins[0][:40]}")
         gaps = list(_between([(column.start, column.end) for column in self.cols]))
         for row, line in enumerate(rows, 1):
             if "\t" in line:

@@ -4,6 +4,7 @@ import csv
 import io
 import re
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 from xml.parsers.expat import ExpatError
@@ -139,6 +140,8 @@ def _first_table(hdus: fits.HDUList, path: Path) -> fits.BinTableHDU | fits.Tabl
     if hdu is None:
         raise InputError(f"{path}: holds no table: an image, or cut short. Give the whole file with the table.")
     check_frame(hdu.header, path)
+    if twins := sorted(name for name, number in Counter(hdu.columns.names).items() if number > 1):
+        raise InputError(f"{path}: several columns are called {', '.join(map(printable, twins))}. Rename all but one.")
     for column in hdu.columns if isinstance(hdu, fits.BinTableHDU) else ():
         stored = hdu.columns.dtype.fields.get(column.name)
         if stored and column.null is not None and not _holds(stored[0], column.null):
