@@ -6,12 +6,13 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 from detect_inputs import grid_scene
-from event_lists import START, photons
+from event_lists import SHARED, START, photons
 from test_detect_blind import photons_of
 
 from clustermass import cli
 from clustermass.catalogues.user_catalogue import read_catalogue
 from clustermass.errors import InputError
+from clustermass.ingest.detect_field import detect_field
 from clustermass.io.products import CATALOGUE
 
 
@@ -39,7 +40,7 @@ def test_the_catalogue_has_the_sources_and_the_usual_columns(field, tmp_path, ca
     events, exposure = field
     output = tmp_path / "catalogue.fits"
     assert cli.main(["detect", str(events), "--exposure", str(exposure), "--output", str(output)]) == 0
-    assert "Written:" in capsys.readouterr().out
+    assert "extended enough for clusters: 0." in capsys.readouterr().out
     catalogue = Table.read(output, hdu="CATALOGUE")
     assert {column.name for column in CATALOGUE if not column.optional} <= {*catalogue.colnames}
     assert np.count_nonzero(catalogue["DET_LIKE"] > 100.0) == 9
@@ -47,6 +48,22 @@ def test_the_catalogue_has_the_sources_and_the_usual_columns(field, tmp_path, ca
     assert {*catalogue["Z_TYPE"].tolist()} == {"none"}
     assert cli.main(["detect", str(events), "--exposure", str(exposure), "--output", str(output)]) == 1
     assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the event list of SIXTE isn't part of the repository")
+def test_the_cluster_in_an_event_list_of_sixte_is_found(tmp_path):
+    planted = Table.read(SHARED / "clusters.csv")
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval = ["RA---SIN", "DEC--SIN"], [planted["RA"][0], planted["DEC"][0]]
+    wcs.wcs.cdelt, wcs.wcs.crpix = [-1 / 120, 1 / 120], [60.5, 60.5]
+    exposure, output = tmp_path / "expmap.fits", tmp_path / "catalogue.fits"
+    fits.PrimaryHDU(np.full((120, 120), 1000.0, np.float32), wcs.to_header()).writeto(exposure)
+    assert detect_field([SHARED / "fixture_sixte_cal_tm0.fits.gz"], [exposure], output)[1] == 1
+    catalogue = Table.read(output)
+    (cluster,) = np.flatnonzero(catalogue["EXT_LIKE"] > 6.0)
+    assert abs(catalogue["RA"][cluster] - planted["RA"][0]) < 10.0 / 3600.0
+    assert abs(catalogue["DEC"][cluster] - planted["DEC"][0]) < 10.0 / 3600.0
+    assert catalogue["ML_EXP"][cluster] == 1000.0
 
 
 def test_an_exposure_map_of_another_field_is_refused(field, tmp_path, capsys):

@@ -19,7 +19,7 @@ def detect(events: Sequence[Path], exposure: Sequence[Path], output: Path, overw
 
     check_outputs([output], overwrite, [*events, *exposure])
     sources, candidates = detect_field(events, exposure, output)
-    print(printable(f"Written: {output}, {sources} sources, of which {candidates} are extended enough for clusters."))
+    print(printable(f"Written: {output}. Sources: {sources}; extended enough for clusters: {candidates}."))
     print("For masses, write the redshifts of the clusters into the column Z.")
 
 
