@@ -43,25 +43,12 @@ def conclude(columns: Mapping[str, NDArray[Any]], covered_least: float) -> None:
     `columns` are the columns of the mass catalogue, (cluster,) each. A cluster has no mass if the exposed share of its
     image is below `covered_least`.
     """
-    massive, no_redshift = np.isfinite(columns["LOGM500"]), columns["FLAG_NOZ"] != 0
-    no_exposure = ~no_redshift & ~(columns["EXPOSURE"] > 0)
-    edge = ~no_redshift & ~no_exposure & (columns["COVERED_FRACTION"] < covered_least)
-    text = "%d clusters, %d without a mass: no redshift %d, no exposure %d, field's edge %d"
-    LOGGER.info(text, massive.size, (~massive).sum(), no_redshift.sum(), no_exposure.sum(), edge.sum())
-    little = f"less than {100 * covered_least:.0f} % of the image exposed (FLAG_EDGE)"
-    for why, rows in (("no exposure known at the position", no_exposure), (little, edge)):
-        if rows.any():
-            text = "clusters with a redshift, but without a mass, because of %s: %d (%s)"
-            LOGGER.warning(text, why, rows.sum(), _names(columns, rows))
-    flagged = {name: int((columns[name][massive] != 0).sum()) for name in columns if name.startswith("FLAG_")}
+    massive = np.isfinite(columns["LOGM500"])
+    _log_causes(columns, massive, covered_least)
     if missing := (columns["FLAG_NOCAT"] != 0).sum():
         text = "the catalogue lacks count rate, extent or background (ML_RATE, EXT, ML_BKG) of %d clusters; the "
         LOGGER.warning(text + "networks do without, with a wider sigma (FLAG_NOCAT)", missing)
-    expected = FALSE_ALARMS * massive.sum()
-    listed = ", ".join(f"{name} {flagged[name]}" for name in ("FLAG_RANGE", "FLAG_EDGE", "FLAG_NOCAT"))
-    good = int(columns["GOOD"].sum())
-    text = "%d with a mass: %d without a flag (GOOD), %d with a flag: FLAG_OOD %d (%.1f expected by chance), %s"
-    LOGGER.info(text, massive.sum(), good, massive.sum() - good, flagged["FLAG_OOD"], expected, listed)
+    _log_flags(columns, massive)
     exposure = _counted(columns["EXP_FROM"][massive])
     LOGGER.info("exposure from: %s", exposure or "none")
     _warn_of_unlike(columns, massive, exposure)
@@ -72,6 +59,31 @@ def conclude(columns: Mapping[str, NDArray[Any]], covered_least: float) -> None:
         LOGGER.warning(text, *columns["NAME"][[one, other]])
     if len(split) > _NAMED:
         LOGGER.warning("%d further pairs are less than R500 apart at one redshift", len(split) - _NAMED)
+
+
+def _log_causes(columns: Mapping[str, NDArray[Any]], massive: NDArray[np.bool_], covered_least: float) -> None:
+    """Log how many clusters have no mass for which cause, and warn of those that have a redshift."""
+    no_redshift = columns["FLAG_NOZ"] != 0
+    no_exposure = ~no_redshift & ~(columns["EXPOSURE"] > 0)
+    edge = ~no_redshift & ~no_exposure & (columns["COVERED_FRACTION"] < covered_least)
+    text = "%d clusters, %d without a mass: no redshift %d, no exposure %d, field's edge %d"
+    LOGGER.info(text, massive.size, (~massive).sum(), no_redshift.sum(), no_exposure.sum(), edge.sum())
+    little = f"less than {100 * covered_least:.0f} % of the image is exposed (FLAG_EDGE)"
+    for why, rows in (("no exposure is known at the position", no_exposure), (little, edge)):
+        if rows.any():
+            text = "no mass for %d of %d clusters with a redshift, because %s: %s"
+            LOGGER.warning(text, rows.sum(), (~no_redshift).sum(), why, _names(columns, rows))
+
+
+def _log_flags(columns: Mapping[str, NDArray[Any]], massive: NDArray[np.bool_]) -> None:
+    """Log how many clusters with a mass have no flag, any flag, several flags, and each flag."""
+    flags = {name: columns[name][massive] != 0 for name in ("FLAG_OOD", "FLAG_RANGE", "FLAG_EDGE", "FLAG_NOCAT")}
+    number = np.sum([*flags.values()], axis=0)  # of each cluster
+    several = f" ({(number > 1).sum()} with several)" if (number > 1).any() else ""
+    listed = [f"{name} {flag.sum()}" for name, flag in flags.items()]
+    listed[0] += f" ({FALSE_ALARMS * massive.sum():.1f} expected by chance)"
+    text = "%d with a mass: %d without a flag (GOOD), %d with a flag%s: %s"
+    LOGGER.info(text, massive.sum(), (number == 0).sum(), (number > 0).sum(), several, ", ".join(listed))
 
 
 def _warn_of_unlike(columns: Mapping[str, NDArray[Any]], massive: NDArray[np.bool_], exposure: str) -> None:
