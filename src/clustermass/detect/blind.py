@@ -63,12 +63,12 @@ def detect(photons: Columns, exposure_s: Exposure, psf: RadialProfile, parameter
     exposure [s] at (ra, dec) [deg], and `psf` the surface brightness [arcsec^-2] at a radius [arcsec], normalised to 1
     over the sky. `parameters` is the config block `detection`.
 
-    The sky is divided into facets of some degrees (`facets.Facet`). In the image of each, `search` finds places with an
-    excess of counts. Sources are fitted there in the order of decreasing likelihood, as `FacetFits.fit_in_order`
-    describes, on a background estimated from the counts around each place. Before this, bright clusters are found in
-    the same way, and their profiles are measured in rings (`wings.measure`): all other sources are fitted on top of
-    these profiles. Of near detections, the most likely is kept (`most_likely`). A difference from eSASS: the positions
-    of neighbours aren't fitted together.
+    The sky is divided into facets a few degrees wide (`facets.Facet`). In the image of each facet, `search` finds
+    places with an excess of counts. Sources are fitted at these places in the order of decreasing likelihood, as
+    `FacetFits.fit_in_order` describes, on a background estimated from the counts around each place. Before this, bright
+    clusters are found in the same way, and their profiles are measured in rings (`wings.measure`). When other sources
+    are fitted, these profiles are added to the background. Of detections that are close to each other, only the most
+    likely is kept (`most_likely`). Unlike in eSASS, the positions of neighbours aren't fitted together.
 
     Returns the columns ID_SRC (int32, from 1, in the order of decreasing DET_LIKE), RA and DEC (float64, deg), and the
     float32 columns DET_LIKE, EXT_LIKE, EXT (arcsec), ML_RATE (counts/s), ML_CTS, ML_EXP (s) and ML_BKG
@@ -99,7 +99,10 @@ def detect(photons: Columns, exposure_s: Exposure, psf: RadialProfile, parameter
 def _of_facet(
     image: FacetImage, exposure_s: Exposure, reach: float, templates: Templates, parameters: Detection
 ) -> _Detections:
-    """Return the detections in a facet, with sources up to `reach` arcsec outside it in the model."""
+    """Return the detections in a facet.
+
+    The model also contains sources up to `reach` arcsec outside the facet, because their photons reach into it.
+    """
     x, y = search(image, parameters)
     exposure = np.asarray(exposure_s(*image.facet.to_sky(x, y)), dtype=float)
     used = exposure > 0.0
@@ -132,7 +135,7 @@ def _bright(image: FacetImage, places: _Places, templates: Templates) -> tuple[_
 
 
 def _detections(fits: FacetFits, places: _Places) -> _Detections:
-    """Return the likely sources in a facet, fitted near `places`."""
+    """Return the detections among the fitted sources of a facet. `places` are the places near which they were found."""
     facet, (x, y) = fits.image.facet, fits.positions()
     rows = np.flatnonzero(fits.alive() & facet.contains(x, y, SLACK_ARCSEC))
     best, place = fits.best[rows], places[fits.place[rows]]

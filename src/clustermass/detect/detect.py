@@ -1,4 +1,4 @@
-"""Detect sources in a simulated field by vectorised fits similar to eSASS ermldet."""
+"""Detect the sources of a simulated field by fits similar to those of ermldet in eSASS, for many sources at once."""
 
 from __future__ import annotations
 

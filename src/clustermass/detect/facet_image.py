@@ -1,4 +1,4 @@
-"""Count images and exposures of facets, with the background around places in them, and stamps cut from them."""
+"""Images of the counts and the exposure of facets, from which backgrounds and stamps are computed."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ class FacetImage:
     def calm(self) -> FloatArray:
         """Background rate at the cells in counts / (arcmin^2 s), without the light of bright clusters.
 
-        It is the median of `rate` around blocks of cells, in squares of 2 SURROUNDINGS cells.
+        All cells of a block, which is 2 BLOCK_CELLS wide, have the same value: the median of `rate` in a larger square
+        around the block, whose sides are 2 SURROUNDINGS cells long.
         """
         result, step = np.zeros_like(self.rate), 2 * BLOCK_CELLS
         for row in range(0, len(result), step):
@@ -70,7 +71,7 @@ class FacetImage:
 
     @cached_property
     def excess(self) -> FloatArray:
-        """Counts in 3 x 3 cells around each cell above those of the `calm` background."""
+        """Counts in the 3 x 3 cells around each cell, minus the counts expected there from the background `calm`."""
         area = (self.cell * self.pixel_arcsec / 60.0) ** 2
         above = self.cell_counts - self.calm * self.exposure * area
         return np.asarray(correlate(above, np.ones((3, 3)), mode="constant"))
@@ -115,7 +116,10 @@ class FacetImage:
         return level / (side / 60.0) ** 2
 
     def pixels(self, x: FloatArray, y: FloatArray) -> IntArray:
-        """Return the flat number in `counts` of the pixel at each place in the plane, moved away from the border."""
+        """Return the index, in the flattened array `counts`, of the pixel at each place in the plane.
+
+        Places near the border of the image get the nearest pixel that is far enough from it.
+        """
         return np.asarray(self._clipped(y, self.y_low, 0) * self.counts.shape[1] + self._clipped(x, self.x_low, 1))
 
     def _clipped(self, at: FloatArray, low: float, axis: int) -> IntArray:
@@ -129,7 +133,7 @@ class FacetImage:
         return (column + 0.5) * self.pixel_arcsec + self.x_low, (row + 0.5) * self.pixel_arcsec + self.y_low
 
     def stamps(self, pixels: IntArray, templates: Templates) -> CountImages:
-        """Return the count images around pixels that are centred on them, on the pixels of the templates."""
+        """Return one count image centred on each of `pixels`, with the same pixels as the templates."""
         row, column = np.nonzero(templates.pixel_of >= 0)
         half = len(templates.pixel_of) // 2
         steps = (row - half) * self.counts.shape[1] + column - half
@@ -162,7 +166,7 @@ def facet_images(
 
 
 def _image(facet: Facet, x: FloatArray, y: FloatArray, exposure_s: Exposure, parameters: Detection) -> FacetImage:
-    """Return the image of photons in the plane of a facet. It reaches at least a block beyond them on each side."""
+    """Return the image of the photons at (x, y) in the plane of a facet, with a margin of at least one block."""
     pixel = parameters["pixel_arcsec"]
     cell = round(parameters["background_cell_arcsec"] / pixel)
     block = cell * BLOCK_CELLS

@@ -49,7 +49,7 @@ class Facet:
         return (ra_zero + np.degrees(np.arctan2(east, along))) % 360.0, dec
 
     def contains(self, x: FloatArray, y: FloatArray, slack_arcsec: float) -> BoolArray:
-        """Return whether places in the plane lie in the facet, or at most some `slack_arcsec` outside it."""
+        """Return whether places in the plane lie in the facet, or at most about `slack_arcsec` outside it."""
         ra, dec = self.to_sky(*(at - np.clip(at, -slack_arcsec, slack_arcsec) for at in (x, y)))
         return (band_of(dec) == self.band) & (piece_of(ra, self.band) == self.piece)
 
@@ -62,7 +62,7 @@ class Facet:
         return float(np.abs(x).max()), float(np.abs(y).max())
 
     def span_deg(self, half_x: float, half_y: float) -> float:
-        """Return the largest difference of right ascension from the centre, in deg, of places in the plane.
+        """Return the largest difference in right ascension between the centre and places near it in the plane, in deg.
 
         The places lie within `half_x` and `half_y` arcsec of the centre.
         """

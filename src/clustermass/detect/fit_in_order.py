@@ -36,8 +36,8 @@ class FacetFits:
     """Fits of the sources in the image of a facet. All arrays have the shape (source,).
 
     `best` holds the fits, relative to the stamps' central pixels (`pixels`). `place` is the number of the place near
-    which each source was found. A pair is a `target` and another `source`, whose counts are part of the model in the
-    target's stamp.
+    which each source was found. Pairs of neighbours are listed in two arrays (pair,): the counts of each `source` are
+    part of the model in the stamp of its `target`.
     """
 
     def __init__(
@@ -52,8 +52,9 @@ class FacetFits:
     ) -> None:
         """Fit a point source near each of the `places` in the plane, on the background `level` in counts / arcmin^2.
 
-        `wings` are the profiles of bright clusters. `own` is the number of the profile of each place, -1 without one.
-        Sources below `det_like_floor` are left out, because more sources in the model don't make them more likely.
+        `wings` are the profiles of bright clusters. `own` holds, for each place, the number of the profile of the
+        cluster there, or -1 if it has none. Sources with a DET_LIKE below `det_like_floor` are left out: they wouldn't
+        become more likely with other sources in the model.
         """
         self.image, self.templates, self.parameters, self.wings = image, templates, parameters, wings
         self.level = (level * (templates.pixel_arcsec / 60.0) ** 2).astype(np.float32)
@@ -70,7 +71,7 @@ class FacetFits:
         self._return_twins(*(at[kept] for at in places))
 
     def _placed(self, x: FloatArray, y: FloatArray) -> tuple[IntArray, FloatArray, FloatArray]:
-        """Return the pixels at places in the plane, and the offsets of the places from the centres of these."""
+        """Return the pixel that contains each place in the plane, and the place's offsets from this pixel's centre."""
         pixels = self.image.pixels(x, y)
         centre_x, centre_y = self.image.centres(pixels)
         return pixels, x - centre_x, y - centre_y
@@ -81,7 +82,7 @@ class FacetFits:
         self.level, self.place, self.own = self.level[rows], self.place[rows], self.own[rows]
 
     def _return_twins(self, x: FloatArray, y: FloatArray) -> None:
-        """Move sources back where they began if they came to a more likely one."""
+        """Move sources back to where their fits began, (x, y), if the fits ended near a more likely source."""
         one, other, _ = self._near(self.parameters["merge_point_arcsec"])
         twin = np.unique(np.maximum(one, other))
         self.pixels[twin], self.best.fit.x[twin], self.best.fit.y[twin] = self._placed(x[twin], y[twin])
@@ -98,7 +99,7 @@ class FacetFits:
         return x + self.best.fit.x, y + self.best.fit.y
 
     def alive(self) -> BoolArray:
-        """Return whether each source is likely enough to be one."""
+        """Return whether the DET_LIKE of each source is at least `det_like_floor`."""
         return self.best.det_like >= self.parameters["det_like_floor"]
 
     def fit_in_order(self) -> None:
@@ -125,7 +126,7 @@ class FacetFits:
         self._fit_again()
 
     def _fit_again(self) -> None:
-        """Fit likely sources once more if less likely ones add counts to their stamps, and fit second point sources."""
+        """Fit sources once more if less likely ones add counts to their stamps. Also fit those from `_add_seconds`."""
         matters = (self._added(self.best.fit.model[self.source]) >= LEAST_COUNTS) & self.alive()[self.source]
         seconds = np.flatnonzero(self.best.fit.delta_c == 0.0)
         again = np.union1d(self.target[matters & (self.source > self.target)], seconds)
@@ -145,12 +146,12 @@ class FacetFits:
         self.distance = np.tile(distance, 2)
 
     def _added(self, model: IntArray) -> FloatArray:
-        """Return roughly the counts that the source of each pair adds to the target's stamp, if it has this `model`."""
+        """Return roughly how many counts each pair's source, with the model `model`, adds to the target's stamp."""
         counts = self.best.fit.counts[self.source]
         return self.templates.value(model, self.distance) * counts * len(self.templates.x)
 
     def _model(self, selected: IntArray) -> tuple[CountImages, Float32Array]:
-        """Return the stamps of selected sources, and the counts that all but the source add to each entry of them."""
+        """Return the stamps of selected sources, and the counts expected in each entry without the source itself."""
         pairs = np.flatnonzero(np.isin(self.target, selected) & (self.alive() & (self.own < 0))[self.source])
         source, target = self.source[pairs], self.target[pairs]
         stamps = self.image.stamps(self.pixels[selected], self.templates)
@@ -175,7 +176,7 @@ class FacetFits:
         return added
 
     def _fit(self, selected: IntArray, divide: bool) -> None:
-        """Fit selected sources as point sources and as extended. The stamps follow sources far from their centre."""
+        """Fit selected sources as point sources and as extended sources, after `_follow` has moved their stamps."""
         self._follow(selected)
         stamps, background = self._model(selected)
         self._fit_points(selected, stamps, background)
@@ -190,7 +191,7 @@ class FacetFits:
         self._choose_points(selected, climb(stamps, background, np.arange(len(start)), start, self.templates, False))
 
     def _follow(self, rows: IntArray) -> None:
-        """Move the stamps of sources that are farther than `shift_arcsec` from their stamp's centre."""
+        """Centre stamps anew on sources that are farther than `shift_arcsec` from their stamp's centre."""
         fit = self.best.fit
         rows = rows[np.maximum(np.abs(fit.x[rows]), np.abs(fit.y[rows])) > self.parameters["shift_arcsec"]]
         x, y = (at[rows] for at in self.positions())
@@ -234,9 +235,11 @@ class FacetFits:
         first: Fit,
         drop: FloatArray,
     ) -> BoolArray:
-        """Divide sources into two points where these drop C more than `drop`. Return whether each remains one.
+        """Divide extended sources into two point sources where these explain the counts better.
 
-        The sources are `rows` of the stamps of selected ones, and `first` are their fits as point sources.
+        `rows` are the numbers of the sources in `selected`. `first` are their fits as point sources, and `drop` says by
+        how much their fits as extended sources lower the C statistic. Two point sources must lower it by at least
+        SPLIT_COST more. Returns whether each source remains undivided.
         """
 
         def beside(fit: Fit) -> Float32Array:
@@ -256,7 +259,7 @@ class FacetFits:
         return ~two
 
     def _add_seconds(self) -> None:
-        """Add second point sources where no other source is near."""
+        """Add the second point source of each divided source, unless another source is near it."""
         x, y, counts, first = (np.concatenate(values) for values in zip(*self.seconds, strict=True))
         known = np.stack(self.positions(), axis=1)[self.alive()]
         distance, _ = KDTree(known).query(np.stack([x, y], axis=1))
@@ -271,9 +274,10 @@ class FacetFits:
 
 
 def _rounds(target: IntArray, source: IntArray, number: int) -> IntArray:
-    """Return the round in which each source is fitted: 0 without a more likely neighbour, else after all of these.
+    """Return the number of the round in which each source is fitted: after the rounds of all more likely neighbours.
 
-    Sources are numbered in the order of decreasing likelihood, and each `source` is more likely than its `target`.
+    Sources without such neighbours are fitted in round 0. Sources are numbered in the order of decreasing likelihood,
+    and each `source` is more likely than its `target`.
     """
     rounds = [0] * number
     order = np.lexsort((source, target))

@@ -54,7 +54,7 @@ class Fit(Rows):
 
 @dataclass
 class Chosen(Rows):
-    """Fits of sources, each as a point or as extended. Each array has the shape (source,)."""
+    """Fits of sources, each either as a point source or as an extended source. Each array has the shape (source,)."""
 
     fit: Fit
     det_like: FloatArray

@@ -32,7 +32,7 @@ FACTOR = 4.0  # copies of the arrays of a batch that are used at once
 def climb(
     stamps: CountImages, background: Float32Array, rows: IntArray, start: Fit, templates: Templates, extended: bool
 ) -> Fit:
-    """Return the fits that the likelihood rises to from `start`, for the stamps `rows`. All have the shape (row,).
+    """Return the fits at the maxima of the likelihood that are reached from `start`, for the stamps `rows`, (row,).
 
     Sources are point sources, or beta models if `extended`, for which `start.model` must be at least 1. `background`
     holds, for each entry of `stamps`, the expected counts of everything except the source; they must be > 0.
@@ -52,9 +52,10 @@ def climb(
 def best_trial(
     stamps: CountImages, background: Float32Array, rows: IntArray, start: Fit, templates: Templates, trials: Trials
 ) -> Fit:
-    """Return the best of some trial sources for each of the stamps `rows`, (row,). Only their counts are fitted.
+    """Return the best trial source for each of the stamps `rows`, (row,). Only the counts of trial sources are fitted.
 
-    Trials differ from `start` by offsets x and y [arcsec] and by the number of the model, each of shape (trial,).
+    `trials` holds three arrays (trial,): what is added to the source in `start` in x, in y (both in arcsec) and in the
+    number of the model.
     """
     result = Fit.empty(len(rows))
     for part, batch in batches(stamps, background, rows, len(trials[0])):
@@ -65,7 +66,7 @@ def best_trial(
 def drop_of(
     stamps: CountImages, background: Float32Array, rows: IntArray, fit: Fit, templates: Templates
 ) -> FloatArray:
-    """Return the drop of the C statistic that sources as they are cause in the stamps `rows`, (row,)."""
+    """Return by how much the sources `fit` lower the C statistic of the stamps `rows`, (row,). Nothing is fitted."""
     result = np.zeros(len(rows))
     for part, batch in batches(stamps, background, rows, FACTOR):
         result[part] = _Slopes(batch, templates, _parameters(fit[part]), False).drop
@@ -113,10 +114,10 @@ def _result(batch: Batch, at: FloatArray, templates: Templates) -> Fit:
 
 
 class _Slopes:
-    """Drop of the C statistic that sources cause, with gradient and curvature by counts, x, y and model.
+    """Drop of the C statistic that sources cause, and derivatives with respect to counts, x, y and model.
 
-    The arrays have the shapes (stamp,), (stamp, k) and (stamp, k, k), where k is 3 for point sources, else 4. Gradient
-    and curvature are those of the logarithm of the likelihood, half as large as those of the drop.
+    `drop` has the shape (stamp,), `gradient` (stamp, k) and `curvature` (stamp, k, k), where k is 3 for point sources,
+    else 4. The derivatives are those of the logarithm of the likelihood, which are half as large as those of the drop.
     """
 
     def __init__(self, batch: Batch, templates: Templates, at: FloatArray, slopes: bool) -> None:
@@ -164,7 +165,10 @@ class _Slopes:
 def _inside(
     templates: Templates, at: FloatArray, lower: NDArray[np.int32]
 ) -> tuple[FloatArray, tuple[FloatArray, FloatArray], FloatArray]:
-    """Return the counts of one-count sources inside the stamp, and the derivatives of these by x, y and model."""
+    """Return the counts inside the stamp for sources with one count on the whole sky, and three derivatives.
+
+    The derivatives are those with respect to x and y (as a pair) and to the number of the model.
+    """
     x, y, part = at[:, 1], at[:, 2], at[:, 3] - lower
     shift = np.hypot(x, y)
     place = np.minimum((shift * 10.0 + 0.5).astype(np.int32), templates.inside.shape[1] - 1)

@@ -25,10 +25,11 @@ LEAST_SIGMA = 2.0  # an excess of fewer standard deviations is never likely enou
 def search(image: FacetImage, parameters: Detection) -> tuple[FloatArray, FloatArray]:
     """Return x and y in the facet's plane, in arcsec, of places with an excess of counts.
 
-    As in the three passes of erbox, the pixels of each pass are twice as large as those of the pass before. A box has 5
-    x 5 pixels; the pixels of the first pass have twice the side of the image's. Counts n in a box and expected counts b
-    are weighted by the kernel 1 / (1 + r^2 / core^2)^1.5. The likelihood is -ln P(n, b), as in `box_likelihood`. A
-    place is returned if its likelihood is at least `box_like_min` and the largest among the adjacent pixels.
+    As in the three passes of erbox, the pixels of each pass are twice as wide as those of the pass before. A box has 5
+    x 5 pixels. The pixels of the first pass are twice as wide as those of the image. Counts n in a box and expected
+    counts b are weighted by the kernel 1 / (1 + r^2 / core^2)^1.5. The likelihood is -ln P(n, b), as in
+    `box_likelihood`. A place is returned if its likelihood is at least `box_like_min` and the largest among the
+    adjacent pixels.
     """
     expected = image.rate * image.exposure
     counts, found = image.counts, np.zeros((2, 0))
@@ -46,7 +47,7 @@ def search(image: FacetImage, parameters: Detection) -> tuple[FloatArray, FloatA
 def _excess(
     counts: Float32Array, expected: FloatArray, side: float, core: float, image: FacetImage, least: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Return column and row, in pixels of `counts` from its edges, of the likely maxima of one pass."""
+    """Return the places of likely excesses in one pass: columns and rows, in pixels of `counts` from its edges."""
     step = np.arange(-HALF_BOX, HALF_BOX + 1) * side
     kernel = (1.0 + (step[:, None] ** 2 + step**2) / core**2) ** -1.5
     boxes = correlate(counts, kernel.astype(np.float32), mode="constant").ravel()
@@ -73,6 +74,6 @@ def _excess(
 
 
 def _middle(boxes: Float32Array, place: IntArray, step: int, number: IntArray) -> FloatArray:
-    """Return the maxima of parabolas through three adjacent pixels, in pixels from the image's edge."""
+    """Return where parabolas through three adjacent values of `boxes` are highest, in pixels from the image's edge."""
     before, here, after = (boxes[place + shift].astype(float) for shift in (-step, 0, step))
     return number + 0.5 + 0.5 * (after - before) / np.maximum(2.0 * here - before - after, 1e-9)

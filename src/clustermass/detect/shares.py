@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 def share_photons(
     events: Columns, catalogue: Columns, psf: RadialProfile, parameters: Detection
 ) -> tuple[Columns, Columns]:
-    """Return further columns of a catalogue, and the columns of the photons near its sources, as `detect.detect` does.
+    """Return what `blind.detect` lacks of the result of `detect.detect`: further columns, and the table of the photons.
 
-    The probability that a photon belongs to a source is the part of the expected counts at its place that the source
-    adds; the others are those of the background and of near sources. `events` has the columns ra, dec (deg), pi_ev (eV)
-    and src_id, (photon,). `catalogue` has the columns that `blind.detect` returns. `psf` and `parameters` are those of
-    the detection.
+    A photon belongs to a source with a certain probability. It is the number of counts that are expected from this
+    source in the photon's pixel, divided by the number expected from this source, its neighbours and the background.
+    `events` has the columns ra, dec (deg), pi_ev (eV) and src_id, (photon,). `catalogue` has the columns that
+    `blind.detect` returns. `psf` and `parameters` are those of the detection.
 
     The further columns, (source,), are FITTED, the fitted counts inside the cut radius, and RA_SHIFTED, which is RA
     minus RA_ZERO [deg]. The columns of the photons are ID_SRC, EVENT (row in `events`, int32) and SHARE (float64).

@@ -52,7 +52,7 @@ class Templates:
 
     @cached_property
     def inside_slope(self) -> FloatArray:
-        """The derivative of `inside` by the shift, per arcsec, (model, shift), free of the noise of pixels."""
+        """The derivative of `inside` by the shift, per arcsec, (model, shift). Noise due to pixels is smoothed out."""
         smooth = uniform_filter1d(self.inside.astype(np.float64), 41, axis=1, mode="nearest")
         return np.gradient(smooth, TABLE_STEP, axis=1)
 
@@ -152,7 +152,7 @@ class CountImages:
 
 @dataclass(frozen=True)
 class Stamps(CountImages):
-    """Count images around positions on the sky, and the photons in them."""
+    """Images of counts around positions on the sky, and the photons that each image contains."""
 
     ra: FloatArray  #: centres, relative to the index's ra_zero, deg, (stamp,)
     dec: FloatArray

@@ -1,4 +1,4 @@
-"""Find the brightest clusters of a facet and measure their profiles, which beta models don't describe far outside."""
+"""Find the brightest clusters of a facet and measure their profiles, whose outskirts beta models don't describe."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def bright_clusters(
 ) -> tuple[list[int], list[Wing]]:
     """Return the numbers of bright clusters among fitted sources at places in the plane, and their profiles.
 
-    A source in the profile of a more extended one is none, if this profile explains a part of its counts.
+    The sources are examined in the order of decreasing EXT_LIKE. A source is left out if the profiles of earlier bright
+    clusters explain a part EXPLAINED of its counts or more.
     """
     bright = (fits.fit.counts >= BRIGHT_COUNTS) & (fits.fit.extent >= BRIGHT_EXTENT)
     bright &= fits.ext_like >= BRIGHT_EXT_LIKE
@@ -58,10 +59,10 @@ def bright_clusters(
 
 
 def measure(image: FacetImage, x: float, y: float, known: Sequence[Wing]) -> Wing:
-    """Return the profile of a cluster at a place in the plane, beside `known` others.
+    """Return the profile of the cluster at a place in the plane, without the counts of the `known` profiles of others.
 
-    The counts are those of rings around the place, from which sectors with too many counts are left out, because they
-    hold other sources. The profile doesn't rise outwards.
+    The counts are measured in rings around the place. Sectors of a ring with too many counts are left out, because they
+    hold other sources. Where the profile would rise outwards, it is set to its smallest value further in.
     """
     cell = image.cells(np.array(x), np.array(y))
     rate = float(image.calm[cell])
