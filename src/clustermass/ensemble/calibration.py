@@ -200,10 +200,10 @@ def choose_recalibration(
 
     The report holds the chosen `form` (none, scale or scale_and_floor), the `reason` (a text), and `forms` with an
     entry for each form. An entry holds the fitted constants and two mean negative log-likelihoods: `nll` of the
-    clusters that were fitted, and `nll_left_out` of left-out clusters. `over` is the form with which this form is
-    compared, the last one accepted before. `gain` is the `nll_left_out` of `over` minus that of this form, and
-    `gain_error` is the standard error of `gain`. With fewer than `MIN_GROUPS` groups the form is none, and `forms` is
-    empty.
+    clusters that were fitted, and `nll_left_out` of left-out clusters. `over` names the form with which this form is
+    compared: the form that was accepted last before it. `gain` is the `nll_left_out` of `over` minus that of this form,
+    and `gain_error` is the standard error of `gain`. With fewer than `MIN_GROUPS` groups the form is none, and `forms`
+    is empty.
     """
     chosen, form, groups = Recalibration(), "none", np.unique(group).size
     if groups < MIN_GROUPS:
@@ -261,7 +261,7 @@ def paired_gain(gain: FloatArray, group: NDArray[np.str_]) -> tuple[float, float
 
 
 def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
-    """Return the half-widths of the conformal intervals in units of sigma, with the finite-sample correction.
+    """Return the half-widths of the conformal intervals in units of sigma, which hold for finite numbers of clusters.
 
     `residual` and `sigma` (cluster,) are those of n validation clusters. The score of a cluster is |residual| / sigma.
     For an interval with the nominal coverage p, the half-width is the k-th smallest score, where k = ceil((n + 1) * p).

@@ -243,7 +243,10 @@ def _check_axis(given: np.ndarray, name: str, trained: Sequence[float], path: Pa
 
 
 def _redshift_grid(redshift: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Return the redshifts z, z - error (at least `MIN_REDSHIFT`, or z if z is smaller) and z + error, (cluster, 3)."""
+    """Return the redshifts z, z - error and z + error, (cluster, 3).
+
+    A z - error below `MIN_REDSHIFT` is replaced by `MIN_REDSHIFT`, or by z if z itself is below it.
+    """
     bad = np.flatnonzero(~(np.isfinite(error) & (error >= 0)))
     if bad.size:
         raise InputError(f"redshift_err: row {bad[0]} has {error[bad[0]]}. Give the standard error, 0 if it is exact.")

@@ -6,9 +6,9 @@ brightness. With polynomial terms t of these three covariates, and fitted coeffi
     u_k = (q_k - a_k . t) / exp(b_k . t),    n_k = Phi^-1(F_k(u_k)),
 
 where Phi is the standard normal distribution function, and F_k is the distribution function of u_k among the training
-clusters. The probability density p of the normal scores n is a mixture of Gaussians. A cluster is the rarer, the lower
-p is. The out-of-distribution score OOD_P of a cluster is the share of the validation clusters that are at least as
-rare. The cluster itself is counted as one more validation cluster:
+clusters. The probability density p of the normal scores n is a mixture of Gaussians. The lower p is, the rarer is the
+cluster. The out-of-distribution score OOD_P of a cluster is the share of the validation clusters that are at least as
+rare as this cluster. The cluster itself is counted as one more validation cluster:
 
     p(n) = sum_c w_c N(n | m_c, C_c),    OOD_P = (1 + #{validation clusters v: p(n_v) <= p(n)}) / (1 + N_validation).
 """
