@@ -107,7 +107,10 @@ class OodModel:
         return len(self.validation)
 
     def normal_scores(self, measured: FloatArray) -> FloatArray:
-        """Return the normal scores n of the quantities in use, given all quantities; both are (cluster, quantity)."""
+        """Return the normal scores n of the quantities that the model uses, (cluster, used quantity).
+
+        `measured` holds all `quantities`, (cluster, quantity).
+        """
         basis = terms(measured, self.covariate_centre, self.covariate_width)
         scaled = (columns(measured, self.names) - basis @ self.coefficient.T) / np.exp(basis @ self.log_scale.T)
         return np.stack([_normal_score(u, knots) for u, knots in zip(scaled.T, self.knot_value, strict=True)], axis=1)

@@ -164,8 +164,8 @@ def unpack(path: Path, folder: Path) -> dict[str, str]:
 def _check_zip(path: Path) -> None:
     """Raise InputError unless `path` is a zip file that holds few files and fits on the disk when it is unpacked.
 
-    A zip file in the form Zip64, which is for 4 GB or more or for 65,535 files or more, is refused. The length of the
-    list of files is checked first, because Python's zipfile module reads the whole list into memory.
+    Zip files of the form Zip64 are refused; they are needed only for 4 GB or more, or for 65,535 files or more. The
+    length of the list of files is checked first, because Python's zipfile module reads the whole list into memory.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file. Name a file of `clustermass pack`, or results/<run>/<experiment>.")
@@ -186,7 +186,8 @@ def _check_zip(path: Path) -> None:
 
 
 def _check_stored(archive: zipfile.ZipFile, path: Path) -> None:
-    """Raise InputError if a file in a zip file is compressed, or if the files are larger than the zip file."""
+    """Raise InputError if a file in a zip file is compressed, or if these files together are larger than the zip
+    file."""
     for entry in archive.infolist():
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
             raise InputError(

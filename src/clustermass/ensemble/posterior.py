@@ -1,4 +1,4 @@
-"""The posterior of one cluster's mass that the networks of an ensemble predict."""
+"""The posterior of one cluster's mass, as predicted by the networks of an ensemble."""
 
 from __future__ import annotations
 
