@@ -121,10 +121,10 @@ def resampled_moments(
 ) -> tuple[FloatArray, FloatArray]:
     """Return mean and scatter of the residuals of every predictor in every resampling of a paired bootstrap.
 
-    `residuals` has the shape (predictor, cluster), and `group` (cluster,). In each resampling, as many groups are drawn
-    as there are, with replacement. Therefore clusters that share a halo or photons are drawn together. All predictors
-    get the same draws. Mean and scatter (the standard deviation about the mean) are in dex, each float64 (predictor,
-    resampling).
+    `residuals` has the shape (predictor, cluster), and `group` (cluster,). In each resampling, groups are drawn with
+    replacement, as many as there are groups. Therefore clusters that share a halo or photons are drawn together. All
+    predictors get the same draws. Mean and scatter (the standard deviation about the mean) are in dex, each float64
+    (predictor, resampling).
     """
     _, row = np.unique(np.asarray(group), return_inverse=True)
     groups = int(row.max()) + 1
@@ -144,7 +144,7 @@ def resampled_moments(
 
 
 def interval68(values: FloatArray) -> list[float] | None:
-    """Return the ends of the central 68.27 % of the finite `values`, or None if no value is finite."""
+    """Return the ends of the range of the central 68.27 % of the finite `values`, or None if no value is finite."""
     finite = values[np.isfinite(values)]
     return [float(edge) for edge in np.percentile(finite, CENTRAL_68)] if finite.size else None
 

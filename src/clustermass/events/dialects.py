@@ -122,13 +122,14 @@ def _hold(rows: Rows, form: re.Pattern[str], *names: str) -> bool:
 
 
 def _within(values: NDArray[Any], dtype: type[np.integer[Any]]) -> NDArray[Any]:
-    """Return whole numbers as `dtype`. Numbers that don't fit become the largest of this type, which no photon has."""
+    """Return whole numbers as `dtype`. Those that don't fit become its largest number, a value that no photon has."""
     ends = np.iinfo(dtype)
     return np.where((values >= ends.min) & (values <= ends.max), values, ends.max).astype(dtype)
 
 
 def _unsigned(flag: NDArray[Any]) -> NDArray[np.uint32]:
-    """Return FLAG, signed int32 in files, as uint32. For NaN and numbers of 2^53 or more, all 32 bits are set."""
+    """Return FLAG, which is a signed int32 in files, as uint32. For NaN and numbers of 2^53 or more, all 32 bits are
+    set."""
     if flag.dtype.kind == "f":
         flag = np.where(np.abs(flag) < 2**53, flag, -1)
     return (np.asarray(flag).astype(np.int64) & 0xFFFFFFFF).astype(np.uint32)

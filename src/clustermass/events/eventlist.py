@@ -96,7 +96,7 @@ def mean_exposure_s(events: EventList, modules: Iterable[int] | None = None) -> 
 
 
 def _good_time_s(events: EventList, module: int) -> float:
-    """Return the good time of a module in s, from its intervals or else from the header, or 0 if both are missing."""
+    """Return the good time of a module in s: from its intervals or, without them, from the header. Without both, 0."""
     intervals = events.intervals(module)
     return (events.exposure_s or 0.0) if intervals is None else float((intervals[:, 1] - intervals[:, 0]).sum())
 
