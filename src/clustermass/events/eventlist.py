@@ -185,7 +185,8 @@ class Selection:
         return cuts
 
     def _in_good_time(self, events: EventList) -> NDArray[np.bool_]:
-        """Return whether each photon is in a good time interval of its module, or its module has no intervals."""
+        """Return whether each photon is in a good time interval of its module; also True if the module has no
+        intervals."""
         good = np.ones(len(events), dtype=bool)
         for module in modules_of(events):
             rows, intervals = events.tm_nr == module, events.intervals(module)
@@ -255,7 +256,7 @@ class Selection:
 
 
 def flag_mask_of(events: EventList, flag_mask: int | str) -> int:
-    """Return `flag_mask` as a number in [0, 2^32). For 'auto' it is in `FLAG_MASKS`. InputError if it is invalid."""
+    """Return `flag_mask` as a number in [0, 2^32); 'auto' is looked up in `FLAG_MASKS`. InputError if it is invalid."""
     if flag_mask == "auto":
         return FLAG_MASKS[events.dialect]
     try:

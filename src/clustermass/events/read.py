@@ -194,7 +194,7 @@ def _exposure_s(header: fits.Header) -> float | None:
 
 
 def _is_scan(headers: Sequence[fits.Header]) -> bool:
-    """Return whether OBS_MODE says that the telescope scanned. Files of SIXTE always say so, and give False."""
+    """Return whether OBS_MODE says that the telescope scanned. False for files of SIXTE, which say so in all cases."""
     simulated = any(str(header.get("CREATOR")).startswith("SIXTE") for header in headers)
     modes = [str(header.get("OBS_MODE", "")).strip().upper() for header in headers]
     return not simulated and any(mode in _SCANNING for mode in modes)

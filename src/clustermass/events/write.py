@@ -20,7 +20,8 @@ UNUSED = ("x", "y", "rawx", "rawy")
 
 
 class _SpillFile:
-    """A nameless temporary file of arrays in `folder`. It vanishes when the process ends, even if it crashes."""
+    """A temporary file in `folder` that holds arrays. It has no name, so that it vanishes even if the process
+    crashes."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +44,7 @@ class _SpillFile:
 
 
 class StoredEvents(_SpillFile):
-    """An event list in a temporary file of some 40 bytes for each photon. Columns in `without` aren't stored."""
+    """An event list, stored in a temporary file (some 40 bytes for each photon) without the columns `without`."""
 
     def __init__(self, folder: Path, without: Collection[str] = ()) -> None:
         super().__init__(folder)
@@ -81,7 +82,7 @@ class StoredEvents(_SpillFile):
 
 
 class Buckets(_SpillFile):
-    """Rows of an array in a temporary file. Each row is in one of several buckets, which have numbers."""
+    """Rows of an array, stored in a temporary file. Each row belongs to one of several numbered buckets."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
