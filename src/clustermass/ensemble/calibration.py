@@ -261,7 +261,7 @@ def paired_gain(gain: FloatArray, group: NDArray[np.str_]) -> tuple[float, float
 
 
 def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
-    """Return the half-widths of the conformal intervals in units of sigma, which hold for finite numbers of clusters.
+    """Return the half-widths of the conformal intervals in units of sigma, corrected for the finite number of clusters.
 
     `residual` and `sigma` (cluster,) are those of n validation clusters. The score of a cluster is |residual| / sigma.
     For an interval with the nominal coverage p, the half-width is the k-th smallest score, where k = ceil((n + 1) * p).

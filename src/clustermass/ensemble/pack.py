@@ -186,8 +186,7 @@ def _check_zip(path: Path) -> None:
 
 
 def _check_stored(archive: zipfile.ZipFile, path: Path) -> None:
-    """Raise InputError if a file in a zip file is compressed, or if these files together are larger than the zip
-    file."""
+    """Raise InputError if a file in a zip file is compressed, or if its files together are larger than it."""
     for entry in archive.infolist():
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
             raise InputError(

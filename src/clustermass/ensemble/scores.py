@@ -20,8 +20,10 @@ _GAUSSIAN_SCORES = (*_PIT_SCORES, "z_score_mean", "z_score_std", "residual_std_o
 
 
 def negative_log_likelihood(residual: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Return -ln N(residual | 0, sigma^2) = residual^2 / (2 sigma^2) + ln sigma + ln(2 pi) / 2, for arrays of any
-    shape."""
+    """Return -ln N(residual | 0, sigma^2) = residual^2 / (2 sigma^2) + ln sigma + ln(2 pi) / 2.
+
+    The arrays may have any shape.
+    """
     return np.asarray(0.5 * (residual / sigma) ** 2 + np.log(sigma) + 0.5 * np.log(2 * np.pi), dtype=float)
 
 

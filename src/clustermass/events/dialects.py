@@ -128,8 +128,7 @@ def _within(values: NDArray[Any], dtype: type[np.integer[Any]]) -> NDArray[Any]:
 
 
 def _unsigned(flag: NDArray[Any]) -> NDArray[np.uint32]:
-    """Return FLAG, which is a signed int32 in files, as uint32. For NaN and numbers of 2^53 or more, all 32 bits are
-    set."""
+    """Return FLAG as uint32; files hold it as signed int32. NaN and numbers of 2^53 or more get all 32 bits."""
     if flag.dtype.kind == "f":
         flag = np.where(np.abs(flag) < 2**53, flag, -1)
     return (np.asarray(flag).astype(np.int64) & 0xFFFFFFFF).astype(np.uint32)

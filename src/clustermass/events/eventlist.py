@@ -185,8 +185,7 @@ class Selection:
         return cuts
 
     def _in_good_time(self, events: EventList) -> NDArray[np.bool_]:
-        """Return whether each photon is in a good time interval of its module; also True if the module has no
-        intervals."""
+        """Return whether each photon is in a good time interval of its module. True if the module has no intervals."""
         good = np.ones(len(events), dtype=bool)
         for module in modules_of(events):
             rows, intervals = events.tm_nr == module, events.intervals(module)

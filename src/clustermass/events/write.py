@@ -20,8 +20,7 @@ UNUSED = ("x", "y", "rawx", "rawy")
 
 
 class _SpillFile:
-    """A temporary file in `folder` that holds arrays. It has no name, so that it vanishes even if the process
-    crashes."""
+    """A temporary file of arrays in `folder`. It has no name, and vanishes when the process ends, even by a crash."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
