@@ -130,10 +130,10 @@ def _from_votable(path: Path) -> Record | None:
 
 
 def _elements(path: Path) -> list[tuple[str, dict[str, str], list[str]]]:
-    """Return name, attributes and pieces of text of those elements in an XML file that are listed in `_XML`.
+    """Return the elements of an XML file whose names are listed in `_XML`: name, attributes, and pieces of text.
 
-    A name in the result begins with the namespace of the element and a blank, if the element has a namespace.
-    InputError if elements are nested too deeply.
+    If an element has a namespace, its name in the result begins with this namespace and a blank. InputError if elements
+    are nested too deeply.
     """
     found: list[tuple[str, dict[str, str], list[str]]] = []
     levels: list[list[str] | None] = []
@@ -276,7 +276,7 @@ class Files:
         return f"{RESULTS}/{path.relative_to(self.root).as_posix()}" if inside else str(path)
 
     def is_ours(self, name: str) -> bool:
-        """Return whether a name in a record means a file in the results folder, not a user's own file."""
+        """Return whether the file that a record calls `name` is in the results folder, and not a user's own file."""
         return PurePosixPath(name).parts[:1] == (RESULTS,)
 
     def is_inside(self, name: str) -> bool:
@@ -312,9 +312,9 @@ class Files:
     def origins(self, path: Path, record: Record) -> list[Path]:
         """Return the paths of the existing files from which the file `path` with the provenance `record` was made.
 
-        They include a file that the record doesn't name. For a network, it is the file of predictions that the training
-        wrote together with the network, because only this file names the images. For the calibration and the
-        out-of-distribution model, it is `ensemble.nc`. They don't name it, because its hash depends on the test set.
+        For three kinds of files, the result includes one file that the record doesn't name. For a network, this is the
+        file of predictions from the same training, because only that file names the images. For the calibration and for
+        the out-of-distribution model, it is `ensemble.nc`, which isn't named because its hash depends on the test set.
         """
         named = [self.locate(*item) for item in record.inputs.items()]
         ensemble = path.with_name("ensemble.nc")
@@ -322,9 +322,9 @@ class Files:
         return [one for one in (*named, beside) if one is not None and one != path and one.is_file()]
 
     def chain(self, start: Collection[Path]) -> dict[Path, Record | None]:
-        """Return a dict from path to record, with the files `start` and all files from which these were made.
+        """Return the records of the files `start`, and of all files from which these were made directly or indirectly.
 
-        The record is None for a file without one.
+        The result is a dict from path to record. The record is None for a file without one.
         """
         records: dict[Path, Record | None] = {}
         first, waiting = {*start}, deque(start)

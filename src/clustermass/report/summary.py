@@ -84,9 +84,9 @@ def compared(metrics: Sequence[Path], rows: Sequence[Mapping[str, Any]]) -> list
     """Return the rows of a comparison of experiments, with the `key_figures` added to each row.
 
     `metrics` holds the metrics.json of each row, in the order of `rows`. A row holds the name of the `experiment`, the
-    test `sky`, and further columns. `sky` is None if the experiment is tested on the test set of its training sky. The
-    first row of each experiment must be such a row, because only its metrics.json holds the number of training
-    clusters.
+    test `sky`, and further columns. `sky` is None if the experiment is tested on the test set of its training sky. In
+    the first row of each experiment, `sky` must be None, because only the metrics.json of this test holds the number of
+    training clusters.
     """
     complete: list[dict[str, Any]] = []
     trained: dict[str, int] = {}
@@ -104,7 +104,7 @@ def summarise(
     test_skies: Mapping[str, Mapping[str, str | Path]] = MappingProxyType({}),
     trained: Mapping[str, Mapping[str, object]] = MappingProxyType({}),
 ) -> None:
-    """Write `summary.json`: the key figures and catalogues of each experiment, and the run's software and time.
+    """Write `summary.json`: key figures and catalogues of each experiment, software, machine, and the time of writing.
 
     The keys of all mappings are names of experiments. `metrics` holds the metrics.json of each experiment. `masses`
     holds a dict from each observed field to its masses.fits. `test_skies` holds a dict from each further test sky to

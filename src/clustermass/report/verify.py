@@ -1,4 +1,4 @@
-"""Verification of results: all hashes in provenance records, and the chain from each catalogue to its events."""
+"""Verify results: compare files with the hashes in provenance records, and trace mass catalogues to their events."""
 
 import json
 import shlex
@@ -87,9 +87,10 @@ def verify(path: Path, files: Files) -> Verification:
 
 
 def again(files: Files, names: Iterable[str] = ()) -> str:
-    """Return the command that repeats a run: the first run to which one of the files `names` belongs.
+    """Return the command that repeats the run to which one of the files `names` belongs.
 
-    If none of the files belongs to a run, it is the first run in the results folder.
+    If they belong to several runs, the run of the first file is repeated. If they belong to no run, the first run in
+    the results folder is repeated.
     """
     runs = _runs(files)
     folders = [Path(name).parts[1] for name in names if len(Path(name).parts) > 2]
@@ -106,10 +107,10 @@ def _runs(files: Files) -> list[str]:
 
 
 def _anew(file: str, files: Files, used_by: Iterable[str] = ()) -> str:
-    """Return the remedy for a wrong file, as text with commands.
+    """Return a text with the commands by which a user has a wrong file made again.
 
-    The commands first remove the file. Then they make the file again, and all files that depend on it. They repeat the
-    run to which the file or one of `used_by` belongs. The file is named as a target, because Snakemake makes a missing
+    The commands remove the file. Then they repeat the run to which it or one of `used_by` belongs, which makes it
+    again, with all files that depend on it. They name the file as a target, because Snakemake makes a missing
     intermediate file only if it is asked for. The text has no command if the file isn't in the results folder, or if
     its name has invisible characters.
     """
@@ -152,9 +153,9 @@ def _calibration(path: Path, record: Record, files: Files) -> Iterator[Finding]:
 
 
 def _compare(records: Mapping[Path, Record], files: Files, result: Verification) -> set[Path | None]:
-    """Compare input files with the hashes in `records`, and add differences to `result`.
+    """Compare the input files that `records` name with the hashes given there, and add differences to `result`.
 
-    Returns the paths of the input files, and None if one isn't there.
+    Returns the paths of the input files. For missing files, the set contains None.
     """
     readers: dict[tuple[str, str], list[Path]] = {}
     for path, record in records.items():
@@ -193,10 +194,10 @@ def _without_record(path: Path, files: Files, result: Verification) -> None:
 
 
 def _broken(catalogue: Path, files: Files) -> Iterator[Finding]:
-    """Yield what is missing in the chain of files from a mass catalogue back to its events.
+    """Yield the gaps in the chain of files that leads from a mass catalogue back to its events.
 
-    There is a finding for each file that doesn't state its inputs, and one if the chain reaches no events and no
-    images.
+    There is a finding for each file that doesn't state its inputs. There is one more if the chain reaches neither
+    events nor images.
     """
     shown, chain = files.shown(catalogue), files.chain([catalogue])
     for path, record in chain.items():

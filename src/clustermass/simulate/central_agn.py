@@ -1,4 +1,4 @@
-"""AGN in the centres of haloes, drawn from a luminosity function. They are added to the AGN of the number counts."""
+"""AGN in the centres of haloes, drawn from a luminosity function, in addition to those that follow the number counts."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def all_agn(
 ) -> PointSources:
     """Return all AGN of `field`, drawn at random.
 
-    In this order, they are the AGN of the number counts, the AGN around the clusters of the `population`, if the sky
-    has one, and the AGN in the centres of `haloes`. `haloes` and `bright` are the results of `realization_haloes`.
+    First come the AGN that follow the number counts. If the sky has a `population`, the AGN around its clusters come
+    next. The AGN in the centres of `haloes` are last. `haloes` and `bright` are the results of `realization_haloes`.
     """
     number = sky["population"]["number"] if "population" in sky else 0
     clusters, others = haloes[bright][:number], haloes[bright][number:]
@@ -58,10 +58,10 @@ def draw_central_agn(
     cosmology: Mapping[str, float],
     rng: np.random.Generator,
 ) -> PointSources:
-    """Return random AGN in the centres of haloes for the config block `agn`, whose block `central` describes them.
+    """Return random AGN in the centres of haloes, with the properties given in the block `central` of `agn`.
 
-    The luminosity L (0.5-2 keV rest frame) follows a double power law. With the photon index G, the flux at 0.5-2 keV
-    observed is L (1 + z)^(2 - G) / (4 pi D_L^2). AGN outside the limits of flux in the block `agn` are left out.
+    `parameters` is the config block `agn`. The luminosity L (0.5-2 keV rest frame) follows a double power law. With the photon index G, the flux at 0.5-2 keV
+    observed is L (1 + z)^(2 - G) / (4 pi D_L^2). AGN fainter or brighter than the limits in `agn` are left out.
     `r500_arcmin` is R500c of each halo, (halo,).
     """
     central = parameters["central"]

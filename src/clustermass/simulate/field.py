@@ -95,9 +95,9 @@ class ExposureMap:
         The field consists of `scans` strips side by side, each covered by a scan of constant depth. Beyond the border
         of its strip, the depth of a scan falls linearly to zero over half of `overlap_deg`. On the border between two
         strips, both scans have their full depth, so that the exposure is twice that of one scan, as in the eFEDS field
-        (Brunner et al. 2022). Inside the field's edges, the depth falls linearly to zero over `taper_deg`. Particles
-        bypass the mirrors, so they are not vignetted. In the map for particles, the relative depth of each scan is
-        raised to the power `particle_slope`.
+        (Brunner et al. 2022). Towards the edges of the field, the depth falls linearly over `taper_deg`, and is zero at
+        the edge. Particles bypass the mirrors, so they are not vignetted. In the map for particles, the relative depth
+        of each scan is raised to the power `particle_slope`.
         """
         pixel = parameters["pixel_arcsec"] / 3600
         half_x = int(np.ceil(np.degrees(np.sin(np.radians(field.width_deg / 2))) / pixel)) + 1

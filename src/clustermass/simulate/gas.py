@@ -172,9 +172,9 @@ def _temperature_deviation(scores: FloatArray, parameters: Clusters, rng: np.ran
 
 
 def _brightness_deviation(mean_log_profile: FloatArray, deviation: FloatArray) -> FloatArray:
-    """Return the deviation of ln(emission inside R500c) from its value for the halo's mean profile, (halo,).
+    """Return by how much ln(emission inside R500c) of each halo deviates from that of its mean profile, (halo,).
 
-    The deviations are shifted and scaled so that their mean is 0 and their standard deviation is 1.
+    `mean_log_profile` and `deviation` are added to give the halo's profile. The deviations in the result are shifted and scaled so that their mean is 0 and their standard deviation is 1.
     """
     one = np.ones(len(deviation))
     actual, mean = (
@@ -187,7 +187,7 @@ def _brightness_deviation(mean_log_profile: FloatArray, deviation: FloatArray) -
 
 @dataclass(frozen=True)
 class EmittingHaloes(Rows):
-    """Haloes with their gas. Arrays are (halo,). In their order, the haloes have the SRC_ID 1, 2 and so on."""
+    """Haloes with their gas. Arrays are (halo,). The first halo has the SRC_ID 1, the second 2, and so on."""
 
     haloes: Haloes
     gas: Gas
@@ -197,7 +197,7 @@ class EmittingHaloes(Rows):
 
     @property
     def source_ids(self) -> IdArray:
-        """Return the SRC_ID of each halo, which `Photons.source` holds for the photons from the halo."""
+        """Return the SRC_ID of each halo. In `Photons.source`, this number marks the photons from the halo."""
         return np.arange(1, len(self.flux) + 1, dtype=np.int32)
 
 

@@ -1,4 +1,4 @@
-"""Properties of drawn gas that the photons don't depend on: gas mass, bolometric luminosity and cool core."""
+"""Gas mass, bolometric luminosity and cool core of the drawn gas. The photons don't depend on these properties."""
 
 from __future__ import annotations
 
@@ -45,11 +45,12 @@ def gas_mass(gas: Gas, redshift: FloatArray, cosmology: Mapping[str, float]) -> 
 
 
 def deprojected(profiles: RadialProfiles) -> tuple[FloatArray, FloatArray]:
-    """Return radii (radius,), and the emission per volume (profile, radius) whose projections are `profiles`.
+    """Return the emission per volume that would be seen as the brightness `profiles` in projection.
 
-    The radii are in the unit of the profiles' radii. Each is 3 % larger than the one before. The unit of emission per
-    volume is the unit of brightness divided by this unit. Beyond its last node, a profile is continued as a power law,
-    to ten times the node's radius.
+    The first result holds radii (radius,), each 3 % larger than the one before, in the unit of the profiles' radii. The
+    second result holds the emission per volume at these radii, (profile, radius). Its unit is that of the brightness
+    divided by that of the radii. Beyond its last node, a profile is continued as a power law, to ten times the node's
+    radius.
 
     The emission at a radius r is the Abel integral, which is -1 / pi times the integral of dS/dR (R^2 - r^2)^-1/2 dR
     from r outwards. Here S is the brightness at the projected radius R. Between neighbouring radii, S is assumed to be
@@ -75,7 +76,7 @@ def bolometric_luminosity(gas: Gas) -> FloatArray:
 
 @cache
 def _bolometric_ratio() -> tuple[FloatArray, FloatArray]:
-    """Return a grid of ln(kT / keV), and there the power at 0.01-100 keV divided by the power at 0.5-2 keV."""
+    """Return ln(kT / keV) on a grid, and the ratio of power at 0.01-100 keV to power at 0.5-2 keV for each kT."""
     log_kt = np.linspace(np.log(KT_RANGE[0]), np.log(KT_RANGE[1]), 40)
     energy = np.geomspace(0.01, 100, 8001)
     soft = (energy >= 0.5) & (energy <= 2)

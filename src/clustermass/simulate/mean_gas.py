@@ -82,9 +82,9 @@ def luminosity_per_integral(
 ) -> FloatArray:
     """Return the luminosity (erg/s, 0.5-2 keV rest frame) divided by the integral of S(r) over a disc, (halo,).
 
-    The radii of the integral are in units of R = `radius_mpc`. `kt` is in keV. All arrays are (halo,). With the cooling
-    function Lambda, the result is Lambda(kT) (kT / 10 keV)^0.5 E(z)^3 R^2. S is in cm-6 Mpc and R in Mpc, so Mpc^3 are
-    converted to cm^3.
+    In the integral, r is in units of R = `radius_mpc`. `kt` is in keV. All arrays are (halo,). The result is
+    Lambda(kT) (kT / 10 keV)^0.5 E(z)^3 R^2, where Lambda is the cooling function. S is in cm-6 Mpc and R in Mpc, so the
+    result contains a factor that converts Mpc^3 to cm^3.
     """
     scaling = np.sqrt(kt / 10) * efunc(redshift, cosmology) ** 3
     return cooling_function(kt) * scaling * radius_mpc**2 * CM_PER_MPC**3

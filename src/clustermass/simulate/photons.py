@@ -47,7 +47,10 @@ class Background:
 
     @classmethod
     def from_config(cls, parameters: BackgroundBlock, nh_cm2: float, response: Response) -> Background:
-        """Return spectra for the config block `background` and a hydrogen column. InputError if all shares are 0."""
+        """Return the spectra for the config block `background` and a hydrogen column.
+
+        InputError if all shares are 0.
+        """
         levels = _levels(parameters)
         counts = {name: response.fold(part) for name, part in sky_components(response.photon_kev, nh_cm2).items()}
         counts["particle"] = np.ones_like(counts["extragalactic"])
@@ -62,7 +65,7 @@ class Background:
 
 
 def _levels(parameters: BackgroundBlock) -> dict[str, float]:
-    """Return a dict from the name of each component of the background to its count rate.
+    """Return the count rates of the components of the background, as a dict from the component's name.
 
     The rates are those in the detection band, in count / (s arcmin2). InputError if all shares are 0.
     """
@@ -165,12 +168,12 @@ def _detected(
     psf: KingPsf,
     rng: np.random.Generator,
 ) -> Photons:
-    """Scatter photons by the PSF, and return those that are detected according to the exposure map.
+    """Scatter photons by the PSF, and keep a random part of them according to the exposure where they land.
 
     `source` holds the row of each photon's source in `sources`, and `label` holds the number of this source. Before the
-    scatter, a photon is `offset_arcsec` to the East and North of its source. The number of a source's photons was drawn
-    for the exposure `most_s` (s), the largest exposure at any place that they can reach. Therefore a photon is kept
-    with the probability (exposure where it lands) / `most_s`.
+    scatter, a photon is `offset_arcsec` to the East and North of its source. `most_s` holds, for each source, the
+    largest exposure (s) at any place that its photons can reach. The given photons are as many as this exposure would
+    collect. Therefore a photon is kept with the probability (exposure where it lands) / `most_s`.
     """
     radius = psf.draw_radius(rng, energy_ev)
     phase = np.float32(2 * np.pi) * rng.random(len(radius), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""A population of clusters, uniform in mass and redshift or drawn from the mass function. Each has a patch of sky."""
+"""A population of clusters, each in a patch of sky of its own. Masses are uniform or follow the mass function."""
 
 from __future__ import annotations
 
@@ -71,8 +71,9 @@ def agn_around_population(
 ) -> PointSources:
     """Return random AGN around the clusters of a population.
 
-    On average, as many AGN are around a cluster as `draw_agn` puts around an equal halo in `neighbours`, which are the
-    haloes of the field with photons. There are no AGN around the clusters if there are no neighbours.
+    `neighbours` are the other haloes of the field that have photons; `draw_agn` puts AGN around them. On average, a
+    cluster gets as many AGN as a neighbour of the same mass and redshift. If there are no neighbours, the clusters get
+    no AGN.
     """
     weight, of_neighbours = (host_weight(haloes, parameters).sum() for haloes in (clusters.haloes, neighbours))
     share = parameters["clustered_fraction"] * weight / (of_neighbours or np.inf)

@@ -107,7 +107,7 @@ def write_event_list(path: Path, events: EventList, field: Field, header: Mappin
 def sources_table(
     sky: Sky, clusters: EmittingHaloes, agn: PointSources, exposure: ExposureMap
 ) -> dict[str, NDArray[Any]]:
-    """Return the columns of `sources.fits`: haloes, then AGN. The source detection starts at their positions."""
+    """Return the columns of `sources.fits`. Its rows are the haloes, then the AGN; source detection starts there."""
     longitude, latitude = joined_positions(clusters.haloes, agn)
     ra, dec = exposure.field.to_sky(longitude, latitude)
     response = response_to(sky["telescope"]["pi_max_ev"])

@@ -24,19 +24,21 @@ def draw_relations(
 ) -> tuple[FloatArray, FloatArray]:
     """Return random L500 (erg/s, 0.5-2 keV rest frame) and kT (keV), both (halo,).
 
-    L500 is the luminosity inside R500c of the true mass M500c. The relations are those of the block `relations` of the
-    config block `clusters`. Let A, B and gamma stand for `log10_amplitude`, `slope` and `evolution`. The mean of ln
-    L500 at given mass and redshift is
+    L500 is the luminosity inside R500c of the true mass M500c. `parameters` is the config block `clusters`. The
+    relations are in its block `relations`, whose keys `log10_amplitude`, `slope` and `evolution` are called A, B and
+    gamma here. The mean of ln L500 at given mass and redshift is
 
         A ln 10 + B ln(M500c / 2e14 Msun) + 2 ln(E(z) / E(0.35)) + gamma ln((1 + z) / 1.35).
 
     The deviations from the means of ln L500 and ln kT are normal with the standard deviations `scatter` and
     `temperature_scatter`, and with the correlation `correlation`. The mean of ln kT is that of `mean_relations` at the
-    hydrostatic mass without scatter.
+    hydrostatic mass, which is M500c times `hydrostatic_bias` here, without scatter.
 
-    The components of the profile imply a deviation of ln L500, which is computed at the pivot. If its standard
-    deviation is larger than `scatter`, it is reduced to `scatter`. If it is smaller, an independent normal deviation is
-    added. `scores` are the amplitudes of the components in standard deviations, (halo, component).
+    The profile of a halo already makes it brighter or fainter than the mean. This deviation of ln L500 is linear in
+    the amplitudes of the profile's components, with the coefficients at the pivot of mass and redshift. If the
+    deviations' standard deviation is larger than `scatter`, they are scaled to reduce it to `scatter`. If it is
+    smaller, independent normal deviations are added. `scores` are the amplitudes in standard deviations,
+    (halo, component).
     """
     relations = parameters["relations"]
     sigma, rho = relations["scatter"], relations["correlation"]

@@ -56,7 +56,7 @@ def measure_richness(
 
 
 def _deviation(values: FloatArray, log10_mass: FloatArray, redshift: FloatArray) -> FloatArray:
-    """Return deviations from a smooth function of mass and redshift fitted to `values`, in standard deviations."""
+    """Fit a smooth function of mass and redshift to `values`; return the residuals in standard deviations."""
     mass, time = log10_mass - np.mean(log10_mass), np.log(1 + redshift)
     terms = polyvander2d(mass, time, [3, 2])
     residual = values - terms @ np.linalg.lstsq(terms, values, rcond=None)[0]

@@ -1,9 +1,9 @@
 """A simulated sky as a SIMPUT 1.1 catalogue, so that SIXTE can observe the same haloes, AGN and background.
 
 SIMPUT describes the radiation of a source as it arrives at the telescope. Therefore the spectra are absorbed, and so
-are the 0.5-2 keV fluxes that normalise them. The flux of a cluster is the flux of its whole profile. SRC_ID must be
-positive. Therefore a halo keeps its number 1 ... n of the truth table, and the AGN with the number -k gets n + k (n is
-in the keyword NHALOES). SIXTE gives each event the SRC_ID of its source. The last source is the background of the sky:
+are the 0.5-2 keV fluxes that normalise them. The flux of a cluster is the flux of its whole profile. The n haloes have
+the same SRC_ID, 1 to n, as in the truth table. SRC_ID must be positive, so the AGN with the number -k gets the SRC_ID
+n + k (n is in the keyword NHALOES). SIXTE gives each event the SRC_ID of its source. The last source is the background of the sky:
 a uniform image that covers the field and its surroundings. Particles are left out, because they belong to the
 instrument. SIXTE adds them (`Background=yes`) if the instrument's XML describes them.
 
@@ -176,7 +176,7 @@ def _class(name: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class SharedImages:
-    """The image that each cluster uses, and the size at which it is shown."""
+    """Which image each cluster uses, and how much the image must be scaled to the size of the cluster."""
 
     hosts: IntArray  #: row of the cluster from which each image was made, (image,)
     image: IntArray  #: row in `hosts` of each cluster's image, (cluster,)
@@ -212,10 +212,10 @@ def _shapes(gas: Gas) -> tuple[FloatArray, FloatArray]:
 
     The first array is (cluster, feature), and the second is (cluster,).
 
-    The growth curve of a cluster is the share of its flux inside each radius. The last feature is ln(axis ratio) times
-    a constant. Each of the other features belongs to a fixed share of the flux, which the cluster's growth curve
-    reaches at a radius r. The feature is ln(r / size) times the mean slope of all growth curves at this share. The
-    factors make the distance between two shapes equal to the root mean square difference between their growth curves.
+    The growth curve of a cluster is the share of its flux inside each radius. There is one feature for each of some
+    fixed shares of the flux. If r is the radius that encloses such a share, the feature is ln(r / size) times the mean
+    slope of all growth curves there. The last feature is ln(axis ratio) times a constant. With these factors, the
+    distance between two shapes is the root mean square difference between their growth curves.
     """
     radius = np.stack([_log_radius(gas.profiles, share) for share in _SHARES], axis=1)
     slope = (np.gradient(_SHARES) / np.gradient(radius, axis=1)).mean(axis=0)
@@ -302,7 +302,7 @@ class ArrivingSpectra:
         return cls(names, absorbed / flux[:, None], flux / _band_flux(emitted))
 
     def with_background(self, density: FloatArray) -> tuple[ArrivingSpectra, float]:
-        """Return two results: these spectra, followed by the spectrum of the background; and the background's flux.
+        """Return these spectra with the spectrum of the background as the last one, and the background's flux.
 
         `density` is the background's absorbed spectrum at `ENERGY_KEV` in photon/s/cm2/keV/arcmin2. The flux is in
         erg/s/cm2/arcmin2.
@@ -336,9 +336,10 @@ def _band_flux(density: FloatArray) -> FloatArray:
 
 
 def cluster_spectra(kt_kev: FloatArray, redshift: FloatArray) -> tuple[list[str], FloatArray, IntArray]:
-    """Return names of the emitted spectra, the spectra (spectrum, energy), and the row of each cluster's spectrum.
+    """Return the emitted spectra that the clusters share, and which of them each cluster has.
 
-    Each cluster gets the spectrum of the nearest point of a grid in temperature and redshift. In a realization of the
+    The three results are the names of the spectra, the spectra (spectrum, energy), and the row of each cluster's
+    spectrum, (cluster,). Each cluster gets the spectrum of the nearest point of a grid in temperature and redshift. In a realization of the
     default sky, this changes the count rates by at most 0.2 % for two thirds of the clusters, by at most 0.7 % for 95 %
     and by at most 3 % for all of them. The sum of all rates changes by at most 0.1 %.
     """

@@ -99,7 +99,7 @@ class PointSources(Rows):
 
     @property
     def source_ids(self) -> IdArray:
-        """Return the SRC_ID of each source (-1, -2, ...), which `Photons.source` holds for its photons."""
+        """Return the SRC_ID of each source (-1, -2, ...). In `Photons.source`, this number marks its photons."""
         return -np.arange(1, len(self.flux) + 1, dtype=np.int32)
 
 
@@ -116,7 +116,7 @@ def counts_above(flux_cgs: ArrayLike, normalisation_per_deg2: float) -> FloatArr
 
 
 def host_weight(haloes: Haloes, parameters: Agn) -> FloatArray:
-    """Return M500c (1 + z)^`clustered_evolution`, to which the number of AGN around a halo is proportional, (halo,)."""
+    """Return the relative mean number of AGN around each halo, M500c (1 + z)^`clustered_evolution`, (halo,)."""
     return np.asarray(10.0**haloes.log10_m500c * (1 + haloes.redshift) ** parameters["clustered_evolution"])
 
 
@@ -128,8 +128,9 @@ def draw_agn(
     `haloes` are the haloes above the flux limit. `r500_arcmin` holds their R500c, (halo,).
 
     Each AGN is put near a halo with the probability `clustered_fraction`. The probability that a halo is chosen is
-    proportional to its `host_weight`. The AGN's projected distance r from the halo is uniform up to R500c times
-    `clustered_r500`, so that the surface density of AGN falls as 1 / r. All other AGN are uniform on the sky.
+    proportional to its `host_weight`. The AGN's projected distance r from the halo is uniform between 0 and
+    `clustered_r500` times R500c, so that the surface density of AGN falls as 1 / r. All other AGN are uniform on the
+    sky.
     """
     flux = np.geomspace(parameters["flux_min_cgs"], parameters["flux_max_cgs"], 2000)
     above = counts_above(flux, parameters["normalisation_per_deg2"])

@@ -1,4 +1,4 @@
-"""Photon spectra of plasmas and power laws, their absorption, and count spectra to draw event energies from."""
+"""Photon spectra of plasmas and power laws, their absorption, and count spectra, which give energies of events."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -73,7 +73,8 @@ class CountSpectra:
     def draw_energy(self, rng: np.random.Generator, spectrum: NDArray[np.integer] | int, number: int) -> Float32Array:
         """Return `number` random detector energies in eV.
 
-        `spectrum` is the row of the spectrum from which all energies are drawn, or holds a row for each energy.
+        If `spectrum` is a number, it is the row of the spectrum from which all energies are drawn. Otherwise it holds
+        such a row for each energy, (number,).
         """
         position = rng.random(number, dtype=np.float32) * np.float32(len(_QUANTILES) - 1)
         lower = np.minimum(position.astype(np.int32), len(_QUANTILES) - 2)
@@ -191,7 +192,7 @@ _FITTED_BAND = np.linspace(0.5, 2.0, 301)
 class ClusterSpectra:
     """Spectra of clusters on a grid of ln(kT / keV) and redshift.
 
-    The spectrum of row i in temperature and row j in redshift has the number i * (number of redshifts) + j.
+    The spectrum at temperature i and redshift j of the grid (counted from 0) is in row i * (number of redshifts) + j.
     """
 
     redshift: FloatArray  #: grid, (z,)
@@ -225,7 +226,7 @@ class ClusterSpectra:
         return low * (1 - kt_weight) + high * kt_weight
 
     def choose(self, rng: np.random.Generator, kt_kev: FloatArray, redshift: FloatArray) -> IntArray:
-        """Return the number of a spectrum for each photon, (photon,).
+        """Choose a spectrum for each photon, and return its number, (photon,).
 
         It is drawn from the four spectra that are nearest to the photon's kT and redshift, with bilinear weights.
         """

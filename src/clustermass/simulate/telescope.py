@@ -66,7 +66,8 @@ def redistribution_below(detector_ev: ArrayLike, photon_kev: ArrayLike) -> Float
 
     The distribution of detector energies is a Gaussian for some photons. For others, which lose a little charge, it is
     this Gaussian smeared to lower energies by an exponential. For a small share of photons, it is flat from zero to the
-    photon energy. `CHARGE_LOSS` holds the shares of the last two at each photon energy. The arguments are broadcast.
+    photon energy. `CHARGE_LOSS` holds the shares of the second and the third kind of photons at each photon energy. The
+    arguments are broadcast.
     """
     from scipy.special import log_ndtr, ndtr
 
@@ -104,7 +105,7 @@ class Response:
 
     @cached_property
     def redistribution(self) -> FloatArray:
-        """Return the probability of each PI bin at each photon energy, (photon energy, PI bin). Rows sum to <= 1."""
+        """Return the probability of each PI bin at each photon energy, (photon energy, PI bin). A row sums to <= 1."""
         below = redistribution_below(self.pi_edges_ev, self.photon_kev[:, None])
         return np.maximum(np.diff(below, axis=1), 0)  # rounding makes it -1e-16 where it is zero
 
@@ -148,7 +149,7 @@ class KingPsf:
         return float(1 - (1 + (self.radius_max_arcsec / self.core_arcsec) ** 2) ** (1 - self.slope))
 
     def __call__(self, radius_arcsec: ArrayLike) -> FloatArray:
-        """Return the surface brightness per arcsec2 at `radius_arcsec` and 1 keV. Its integral over the plane is 1."""
+        """Return the PSF per arcsec2 at `radius_arcsec` for photons of 1 keV. Its integral over the plane is 1."""
         radius = np.asarray(radius_arcsec, dtype=float)
         peak = (self.slope - 1) / (np.pi * self.core_arcsec**2 * self._total)
         profile = peak * (1 + (radius / self.core_arcsec) ** 2) ** -self.slope

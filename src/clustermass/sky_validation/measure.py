@@ -1,4 +1,4 @@
-"""Measure all realizations of a sky, and write a small file of measurements, from which table and figure are made."""
+"""Measure all realizations of a sky, and write the measurements to a small file for the table and the figure."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

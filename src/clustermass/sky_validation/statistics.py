@@ -1,7 +1,8 @@
 """Published numbers (`published.yaml`), and the statistics of the simulated sky that are compared with them.
 
 Each statistic is a function whose argument `data` is the result of `measure.measure`. The table in `published.yaml`
-refers to the functions by name. The redshift term q of the relations fitted here is log10((1 + z) / (1 + `pivot_z`)).
+refers to the functions by name. Some functions fit relations, in which the redshift z appears as
+q = log10((1 + z) / (1 + `pivot_z`)).
 """
 
 from collections.abc import Callable
@@ -39,7 +40,7 @@ class Histogram(NamedTuple):
 
 
 class Running(NamedTuple):
-    """Published quantiles of one quantity y in bins of another quantity x; arrays are (bin,), except `edges`."""
+    """Published quantiles of a quantity y in bins of another quantity x. Arrays are (bin,), except `edges`."""
 
     edges: FloatArray  # (bin + 1,), the last may be infinite
     x: FloatArray  # median of x
@@ -82,15 +83,15 @@ def published_histogram(name: str) -> Histogram:
 
 
 def published_running(name: str) -> Running:
-    """Return the published quantiles `name`, which are those of one quantity in bins of another quantity."""
+    """Return the entry `name` of the published quantiles of one quantity in bins of another quantity."""
     entry = published()["running"][name]
     return Running(np.array(entry["edges"], dtype=float), *np.array(entry["rows"], dtype=float).T)
 
 
 def published_medians(name: str) -> dict[str, tuple[tuple[float, float], PublishedNumber]]:
-    """Return a dict from the names of bins to their edges and the published medians in them.
+    """Return, for each bin of the `published_running` quantiles `name`, its edges and the published median.
 
-    The bins are those of the published quantiles `name`. A bin is named after its edges, such as "0–60" or "above 400".
+    The keys of the dict are the names of the bins, which follow from their edges, such as "0–60" or "above 400".
     """
     bins, source = published_running(name), published()["running"][name]["source"]
     return {
@@ -116,8 +117,8 @@ def with_error(
     """Return the value of the function `statistic` for the `data` of all n realizations, and its jackknife error.
 
     `arguments` are further arguments of the function. `others` is the result of `leave_one_out`: n data sets, each
-    without one realization. The error is sqrt((n - 1) v), where v is the variance of the statistic between these data
-    sets, computed with the divisor n. For a mean over realizations, it equals the usual standard error of the mean. The
+    without one realization. The statistic is computed for each of them, which gives n values. If v is the variance of
+    these values (with the divisor n), the error is sqrt((n - 1) v). For a mean over realizations, it equals the usual standard error of the mean. The
     error is None if n = 1, or if the statistic of one of `others` is NaN.
     """
     without = [statistic(other, *arguments) for other in others]

@@ -13,7 +13,7 @@ SEPARATION = np.array([60.0, 90.0, 120.0, 180.0])  #: largest separations of pai
 def surroundings(
     catalogue: Mapping[str, FloatArray], candidate: BoolArray, selected: BoolArray, point: BoolArray
 ) -> dict[str, tuple[str, FloatArray]]:
-    """Return the variables of `measure.VARIABLES` that depend on pairs of detections, each with its dimension.
+    """Return those `measure.VARIABLES` that depend on pairs of detections: a dict from name to dimension and values.
 
     `catalogue` holds the columns RA, DEC and ML_CTS of all detections. The other arguments are bool (detection,):
     `candidate` marks the extended candidates, `selected` the candidates that match a halo, and `point` the point
@@ -34,7 +34,7 @@ def surroundings(
 def _near(
     catalogue: Mapping[str, FloatArray], first: BoolArray, second: BoolArray, radius_arcsec: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows of all pairs of a detection in `first` and another one in `second` within `radius_arcsec`."""
+    """Return rows of all pairs within `radius_arcsec`: a detection marked in `first`, and another one in `second`."""
     ra, dec, rows, others = catalogue["RA"], catalogue["DEC"], np.flatnonzero(first), np.flatnonzero(second)
     one, other = neighbours(ra[rows], dec[rows], ra[others], dec[others], radius_arcsec)
     one, other = rows[one], others[other]

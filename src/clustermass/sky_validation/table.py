@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
     @property
     def sigmas(self) -> float | None:
-        """Return value minus published number in units of their combined error; None if this error is unknown."""
+        """Return (value - published number) / (combined error of the two); None if this error is unknown."""
         if self.reference is None or self.reference.error is None or self.error is None:
             return None
         both = math.hypot(self.reference.error, self.error)
@@ -60,7 +60,7 @@ class Row(NamedTuple):
 
 
 def tuned() -> dict[str, str]:
-    """Return a dict from the `key` of a row to those settings of the sky that were tuned for this row."""
+    """Return the settings of the sky that were tuned for a row, as a dict from the `key` of the row."""
     return {row: keys for keys, rows in statistics.published()["tuned"].items() for row in rows}
 
 
@@ -83,9 +83,9 @@ def _rows(
 ) -> Iterator[Row]:
     """Yield the rows of one entry of the table in `published.yaml`.
 
-    If `percents` are given, there is a row for each of these quantiles (in percent). If `bins` names published
-    quantiles, there is a row for each of their bins. If neither is given, there is one row. `limits` are the last three
-    arguments of `tolerance`.
+    If `percents` are given, there is a row for each of these quantiles (in percent). If `bins` is the name of a
+    `published_running` entry, there is a row for each bin of this entry. If neither is given, there is one row.
+    `limits` are the last three arguments of `tolerance`.
     """
     for percent in percents:
         words = name + (", median" if percent == 50 else f", {percent} % quantile")
@@ -115,9 +115,9 @@ def tolerance(
 ) -> tuple[float, float] | None:
     """Return the lowest and the highest acceptable value of a row; None if there is no demand.
 
-    These values are `allowed` if it is given. Otherwise they are the published number `reference` minus and plus a
-    distance, which is `absolute` plus `relative` times this number. ValueError if there is a demand without a range, or
-    a range without a demand.
+    If `allowed` is given, it holds these two values. Otherwise they are `reference` - d and `reference` + d, where d is
+    `absolute` plus `relative` times the published number `reference`. ValueError if there is a demand without a range,
+    or a range without a demand.
     """
     distance = absolute + (relative * abs(reference.value) if reference else 0.0)
     if (demand == "reported") is bool(distance or allowed):
