@@ -1,4 +1,4 @@
-"""AGN in the centres of haloes, drawn from a luminosity function, in addition to those that follow the number counts."""
+"""AGN in the centres of haloes, drawn from a luminosity function. The number counts do not include them."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def draw_central_agn(
 ) -> PointSources:
     """Return random AGN in the centres of haloes, with the properties given in the block `central` of `agn`.
 
-    `parameters` is the config block `agn`. The luminosity L (0.5-2 keV rest frame) follows a double power law. With the photon index G, the flux at 0.5-2 keV
-    observed is L (1 + z)^(2 - G) / (4 pi D_L^2). AGN fainter or brighter than the limits in `agn` are left out.
-    `r500_arcmin` is R500c of each halo, (halo,).
+    `parameters` is the config block `agn`. The luminosity L (0.5-2 keV rest frame) follows a double power law. With the
+    photon index G, the flux at 0.5-2 keV observed is L (1 + z)^(2 - G) / (4 pi D_L^2). AGN fainter or brighter than the
+    limits in `agn` are left out. `r500_arcmin` is R500c of each halo, (halo,).
     """
     central = parameters["central"]
     host = np.flatnonzero(rng.random(len(haloes)) < occupied(haloes.log10_m500c, haloes.redshift, central))

@@ -174,7 +174,8 @@ def _temperature_deviation(scores: FloatArray, parameters: Clusters, rng: np.ran
 def _brightness_deviation(mean_log_profile: FloatArray, deviation: FloatArray) -> FloatArray:
     """Return by how much ln(emission inside R500c) of each halo deviates from that of its mean profile, (halo,).
 
-    `mean_log_profile` and `deviation` are added to give the halo's profile. The deviations in the result are shifted and scaled so that their mean is 0 and their standard deviation is 1.
+    `mean_log_profile` and `deviation` are added to give the halo's profile. The deviations in the result are shifted
+    and scaled so that their mean is 0 and their standard deviation is 1.
     """
     one = np.ones(len(deviation))
     actual, mean = (

@@ -2,8 +2,8 @@
 
 SIMPUT describes the radiation of a source as it arrives at the telescope. Therefore the spectra are absorbed, and so
 are the 0.5-2 keV fluxes that normalise them. The flux of a cluster is the flux of its whole profile. The n haloes have
-the same SRC_ID, 1 to n, as in the truth table. SRC_ID must be positive, so the AGN with the number -k gets the SRC_ID
-n + k (n is in the keyword NHALOES). SIXTE gives each event the SRC_ID of its source. The last source is the background of the sky:
+the same SRC_ID, 1 to n, as in the truth table. SRC_ID must be positive, so the AGN with the number -k gets n + k. The
+keyword NHALOES holds n. SIXTE gives each event the SRC_ID of its source. The last source is the background of the sky:
 a uniform image that covers the field and its surroundings. Particles are left out, because they belong to the
 instrument. SIXTE adds them (`Background=yes`) if the instrument's XML describes them.
 
@@ -339,9 +339,9 @@ def cluster_spectra(kt_kev: FloatArray, redshift: FloatArray) -> tuple[list[str]
     """Return the emitted spectra that the clusters share, and which of them each cluster has.
 
     The three results are the names of the spectra, the spectra (spectrum, energy), and the row of each cluster's
-    spectrum, (cluster,). Each cluster gets the spectrum of the nearest point of a grid in temperature and redshift. In a realization of the
-    default sky, this changes the count rates by at most 0.2 % for two thirds of the clusters, by at most 0.7 % for 95 %
-    and by at most 3 % for all of them. The sum of all rates changes by at most 0.1 %.
+    spectrum, (cluster,). Each cluster gets the spectrum of the nearest point of a grid in temperature and redshift. In
+    a realization of the default sky, this changes the count rates by at most 0.2 % for two thirds of the clusters, by
+    at most 0.7 % for 95 % and by at most 3 % for all of them. The sum of all rates changes by at most 0.1 %.
     """
     nearest = np.stack([np.rint(np.log(kt_kev) / _LOG_KT_STEP), np.rint(redshift / _REDSHIFT_STEP)], axis=1)
     points, rows = np.unique(nearest, axis=0, return_inverse=True)

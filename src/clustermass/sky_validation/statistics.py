@@ -118,8 +118,8 @@ def with_error(
 
     `arguments` are further arguments of the function. `others` is the result of `leave_one_out`: n data sets, each
     without one realization. The statistic is computed for each of them, which gives n values. If v is the variance of
-    these values (with the divisor n), the error is sqrt((n - 1) v). For a mean over realizations, it equals the usual standard error of the mean. The
-    error is None if n = 1, or if the statistic of one of `others` is NaN.
+    these values (with the divisor n), the error is sqrt((n - 1) v). For a mean over realizations, it equals the usual
+    standard error of the mean. The error is None if n = 1, or if the statistic of one of `others` is NaN.
     """
     without = [statistic(other, *arguments) for other in others]
     error = float(np.sqrt((len(others) - 1) * np.var(without))) if others else np.nan
