@@ -122,9 +122,9 @@ def learning_curve(metrics: Sequence[Block], rows: Sequence[Mapping[str, Any]]) 
 
     A family consists of experiments that differ only in their training clusters. There is a panel for each test sample
     of each family. Each of `metrics` is the content of a `metrics.json`, for one experiment on one test sample. The
-    entry of `rows` at the same place holds the names of this `experiment`, of its `family`, and of the `sky` of the
-    test sample, or None as `sky` for the test set of the training sky. The entry with None comes first among the
-    entries of an experiment.
+    entry of `rows` at the same place holds three names: this `experiment`, its `family`, and the `sky` of the test
+    sample. `sky` is None for the test set of the training sky; this entry comes first among the entries of an
+    experiment.
     """
     curves: dict[tuple[str | None, str | None], list[Metrics]] = {}
     trained: dict[str | None, int] = {}

@@ -37,7 +37,7 @@ HISTOGRAM_BINS = 32
 
 @styled
 def bias(predictions: Data, baselines: Data) -> Figure:
-    """Return a figure of bias and scatter of the network and three baselines, in bins of true and of predicted mass.
+    """Return a figure of bias and scatter in bins of true and of predicted mass, for the network and three baselines.
 
     `predictions` and `baselines` are the contents of `predictions.nc` and `baselines.nc`. Only the test set is drawn.
     """
@@ -82,7 +82,7 @@ def draw_bias(mass: np.ndarray, residuals: Mapping[str, np.ndarray], sigma: np.n
 
 
 def residuals_of_test_set(predictions: Data, baselines: Data) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-    """Return the true masses, the residuals of each predictor, and the network's sigma of the test clusters.
+    """Return, for the test clusters, the true masses, the residuals of each predictor, and the network's sigma.
 
     All arrays have the shape (cluster,). Masses are log10(M500c / Msun), residuals and sigma are in dex. InputError if
     the baselines lack a test cluster.

@@ -46,7 +46,7 @@ MAX_BINS = 8
 
 @styled
 def observed(masses: Table | str | Path, relation: CountRateRelation) -> Figure:
-    """Return a figure of a catalogue's masses, drawn against redshift, against masses from count rates, and on the sky.
+    """Return a figure of a catalogue's masses: against redshift, against masses from count rates, and on the sky.
 
     `masses` is a mass catalogue (`masses.fits`). `relation` turns the catalogue's count rates into masses. Published
     masses, if there are any, are also drawn against redshift. If no cluster has a mass, because redshifts or exposures
