@@ -63,8 +63,8 @@ def predictions(predictions: Data) -> Figure:
 def draw_masses(axes: Axes, subset: xr.Dataset, limits: tuple[float, float], **look: Any) -> None:
     """Draw predicted against true mass, and print scatter and bias.
 
-    A line marks equal masses. Two dashed lines are above and below it by the mean predicted sigma. `limits` are the
-    limits of both axes, and `look` are options of the markers.
+    A line marks equal masses. Two dashed lines run above and below it, at a vertical distance of the mean predicted
+    sigma. `limits` are the limits of both axes, and `look` are options of the markers.
     """
     true, mu = subset["log10_m500c"].values, subset["mu"].values
     sigma = float(subset["sigma_calibrated"].mean())
@@ -101,10 +101,10 @@ def draw_residuals(axes: Axes, residual: np.ndarray, sigma: np.ndarray) -> None:
 
 @styled
 def calibration(predictions: Data, metrics: Block) -> Figure:
-    """Return a figure of the calibration of the test set: coverage, probability integral transform and z-scores.
+    """Return a figure about the uncertainties of the test clusters' masses: coverage, PITs and z-scores.
 
-    Below, the figure shows the coverage in bins. `predictions` and `metrics` are the contents of `predictions.nc` and
-    `metrics.json`.
+    The figure shows how well the uncertainties are calibrated. Its lower row shows the coverage in bins. `predictions`
+    and `metrics` are the contents of `predictions.nc` and `metrics.json`.
     """
     test = subset(predictions, "test", require=["mu", "sigma", "sigma_calibrated", "pit"])
     binned = read_bins(metrics)

@@ -74,7 +74,7 @@ def label_page(figure: Figure, data: xr.Dataset, table: Block) -> None:
 
 
 def draw_number_counts(axes: Axes, data: xr.Dataset) -> None:
-    """Draw the numbers of simulated, of selected and of published clusters per deg2 above a flux.
+    """Draw how many clusters per deg2 are brighter than a flux: all simulated ones, selected ones, published ones.
 
     Fluxes of selected clusters and of eFEDS candidates are those inside 500 kpc, and all other fluxes are those inside
     R500c.
@@ -117,7 +117,7 @@ def draw_completeness(axes: Axes, data: xr.Dataset) -> None:
 
 
 def draw_point_sources(axes: Axes, data: xr.Dataset) -> None:
-    """Draw the number of point sources per deg2 above a count rate, for detected, simulated and published sources."""
+    """Draw how many point sources per deg2 exceed a count rate: detected, simulated and published ones."""
     rate, area = data["rate"].values, float(data["area"].sum())
     detected = data["points_above"].sum("realization").values / area
     axes.loglog(rate, np.where(detected > 0, detected, np.nan), color=SIMULATED, label="simulated, DET_LIKE ≥ 6")
