@@ -84,7 +84,7 @@ def read_history(member: Data) -> xr.Dataset:
 
 
 def mark_epochs(axes: Axes, histories: Sequence[xr.Dataset]) -> None:
-    """Mark the lowest validation loss of each member, and its validation loss in the epoch whose weights are kept."""
+    """Mark two validation losses of each member: the lowest one, and that of the epoch whose weights are kept."""
     draw = partial(axes.plot, mfc="none", mec=style.BLACK, mew=0.8, zorder=5, clip_on=False)
     marks = (("best_epoch", "o", 4.0, "lowest validation loss"), ("kept_epoch", "s", 6.0, "weights kept"))
     for attribute, marker, size, label in marks:

@@ -82,7 +82,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 def _checked_files(
     dpi: Count, style: str | Path | None, svg: Path | None = None, png: Path | None = None, pdf: Path | None = None
 ) -> dict[str, Path]:
-    """Return a dict from the kinds of files to write to their paths. InputError if there is no style sheet `style`."""
+    """Return the paths of the files to write, as a dict by kind. InputError if there is no style sheet `style`."""
     if style and str(style) not in available and not Path(style).expanduser().is_file():
         raise InputError(f"style: {style} is neither a file nor one of Matplotlib's styles: {', '.join(available)}.")
     return {kind: Path(path) for kind, path in (("svg", svg), ("png", png), ("pdf", pdf)) if path}
