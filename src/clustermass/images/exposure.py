@@ -87,9 +87,9 @@ def planes(hdus: fits.HDUList) -> list[Any]:
 
 
 def unlike(header: fits.Header, task: str) -> str:
-    """Return words for the kind of an image that wasn't made by the eSASS task `task`, such as EXPMAP.
+    """Return words that say what an image is, if another eSASS task than `task` (such as EXPMAP) made it.
 
-    The kind follows from the task that CREATOR names. The result is "" if this is `task` or an unknown task.
+    The header's keyword CREATOR names the task that made the image. The result is "" if it is `task` or unknown.
     """
     creator = (str(header.get("CREATOR", "")).upper().split() or [""])[0]
     return f"{_TASKS[creator]} (CREATOR {creator})" if creator in _TASKS and creator != task else ""

@@ -134,7 +134,7 @@ def storable(counts: NDArray[np.int64]) -> NDArray[np.uint16]:
 
 
 def block_sum(counts: NDArray[Any], factor: int) -> NDArray[Any]:
-    """Return sums over blocks of `factor` x `factor` pixels of the last two axes. ValueError if blocks don't fit."""
+    """Return the sums of blocks of `factor` x `factor` pixels in the last two axes. ValueError if blocks don't fit."""
     rows, columns = counts.shape[-2:]
     if rows % factor or columns % factor:
         raise ValueError(f"{factor} does not divide {rows} x {columns} pixels")
@@ -188,7 +188,7 @@ def deproject(x: ArrayLike, y: ArrayLike, ra0: float, dec0: float) -> tuple[Floa
 
 
 def image_pixels(offset: FloatArray, centre: float, rebin: int, size: int) -> NDArray[np.float64]:
-    """Return the numbers (from 0) along one axis of the image pixels in which photons lie.
+    """Return, along one axis, the numbers (from 0) of the image pixels in which photons lie.
 
     The rule is evtool's: i = floor((X - xc) / rebin) + size / 2. X is the `offset` of a photon along this axis in whole
     sky pixels. It is infinite for positions that the projection can't show. xc is the `centre` of the image. An image

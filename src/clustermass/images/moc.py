@@ -37,7 +37,7 @@ def write_moc(exposures: Iterable[ExposureMap], output: Path, made_by: Mapping[s
 
 
 def cell_order(exposure: ExposureMap) -> int:
-    """Return the order of the cells that describe a map: at most `FINEST`, and lower if the map's pixels are large."""
+    """Return the order of the cells with which a map is described: `FINEST`, or lower if the map's pixels are large."""
     pixel = max(proj_plane_pixel_scales(wcs).max() for _, wcs in exposure.planes)
     return min(FINEST, max(0, int(np.log2(_SIDE_DEG / (_CELL_PIXELS * pixel)))))
 
@@ -81,7 +81,7 @@ def _spread(number: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def merged(cells: NDArray[np.int64], order: int) -> NDArray[np.int64]:
-    """Return the ascending NUNIQ numbers of `cells` of the given order. Four cells that fill a larger cell become one.
+    """Return `cells` of this `order` as ascending NUNIQ numbers. Four cells that fill a larger one are replaced by it.
 
     `cells` must be distinct and ascending.
     """
