@@ -1,4 +1,4 @@
-"""Data of clusters' cards that aren't in the mass catalogue: images, neighbours and unusual quantities.
+"""What the cards of clusters show beyond the mass catalogue: images, neighbours and unusual quantities.
 
 A card is the picture and the numbers of one cluster on the page of a field. Unusual quantities are those in which a
 cluster is unlike the training clusters. The data are written to `masses.cards.nc` beside `masses.fits`.
@@ -86,8 +86,9 @@ def write_cards(
 
     `columns` holds the columns of the mass catalogue, and further columns whose names begin with `card_`. `images` are
     results of `card_images`. `catalogues` maps each realization to its catalogue. `ensemble` is the file `ensemble.nc`
-    with the training clusters to which `rate_masses` fits its relation. `quantities` names the quantities along the
-    second axis of `card_score`. `circle` is True if the networks see a circle, and False if they see a square.
+    with the training clusters to which `rate_masses` fits its relation. `quantities` are the names of the quantities
+    along the second axis of the columns `card_score` and `card_given`. `circle` is True if the networks see a circle,
+    and False if they see a square.
     """
     cluster = columns["CLUSTER"]
     whole = xr.concat(images, "cluster", data_vars="minimal", coords="minimal", compat="override", join="override")

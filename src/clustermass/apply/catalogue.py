@@ -60,7 +60,7 @@ class CataloguePaths(NamedTuple):
 def iau_names(acronym: str, ra: FloatArray, dec: FloatArray) -> NDArray[np.str_]:
     """Return names `<acronym> JHHMMSS.s+DDMMSS` of ICRS positions in deg, (cluster,).
 
-    Coordinates are truncated to these digits, not rounded.
+    Coordinates aren't rounded: the digits that the name doesn't show are cut off.
     """
     # a millionth of the last digit is added, because a binary number may be slightly below the decimal one
     tenths = np.floor(np.mod(ra, 360) * 2400 + 1e-6).astype(int)
@@ -121,7 +121,10 @@ def header_cards(
 
 
 def _conformal_cards(calibration: Calibration) -> Cards:
-    """Return header cards CONF68ER, CONF90ER, CONF95ER: the standard error (in %) of conformal intervals' coverage."""
+    """Return the header cards CONF68ER, CONF90ER and CONF95ER about the three conformal intervals.
+
+    Each card holds the standard error (in %) of the coverage of one interval.
+    """
     errors = {level: coverage_error(level, calibration.number) for level in LEVELS}
     what = "error of the level of LOGM500_CONF"
     return {f"CONF{k}ER": (round(100 * error, 1), f"[%] {what}{k}") for k, error in errors.items() if error}

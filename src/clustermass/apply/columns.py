@@ -93,8 +93,9 @@ def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: S
     """Return FLAG_RANGE, FLAG_EDGE and FLAG_NOCAT of a field's clusters, each int16 (cluster,).
 
     `mass` holds the clusters' log10 masses. FLAG_RANGE has a bit for each quantity outside its training range; a
-    missing quantity (NaN) sets no bit. For exposures from the catalogue (ML_EXP), the range is wider by a factor
-    `POINT_EXPOSURE` at both ends. FLAG_EDGE is 1 if the covered fraction of the image is below `COVERED_MIN`.
+    missing quantity (NaN) sets no bit. The range of exposures is wider by a factor `POINT_EXPOSURE` at both ends for
+    clusters whose exposure is taken from the catalogue (ML_EXP). FLAG_EDGE is 1 if the covered fraction of the image is
+    below `COVERED_MIN`.
 
     FLAG_NOCAT is 1 if count rate, extent or background isn't positive in the catalogue although the networks use it as
     a side input (`side_names`). For such a cluster the networks use none of the three measurements, and predict a wider

@@ -127,7 +127,9 @@ def _read_masses(path: Path) -> CheckedTable:
 
 
 def _measured(masses: CheckedTable, catalogues: Mapping[str, Path]) -> Columns:
-    """Return ids, names and measurements of the clusters in a mass catalogue, from their realizations' catalogues.
+    """Return ids, names and measurements of the clusters in the mass catalogue `masses`.
+
+    `catalogues` maps each realization to its `catalogue.fits`, from which names and measurements are read.
 
     Each column has the shape (cluster,). The columns are `id_src`, `id` (the user's id as a text), `rate` (ML_RATE),
     `luminosity` (LX500) and, if any catalogue has names, `name` (NAME_CAT). Missing rates and luminosities are NaN.

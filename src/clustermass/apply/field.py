@@ -126,7 +126,10 @@ def sky_of_files(
 
 
 def check_settings(network: TrainedNetwork, path: Path) -> None:
-    """Raise InputError if a setting in a network's file `path` isn't allowed in a configuration."""
+    """Raise InputError if a setting that is stored with a network couldn't be in a configuration.
+
+    `path` is the network's file.
+    """
     events = network.cutting.get("events")
     events = {"modules": [*ALL_MODULES], **events} if isinstance(events, dict) else events
     blocks: tuple[tuple[str, Any, Any], ...] = (
@@ -147,7 +150,7 @@ def check_settings(network: TrainedNetwork, path: Path) -> None:
 def folder_for(sky: Sky) -> Iterator[Path]:
     """Yield a temporary folder for the converted field of a sky (see `sky_of_files`).
 
-    Log lines and InputErrors of the `with` block don't name the converted files, but the user's own files.
+    Within the `with` block, log lines and InputErrors about a converted file name the user's own file instead.
     """
     given = cast("Mapping[str, Any]", sky["realizations"])[REALIZATION]
     with tempfile.TemporaryDirectory(prefix="clustermass-") as name:
@@ -179,7 +182,9 @@ class CutField(NamedTuple):
 def cut_field(
     sky: Sky, images: Images, events_block: Events, edges_ev: BandsKey, folder: Path, with_redshift: bool = True
 ) -> CutField:
-    """Convert the field of a sky to files in a folder of `folder_for`, and return the field with its images.
+    """Convert the field of a sky, write it to `folder`, and return the converted field with its images.
+
+    `folder` is a result of `folder_for`.
 
     `images` and `events_block` are blocks of the configuration. `edges_ev` are the edges of the energy bands in eV. If
     the user gives images instead of event lists, the images must have these bands. If `with_redshift` is False, the
