@@ -1,4 +1,4 @@
-"""Types of arrays, tables, random generators, unit vectors, pairs of close positions, and bisection."""
+"""Basic tools: types of arrays, a base class of tables, random generators, pairs of close positions, and bisection."""
 
 import zlib
 from collections.abc import Callable, Sequence
@@ -62,7 +62,7 @@ def generator(seed: int, *names: str) -> np.random.Generator:
 
 
 def random_streams(seed: int, name: str, realization: str) -> Streams:
-    """Return a random generator for each name in `STREAMS`, as a dict, for one realization of the sky `name`.
+    """Return the random generators of one realization of the sky `name`, as a dict by the names in `STREAMS`.
 
     InputError unless `realization` consists of digits, as "01" does.
     """

@@ -129,10 +129,9 @@ def _read_masses(path: Path) -> CheckedTable:
 def _measured(masses: CheckedTable, catalogues: Mapping[str, Path]) -> Columns:
     """Return ids, names and measurements of the clusters in the mass catalogue `masses`.
 
-    `catalogues` maps each realization to its `catalogue.fits`, from which names and measurements are read.
-
-    Each column has the shape (cluster,). The columns are `id_src`, `id` (the user's id as a text), `rate` (ML_RATE),
-    `luminosity` (LX500) and, if any catalogue has names, `name` (NAME_CAT). Missing rates and luminosities are NaN.
+    `catalogues` maps each realization to its `catalogue.fits`, from which names and measurements are read. Each column
+    has the shape (cluster,). The columns are `id_src`, `id` (the user's id as a text), `rate` (ML_RATE), `luminosity`
+    (LX500) and, if any catalogue has names, `name` (NAME_CAT). Missing rates and luminosities are NaN.
     """
     realization, id_src = np.array(masses.texts("REALIZATION")), np.asarray(masses.table["ID_SRC"], dtype=np.int64)
     columns: Columns = {"id_src": id_src, "id": id_src.astype(str).astype(object), "rate": np.full(id_src.size, np.nan)}

@@ -184,11 +184,10 @@ def cut_field(
 ) -> CutField:
     """Convert the field of a sky, write it to `folder`, and return the converted field with its images.
 
-    `folder` is a result of `folder_for`.
-
-    `images` and `events_block` are blocks of the configuration. `edges_ev` are the edges of the energy bands in eV. If
-    the user gives images instead of event lists, the images must have these bands. If `with_redshift` is False, the
-    redshifts in the catalogue aren't read. InputError if a file is missing or faulty.
+    `folder` is a result of `folder_for`. `images` and `events_block` are blocks of the configuration. `edges_ev` are
+    the edges of the energy bands in eV. If the user gives images instead of event lists, the images must have these
+    bands. If `with_redshift` is False, the redshifts in the catalogue aren't read. InputError if a file is missing or
+    faulty.
     """
     field = _converted(folder)
     ingest_field(sky, REALIZATION, events_block, field, edges_ev, with_redshift)

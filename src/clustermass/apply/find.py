@@ -14,10 +14,11 @@ LISTED = 5
 def find_cluster(columns: Mapping[str, Sequence[str]], wanted: str | int, where: object) -> int:
     """Return the row of the cluster whose name or id is `wanted`, or whose name contains `wanted`.
 
-    `columns` holds NAME, ID_SRC and, if the catalogue has them, the other columns of `IDENTIFIERS`, all as texts.
-    Case, spaces and underscores don't matter. If `wanted` consists of digits, it is compared with whole ids and names,
-    not with parts of names. InputError if no cluster or more than one cluster fits. The message begins with `where`
-    (the catalogue), and lists some names, if possible names similar to `wanted`.
+    `columns` holds NAME, ID_SRC and, if the catalogue has them, the other columns of `IDENTIFIERS`, all as texts. Case,
+    spaces and underscores don't matter. If `wanted` consists of digits, it is compared with whole ids and names, not
+    with parts of names. InputError if no cluster or more than one cluster fits. The message begins with `where` (the
+    catalogue) and lists some names: those that fit, or else names similar to `wanted`, or else the first names of the
+    catalogue.
     """
     rows, word = rows_called(columns, wanted), _plain(wanted)
     if len(rows) > 1:
@@ -51,7 +52,7 @@ def rows_called(columns: Mapping[str, Sequence[str]], wanted: str | int) -> list
 
 
 def short_list(texts: Iterable[str]) -> str:
-    """Return the first `LISTED` texts, separated by commas. Dots follow if there are more, otherwise a full stop."""
+    """Return the first `LISTED` texts, separated by commas. The end is ", ..." if there are more, otherwise "."."""
     names = list(texts)
     return ", ".join(names[:LISTED]) + (", ..." if len(names) > LISTED else ".")
 

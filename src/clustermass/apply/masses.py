@@ -198,8 +198,9 @@ class AppliedEnsemble:
         have the shape (cluster, member), and all other columns of the catalogue (cluster,). `write` adds the columns
         that are still missing: NAME, the columns from `catalogue.fits`, and the columns that `sizes` returns.
 
-        The result also holds columns for `write_cards`: `card_seen` with the shape (cluster,), and `card_score` and
-        `card_given` with the shape (cluster, quantity).
+        The result also holds three columns that only `write_cards` uses. `card_seen` (cluster,) says how far the
+        networks see from the cluster, in arcsec. `card_score` and `card_given` (cluster, quantity) say how unusual each
+        quantity is.
         """
         field = field.isel(cluster=_order(field["realization"].values.astype(str), id_src(field)))
         # without redshift no mass (and no scaled image)

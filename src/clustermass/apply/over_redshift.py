@@ -30,12 +30,13 @@ CURVES = ("LOGM500", "LOGM500_ERR", *QUANTILES)
 
 
 def masses_over_redshift(applied: AppliedEnsemble, sky: Sky, redshift: FloatArray, acronym: str) -> xr.Dataset:
-    """Return the masses of a field's clusters at each redshift in `redshift`, which is taken as exact.
+    """Return the masses that a field's clusters would have at each of the given redshifts.
 
-    The variables are `CURVES`, each float64 (cluster, z) in dex. A cluster has no mass (NaN) if too little of its image
-    is exposed. The coordinates are `cluster` (the column NAME of the mass catalogue), `z`, the clusters' ID_SRC, RA and
-    DEC, and `trained` (z,), which is False outside the redshifts of the training clusters. InputError if a redshift
-    isn't between 0 and `MAX_REDSHIFT`. Other InputErrors are those of `clustermass.apply.field.masses_of_field`.
+    Each value in `redshift` is assumed for all clusters in turn, and is taken as exact. The variables are `CURVES`,
+    each float64 (cluster, z) in dex. A cluster has no mass (NaN) if too little of its image is exposed. The coordinates
+    are `cluster` (the column NAME of the mass catalogue), `z`, the clusters' ID_SRC, RA and DEC, and `trained` (z,),
+    which is False outside the redshifts of the training clusters. InputError if a redshift isn't between 0 and
+    `MAX_REDSHIFT`. Other InputErrors are those of `clustermass.apply.field.masses_of_field`.
     """
     grid = np.atleast_1d(np.asarray(redshift, dtype=float))
     if grid.ndim != 1 or not grid.size or not ((grid > 0) & (grid <= MAX_REDSHIFT)).all():
@@ -65,7 +66,11 @@ def _curves(applied: AppliedEnsemble, part: xr.Dataset, field: CutField, grid: F
 
 
 def _masses(applied: AppliedEnsemble, part: xr.Dataset, field: CutField, redshift: FloatArray) -> dict[str, FloatArray]:
-    """Return `CURVES` at k redshifts, (cluster, k). If images are scaled to a redshift, it is the first one."""
+    """Return `CURVES` at the k redshifts in `redshift`, (cluster, k).
+
+    All k results come from the same images. If the preprocessing scales images, these are scaled as for the first
+    redshift.
+    """
     shape = (part.sizes["cluster"], redshift.size)
     assumed = part.assign(redshift=("cluster", np.full(shape[0], redshift[0])))
     enough = exposed(assumed.assign(covered_fraction=("cluster", applied.covered(assumed, field.exposure))))

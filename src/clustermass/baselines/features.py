@@ -23,7 +23,10 @@ BLOCK = 128
 
 
 class AnnulusCounts(NamedTuple):
-    """Counts in annuli, float64 (cluster, band, annulus), and areas of the annuli in arcmin2, float64 (annulus,)."""
+    """Counts in annuli, float64 (cluster, band, annulus), and areas of the annuli in arcmin2, float64 (annulus,).
+
+    The counts are given twice: `plain` are all counts, and in `robust` point sources are suppressed.
+    """
 
     plain: FloatArray
     #: counts in which the mean of the other octants replaces the brightest ones, to suppress point sources
@@ -193,7 +196,7 @@ def _profile(profile: AnnulusCounts) -> dict[str, FloatArray]:
 def _luminosities(
     named: Mapping[str, FloatArray], redshift: FloatArray, cosmology: Mapping[str, float]
 ) -> dict[str, FloatArray]:
-    """Return a dict from names to features log10(rate * (D_L / Gpc)^2 / E(z)^2), (cluster,) each.
+    """Return log10(rate * (D_L / Gpc)^2 / E(z)^2) for each rate in `named`, (cluster,), as a dict by name.
 
     Boosted trees need these features, because a decision tree can't compute the luminosity from rate and redshift.
     """

@@ -30,7 +30,10 @@ CROWDED = ((180.0, 0.3), (300.0, 1.5))
 
 
 class HaloTruth(NamedTuple):
-    """True properties of the haloes of all realizations, each (halo,), in the order of the files."""
+    """True properties of the haloes of all realizations. The arrays have the shape (halo,).
+
+    The haloes are in the order of the files `truth.fits`, one file after the other.
+    """
 
     #: dict from (realization, HALO_ID) to the row; HALO_ID alone isn't unique because realizations may share haloes
     row: Mapping[tuple[str, int], int]
@@ -160,8 +163,8 @@ def is_isolated(
     """Return whether each halo is isolated, bool (halo,).
 
     `ra` and `dec` are the positions in degrees, and `counts` the numbers of photons, (halo,) each. `crowded` holds
-    pairs of a radius in arcsec and a factor. A halo with N photons is isolated if, for each pair, no other halo within
-    the radius has more than the factor times N photons. The default pairs are 3' with 0.3, and 5' with 1.5.
+    pairs of a radius in arcsec and a factor. A halo with N photons isn't isolated if, for any of the pairs, another
+    halo within the radius has more than (factor * N) photons. The default pairs are 3' with 0.3, and 5' with 1.5.
     """
     isolated = np.ones(len(ra), dtype=bool)
     for radius_arcsec, factor in crowded:

@@ -52,7 +52,10 @@ class ScalingRelation(NamedTuple):
         return self.log10_pivot + (log10_mass - self.mass) / self.slope
 
     def refit_forms(self, observable: FloatArray) -> dict[str, FloatArray]:
-        """Return forms with which the relation can be fitted again, as `surface_forms` does, for the observable X."""
+        """Return the forms in which the relation can be fitted anew to clusters with the observable X.
+
+        The result is that of `surface_forms`, with log10 X relative to its pivot.
+        """
         return surface_forms(np.log10(observable) - self.log10_pivot, self.redshift_term)
 
 
