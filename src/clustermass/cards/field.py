@@ -258,7 +258,7 @@ def _columns(table: CheckedTable) -> dict[str, NDArray[Any]]:
 
 
 def _check_members(members: Mapping[str, FloatArray], rows: int, path: Path) -> None:
-    """Raise InputError unless each row with a mass has a mean and a positive sigma of each network in `members`."""
+    """Raise InputError unless `members` holds each network's mean and positive sigma for each row with a mass."""
     mu, sigma = (members[name] for name in MEMBERS)
     same = mu.shape == sigma.shape and mu.ndim == 2 and mu.shape[0] == rows and mu.shape[1] > 0
     if not (same and (np.isnan(mu) | ((np.abs(mu) < _LARGEST_LOG) & (sigma > 0) & (sigma < _LARGEST_LOG))).all()):
@@ -266,7 +266,7 @@ def _check_members(members: Mapping[str, FloatArray], rows: int, path: Path) -> 
 
 
 def _plain(table: CheckedTable, name: str) -> NDArray[Any]:
-    """Return a column without a mask, as floats, whole numbers or texts. A missing float is NaN."""
+    """Return the column `name` as a plain array of floats, whole numbers or texts. A missing float is NaN."""
     kind = table.table[name].dtype.kind
     if kind in "iub":
         return np.asarray(np.ma.getdata(table.table[name]))

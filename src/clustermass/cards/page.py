@@ -43,8 +43,8 @@ def write_page(masses: Path, output: Path, cards: Path | None = None) -> None:
 def page(data: dict[str, Any]) -> str:
     """Return the HTML text of the page that shows `data`.
 
-    The page's security policy allows no scripts and styles but the page's own. It also forbids the page to load
-    anything from elsewhere.
+    A security policy in the page forbids browsers to load anything from elsewhere, and to use scripts and styles that
+    aren't the page's own.
     """
     style = "".join(path.read_text(encoding="utf-8") for path in sorted(WEB.glob("*.css")))
     script = "".join(path.read_text(encoding="utf-8") for path in sorted(WEB.glob("*.js")))
