@@ -40,11 +40,11 @@ class Note(NamedTuple):
 
 
 def notes(field: FieldCards, row: int) -> list[Note]:
-    """Return notes about a cluster, beginning with its flags or, if it has none, with a note that says so.
+    """Return notes about a cluster. The first ones explain its flags, or say that it has none.
 
-    A cluster without a flag has its largest distance from the training clusters in this note. Further notes are about
-    bright neighbours, about an R500c that is larger than the image, and about a mass from the count rate that disagrees
-    with the mass of the networks.
+    If the cluster has no flag, the first note also states its largest distance from the training clusters. Further
+    notes are about bright neighbours, about an R500c that is larger than the image, and about a mass from the count
+    rate that disagrees with the mass of the networks.
     """
     cells = field.row(row)
     found = [*_without_mass(field, row), *_out_of_range(field, row)]
@@ -63,7 +63,7 @@ def notes(field: FieldCards, row: int) -> list[Note]:
 
 
 def unusual(field: FieldCards, row: int) -> str:
-    """Return a text with a flagged cluster's most unusual quantity, and how far it is from its expectation."""
+    """Return a text with a flagged cluster's most unusual quantity, and how far it is from what the others imply."""
     why = str(field.columns["OOD_WHY"][row])
     known = [one for one in field.distances(row) if one.quantity == why]
     return _distance(known[0]) if known else QUANTITIES.get(why, why)
@@ -164,7 +164,7 @@ def _ends(field: FieldCards, name: str) -> list[float]:
 
 
 def _telling(value: float, ends: Sequence[float], least: int) -> int:
-    """Return how many decimals are needed, from `least` to 6, to tell a value from both ends of a range."""
+    """Return the number of decimals, from `least` to 6, at which a rounded value differs from both rounded `ends`."""
     tells = (digits for digits in range(least, 6) if round(value, digits) not in {round(end, digits) for end in ends})
     return next(tells, 6)
 

@@ -69,8 +69,9 @@ def confirm(candidates: Positions, haloes: OpticalHaloes, random: Positions, par
 
     A halo can be the counterpart of all positions within `radius_r500` times its R500. Galaxies are counted in an
     aperture centred on the position. Therefore the richness of a halo at the distance d from the position is multiplied
-    by exp(-(d / (`damping_r500` R500))^2 / 2). If several haloes are possible, the counterpart is the one that is least
-    likely by chance: the fewest random positions have such a rich halo at a similar redshift.
+    by exp(-(d / (`damping_r500` R500))^2 / 2). If several haloes are possible, the one that is least likely by chance
+    is the counterpart. For each halo, those random positions are counted that have a halo at least as rich at a similar
+    redshift, and the halo with the fewest is taken.
 
     `random` are positions all over the exposed field, at which counterparts are searched in the same way. For the
     counterpart of a candidate, S_random is the share of random positions that have a counterpart at least as rich in
@@ -115,7 +116,7 @@ def _best(pairs: _Pairs, random: _Pairs) -> tuple[_Pairs, FloatArray]:
 
 
 def _chance(pairs: _Pairs, random: _Pairs) -> FloatArray:
-    """Return the number of pairs in `random` that are at least as rich as each pair, at a similar redshift, (pair,)."""
+    """Return, for each of `pairs`, how many of the pairs `random` are at least as rich and have a similar redshift."""
     here, there = (np.floor(np.log1p(one.redshift) / _REDSHIFT_STEP).astype(int) for one in (pairs, random))
     number = np.zeros(len(here))
     for step in np.unique(here):

@@ -8,7 +8,7 @@ from astropy.table import Table
 
 
 def read_fixed_places(lines: list[str], kind: str) -> Table:
-    """Return the table in lines of a format of astropy, "cds" or "ipac". Blank lines aren't rows.
+    """Return the table in `lines`, whose format `kind` is "cds" or "ipac" of astropy. Blank lines aren't rows.
 
     ValueError if a line holds a tab, or if it holds anything but blanks and bars between or beyond the columns, which
     astropy would cut off. ValueError also if two columns have one name, or if a number holds "_", which Python would
@@ -19,7 +19,7 @@ def read_fixed_places(lines: list[str], kind: str) -> Table:
 
 
 class _WholeCells(ascii_tables.FixedWidthSplitter):
-    """Divides lines at the places of columns, and refuses lines that hold more than that."""
+    """Divides lines at the places of columns, and refuses lines that hold anything outside of the columns."""
 
     def __call__(self, lines: Iterable[str]) -> Iterator[list[str]]:
         rows = [line.rstrip() for line in lines if line.strip()]
@@ -46,7 +46,7 @@ def _between(places: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int | Non
 
 
 def _strict(kind: type) -> tuple[Callable[[Sequence[str]], Any], type]:
-    """Return astropy's converter of texts to numbers, which refuses 1_2."""
+    """Return astropy's converter of texts to numbers, changed so that it refuses texts such as 1_2."""
     convert, column_type = ascii_tables.convert_numpy(kind)
 
     def converted(cells: Sequence[str]) -> Any:

@@ -205,7 +205,7 @@ def _read_votable(path: Path) -> Table:
 
 
 def _warn_of_texts(spoken: list[str], path: Path) -> None:
-    """Warn of texts in columns of numbers, which astropy reads as missing and names in the warnings `spoken`."""
+    """Warn of texts in columns of numbers. astropy reads them as missing, and its own warnings `spoken` name them."""
     found = [re.search(r"float '(.*?)'\..*?(\(in row .*\))?$", text) for text in spoken]
     texts = [f"{one[1]} {one[2] or ''}".strip() for one in found if one and one[1].strip().lower() not in EMPTY | {"-"}]
     if texts:
@@ -213,7 +213,7 @@ def _warn_of_texts(spoken: list[str], path: Path) -> None:
 
 
 def _in_usual_frames(table: Any, file: Any, path: Path) -> Table:
-    """Return `table` of a VOTable `file`. RA and Dec columns in frames other than ICRS and FK5 J2000 are left out."""
+    """Return `table` of a VOTable `file` without RA and Dec columns whose frame is neither ICRS nor FK5 J2000."""
     others = other_frames(table.fields, file.iter_coosys())
     read = table.to_table(use_names_over_ids=True)
     if others:

@@ -88,7 +88,7 @@ def match_sources(
 
 
 def _population(truth: dict[str, NDArray[Any]], number: int, exposure: ExposureMap) -> _Matched:
-    """Return the catalogue, matches and redshifts of the first `number` haloes in `truth`, the population.
+    """Return the catalogue, matches and redshifts of a population: the first `number` haloes in `truth`.
 
     Each cluster is at its true position, and is its own match. DET_LIKE and EXT_LIKE are above every threshold. All
     else that a source detection measures is NaN, because there is no detection.

@@ -60,7 +60,7 @@ def match_by_shares(
 
 
 def _owners(fitted: FloatArray, shares: Mapping[str, NDArray[Any]], labels: IdArray) -> tuple[IntArray, FloatArray]:
-    """Return the label of the source to which each detection belongs (0 = only background), and its purity."""
+    """Return the label of each detection's source (0 = only background), and the purity of each detection."""
     detection, label = shares["ID_SRC"].astype(np.int64) - 1, labels[shares["EVENT"]].astype(np.int64)
     used = np.flatnonzero(label != 0)
     used = used[np.lexsort((label[used], detection[used]))]

@@ -146,7 +146,10 @@ def number(text: str) -> float:
 
 
 def check_underscores(cells: Collection[str], table: Table, path: Path) -> None:
-    """Raise InputError if one of `cells`, such as 1_2, isn't in a text of the table: astropy has read it as 12."""
+    """Raise InputError if astropy has read one of `cells`, such as 1_2, as a number, such as 12.
+
+    This is the case if the cell isn't in any text of the table.
+    """
     if cells:
         texts = repr([np.asarray(table[name]).tolist() for name in table.colnames if table[name].dtype.kind in "SUO"])
         if wrong := sorted(cell for cell in cells if cell not in texts):

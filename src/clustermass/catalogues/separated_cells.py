@@ -70,7 +70,10 @@ def read_separated(path: Path, lines: list[str]) -> Table:
 
 
 def _units(rows: list[str], separator: str) -> list[str]:
-    """Return the cells of the second line if dashes follow, as VizieR writes it, and if none is a number, or []."""
+    """Return the units in the second of `rows`, or [] if it holds no units.
+
+    It holds units if the next line consists of dashes, as VizieR writes it, and if no cell is a number.
+    """
     dashes = len(rows) > 2 and set(rows[2]) <= set("-;\t ") and "--" in rows[2]
     cells = _cells(rows[1], separator) if dashes else []
     return [] if _numbers(cells) else cells
@@ -88,7 +91,10 @@ def _warn_of_comments(path: Path, comments: list[str], columns: int, separator: 
 
 
 def _check_quotes(path: Path, table: Table, lines: int, separator: str) -> None:
-    """Raise InputError if some of the `lines` became part of a cell, or were lost, because of a quotation mark."""
+    """Raise InputError if a quotation mark turned whole lines into parts of a cell, or made them vanish.
+
+    `lines` is the number of lines from which `table` was read.
+    """
     if len(table) == lines:
         return
     broken = [cell for name in _of_kind(table, "U") for cell in _texts(table[name]) if "\n" in cell]

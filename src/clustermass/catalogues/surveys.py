@@ -152,7 +152,7 @@ def join_tables(
 def _further(
     catalogue: CheckedTable, path: Path, synonyms: Synonyms, edges_ev: Sequence[float] | None
 ) -> tuple[CheckedTable, NDArray[np.int64]]:
-    """Return a further table, and its row with the same ID_SRC for each row of the catalogue (-1 = none)."""
+    """Return a further table and, for each row of the catalogue, the row there with the same ID_SRC (-1 = none)."""
     catalogue.require({"ID_SRC": "to join further tables by"}, "catalogue_columns")
     other = find_columns(read_survey_table(path, edges_ev), path, synonyms)
     other = identified(other, (catalogue.names["ID_SRC"], *synonyms["ID_SRC"]))
