@@ -111,7 +111,10 @@ _RULES: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
 
 
 def _rule(annotation: str) -> tuple[str, Callable[[Any], bool]] | None:
-    """Return the entry of `_RULES` for an annotation, or None. A Sequence of a known kind has the rule of its items."""
+    """Return the entry of `_RULES` for an annotation, or None if there is none.
+
+    For a Sequence, the entry of its items is changed into one that checks each item.
+    """
     inner = annotation.removeprefix("Sequence[").removesuffix("]")
     if annotation in _RULES or inner not in _RULES:
         return _RULES.get(annotation)
@@ -122,8 +125,8 @@ def _rule(annotation: str) -> tuple[str, Callable[[Any], bool]] | None:
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Return the function, extended so that it raises InputError if an argument isn't what its annotation says.
 
-    The module of the function must postpone the evaluation of annotations. Arguments whose annotation isn't in
-    `_RULES` aren't checked, unless it is a Sequence of one that is.
+    The module of the function must postpone the evaluation of annotations. An argument is checked if its annotation, or
+    that of the items of a Sequence, is in `_RULES`.
     """
     signature = inspect.signature(function)
 

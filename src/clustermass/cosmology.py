@@ -1,6 +1,6 @@
 """Conversions of mass, radius and distance in flat LCDM. Masses are log10(M500c / Msun), without factors of h.
 
-In all functions, `parameters` is the block of the configuration that `flat_lcdm` describes.
+`parameters` has the same meaning in all functions. `flat_lcdm` describes it.
 """
 
 from collections.abc import Mapping

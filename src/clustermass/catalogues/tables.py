@@ -131,7 +131,7 @@ class CheckedTable:
         return degrees[0] % 360.0, degrees[1]
 
     def check(self, good: Sequence[bool] | NDArray[np.bool_], cells: Any, name: str, complaint: str) -> None:
-        """Raise InputError with "<cell> is <complaint>" for the first cell (number or text) that isn't `good`."""
+        """Raise InputError if an entry of `good` is False. It says "<cell> is <complaint>" of the first such cell."""
         bad = np.flatnonzero(~np.asarray(good, dtype=bool))
         if bad.size:
             cell, more = cells[bad[0]], f" (and {bad.size - 1} more)" if bad.size > 1 else ""
@@ -177,8 +177,8 @@ def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | 
 
     `synonyms` maps our names to the usual names of such columns, best first. `given` maps our names to the user's names
     and takes precedence. Case doesn't matter. InputError if `given` contains a name that isn't one of ours, or a column
-    that the table doesn't have. InputError also if case alone tells two columns apart that could be one of ours, unless
-    `given` names one of them exactly.
+    that the table doesn't have. InputError also if two columns that could be one of ours differ only in case (such as
+    Dec and DEC), unless `given` names one of them exactly.
     """
     given = given or {}
     if unknown := [ours for ours in given if ours not in synonyms]:
@@ -206,7 +206,10 @@ def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | 
 
 
 def _hint(words: Collection[str], label: str, names: Iterable[str]) -> str:
-    """Return a text: "Did you mean ...?" for each word that is similar to one of `names`, then `label` and `names`."""
+    """Return a text that helps after unknown `words`: which of `names` may be meant, and a list of `names`.
+
+    For each word that is similar to one of `names`, the text asks "Did you mean ...?". The list begins with `label`.
+    """
     meant = {word: nearest(word, names) for word in words}
     near = "".join(text if len(words) == 1 else text.replace("?", f" for {word}?") for word, text in meant.items())
     return f"{near} {label}: {', '.join(names)}."

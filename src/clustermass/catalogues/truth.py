@@ -160,7 +160,7 @@ def _counted(
 
 
 class Tally:
-    """Counts of whole numbers: the ascending `values`, and the `counts` of how often each was added. Both are int64."""
+    """Whole numbers that were added, in ascending order (`values`), and how often each was (`counts`); both int64."""
 
     def __init__(self) -> None:
         self.values, self.counts = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)

@@ -59,7 +59,7 @@ def in_our_units(table: "CheckedTable") -> "CheckedTable":
 def _holds_numbers(table: "CheckedTable", ours: str) -> bool:
     """Return whether a column holds only numbers, as numbers or as texts. Empty cells count as numbers.
 
-    InputError if it is a coordinate with angles such as 08:26:26.5 whose unit contradicts them.
+    InputError if a column of coordinates holds angles such as 08:26:26.5, but states a unit in which they can't be.
     """
     values = np.ma.asarray(table.table[table.names[ours]])
     if values.dtype.kind not in "SUO" or values.ndim != 1:

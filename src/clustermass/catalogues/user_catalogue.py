@@ -128,7 +128,7 @@ def _find(
 
 
 def _refuse_truth(names: set[str], path: Path) -> None:
-    """Raise InputError if columns with these names, in capitals, are those of a table of simulated haloes."""
+    """Raise InputError if a table is one of simulated haloes, which its columns' `names` (in capitals) show."""
     true = "SRC_ID" in names and names & {"HALO_ID", "LOG10_M500C", "M500C"}
     if true and not names & {"DET_LIKE", "ML_CTS", "ML_RATE"}:
         raise InputError(

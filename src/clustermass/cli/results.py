@@ -17,7 +17,7 @@ def summary(run: Path) -> None:
 
 
 def verify(results: Path, inputs: Sequence[Path]) -> int:
-    """Print which files differ from what the results state about them. Return 1 if any file differs, otherwise 0."""
+    """Print which files contradict what the results record about them. Return 1 if there are any, otherwise 0."""
     from clustermass.report.console import print_verification
     from clustermass.report.records import Files
     from clustermass.report.verify import verify

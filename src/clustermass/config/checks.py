@@ -42,7 +42,7 @@ class _FaultyBlockError(Exception):
 
 
 class _Sound(dict[str, Any]):
-    """The top-level blocks without errors. Reading a block with errors raises `_FaultyBlockError`."""
+    """A configuration without its faulty top-level blocks. Reading a faulty block raises `_FaultyBlockError`."""
 
     def __missing__(self, name: str) -> None:
         raise _FaultyBlockError
@@ -264,7 +264,7 @@ def _layers(config: Config, experiment: Experiment) -> Iterator[str]:
 
 
 def _pixels_left(layers: Iterable[Layer], pixels: int) -> int:
-    """Return the side in pixels of the feature maps after these layers, for input images of `pixels` x `pixels`."""
+    """Return the side, in pixels, that an image of `pixels` x `pixels` has after passing through the `layers`."""
     for layer in layers:
         if "pool" in layer:
             size = layer.get("size", 2)
@@ -296,7 +296,7 @@ def _published_images(config: Config, experiment: Experiment) -> Iterator[str]:
 
 
 def _patches(config: Config, experiment: Experiment) -> Iterator[str]:
-    """Yield an error if the images' boxes don't fit into the patches of a population, however the boxes are turned."""
+    """Yield an error if a patch of a population is too small for the images' box, which may be turned by any angle."""
     _, images = _images_of(config, experiment)
     diagonal = math.sqrt(2) * images["box_pixels"] * images["pixel_arcsec"] / 60 if images else 0
     for name, sky in resolvable_skies(config["skies"]).items():

@@ -1,4 +1,4 @@
-"""Kinds of values in the configuration, and the function by which a key states its meaning and its range."""
+"""Kinds of values in the configuration, such as `Share`, and the function `key`, which describes and limits a value."""
 
 from itertools import pairwise
 from typing import Annotated, Any, TypeAlias, TypeVar
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def key(description: str = "", **rules: Any) -> Any:
-    """Return pydantic's field for a key: its description, and the rules for its value (`gt`, `le`, `pattern`, ...)."""
+    """Return pydantic's field with a key's description and the rules for its value (`gt`, `le`, `pattern`, ...)."""
     if description:
         rules["description"] = description
     return pydantic.Field(**rules)

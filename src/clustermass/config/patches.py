@@ -19,7 +19,10 @@ class Patches(NamedTuple):
 
     @classmethod
     def of(cls, field: Field, side_arcmin: float) -> Patches:
-        """Return the largest grid of patches with sides of at least `side_arcmin` that fits into the block `field`."""
+        """Return the grid with the most patches that fits into the area of the block `field`.
+
+        Each side of a patch is at least `side_arcmin` long.
+        """
         height = side_arcmin / 60
         width = height / math.cos(math.radians(field["height_deg"] / 2))
         return cls(width, height, _fitting(field["width_deg"] / width), _fitting(field["height_deg"] / height))

@@ -1,4 +1,4 @@
-"""Reading and merging of configuration files. Blocks that take keys from another block are completed."""
+"""Reading and merging of configuration files, and completion of blocks that take keys from another block."""
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ def number_of_values(node: yaml.Node, path: Path, known: dict[yaml.Node, float] 
     """Return the number of values in a YAML node after replacing aliases. It is infinite if the node contains itself.
 
     `known` holds the results for nodes that have been counted already. InputError, which names the file `path`, if a
-    single number is written with too many characters. YAML needs hours to read 1:1:1:... with a million digits.
+    single number has too many characters, because YAML would need hours to read a number such as 1:1:1:... with a
+    million digits.
     """
     known = {} if known is None else known
     if node.tag in _NUMBERS and isinstance(node, yaml.ScalarNode):

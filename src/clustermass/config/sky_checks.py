@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def once(blocks: Mapping[str, T], parents: Mapping[str, str], problems: Callable[[T], Iterable[str]]) -> Iterator[str]:
-    """Yield "<name><problem>" for each problem that the function `problems` finds in a block.
+    """Yield the problems that the function `problems` finds in the blocks, each as the text "<name of block><problem>".
 
     `parents` maps the name of a block to the name of its parent, from which it takes keys. If the parent has the same
     problem, the problem is yielded only for the parent.
@@ -29,9 +29,10 @@ def once(blocks: Mapping[str, T], parents: Mapping[str, str], problems: Callable
 
 
 def lacking(model: Any, block: Any, above: str = "") -> Iterator[tuple[str, list[str]]]:
-    """Yield the dotted key of each block that lacks keys required by the class `model`, and the missing keys.
+    """Yield the dotted key of each incomplete block, and the keys that it lacks.
 
-    Only `block` itself and the blocks inside it are checked. Dotted keys begin with `above`.
+    The class `model` says which keys are required. Only `block` itself and the blocks inside it are checked. Dotted
+    keys begin with `above`.
     """
     kinds = get_type_hints(model)
     missing = [key for key in kinds if key in model.__required_keys__ and key not in block]
@@ -43,7 +44,7 @@ def lacking(model: Any, block: Any, above: str = "") -> Iterator[tuple[str, list
 
 
 def not_below(block: Any, lower: str, upper: str, above: str = "") -> Iterator[str]:
-    """Yield an error if a block has both keys, but the value of `lower` isn't below that of `upper`.
+    """Yield an error if a block has the keys `lower` and `upper`, but the first value isn't below the second.
 
     `above` is the dotted key of the block, with which the error begins.
     """

@@ -78,7 +78,7 @@ def check_block(block: object, kind: Any, name: str) -> None:
 def without_execution_keys(block: Block, rule: Block | None = None) -> Block:
     """Return a block without keys that can't change results, such as `training.device`.
 
-    `rule` is the block's part of the schema. None stands for the whole schema, if `block` is the whole configuration.
+    `rule` is the part of the schema that describes the block. It is None if `block` is the whole configuration.
     """
     inner = {key: _below(schema() if rule is None else rule, key) for key in block}
     return {
@@ -119,9 +119,9 @@ def keys(rule: Block | None = None, above: str = "") -> Iterator[tuple[str, Bloc
 
 
 def _options(rule: Block) -> list[Block]:
-    """Return the alternatives that a part of the schema allows for a value, such as a list or null.
+    """Return the kinds of values, such as a list or null, that the schema `rule` allows, each with a schema of its own.
 
-    Each alternative includes the rules that are common to all of them.
+    Rules of `rule` that hold for all kinds are included in each of these schemas.
     """
     common = {key: value for key, value in rule.items() if key not in ("$ref", "anyOf", "oneOf")}
     if "$ref" in rule:
@@ -131,14 +131,17 @@ def _options(rule: Block) -> list[Block]:
 
 
 def _merged(rule: Block) -> Block:
-    """Return a part of the schema whose alternatives are merged into one block. Its `type` lists all types."""
+    """Return the schema `rule` with all kinds of values (see `_options`) in one block. Its `type` lists all types."""
     options = _options(rule)
     types = [option["type"] for option in options if "type" in option]
     return {key: value for option in options for key, value in option.items()} | {"type": types}
 
 
 def _named_alike(rule: Block) -> list[Block]:
-    """Return a list with the part of the schema for entries whose names users choose, or an empty list."""
+    """Return the schemas that hold for entries with names chosen by the user (such as `skies.<name>`).
+
+    The list is empty if `rule` allows no such entries.
+    """
     rules = [rule.get("additionalProperties"), *rule.get("patternProperties", {}).values()]
     return [inner for inner in rules if isinstance(inner, dict)]
 
