@@ -216,8 +216,8 @@ def join_split(sample: xr.Dataset, split: Path) -> xr.Dataset:
     Both are read from the sky's file `split`. InputError if the file lacks a cluster.
 
     If `sample` was made with a `train_selection`, the subset becomes "unused" for training clusters outside
-    `train_selection`, and for validation and test clusters outside `selection`. The variable `fit_val` is added, which
-    marks all validation clusters inside `train_selection`.
+    `train_selection`, and for validation and test clusters outside `selection`. The new variable `fit_val` is True for
+    validation clusters inside `train_selection`, whether they are inside `selection` or not.
     """
     table = read_split(split, sample["cluster"].values)
     for name in ("split", "group"):
@@ -239,9 +239,10 @@ def realization_of(images: Path) -> str:
 
 
 def fitting_split(sample: xr.Dataset) -> NDArray[np.str_]:
-    """Return the subsets that clusters have when networks and baselines are fitted, (cluster,).
+    """Return the subset that each cluster has in the fitting of networks and baselines, (cluster,).
 
-    If `sample` has the variable `fit_val` (see `join_split`), the clusters that it marks are the validation set.
+    This differs from the variable `split` only if `sample` has the variable `fit_val` (see `join_split`): the
+    validation set then consists of the clusters that `fit_val` marks.
     """
     split = sample["split"].values.astype(str)
     if "fit_val" not in sample:

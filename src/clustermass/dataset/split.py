@@ -288,7 +288,7 @@ def read_split(split: Path, ids: NDArray[np.str_]) -> xr.Dataset:
 
 
 def rows_of(ids: NDArray[np.str_], table: xr.Dataset) -> NDArray[np.intp]:
-    """Return the row in `table` of each of the cluster `ids`, or -1 if the table lacks the cluster."""
+    """Return, for each of the cluster `ids`, the row of this cluster in `table`, or -1 if the table lacks it."""
     row = {name: number for number, name in enumerate(table["cluster"].values.astype(str).tolist())}
     return np.array([row.get(name, -1) for name in ids.astype(str).tolist()], dtype=np.intp)
 

@@ -47,9 +47,10 @@ class Standardisation:
     def side(self, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the standardised side inputs, float32, with the shape of `redshift` and a last axis for the inputs.
 
-        The arguments are those of `side_inputs`. If some inputs are measured (see `ordered`), a last column is added.
-        It is 1 for clusters with all measured inputs. For other clusters, the measured inputs and the last column are
-        0. If no training cluster has the measured inputs, they are 0 for all clusters.
+        The arguments are those of `side_inputs`. If some of the inputs are measured ones, which a cluster may lack (see
+        `ordered`), a last column is added. It is 1 for clusters that have all measured inputs. If a cluster lacks one,
+        all of its measured inputs are 0, and so is the last column. The same holds for all clusters if no training
+        cluster has the measured inputs.
         """
         inputs = side_inputs(redshift, measurements, self.side_names)
         standard = (inputs - self.side_mean) / np.where(self.side_sd, self.side_sd, np.nan)
@@ -102,9 +103,10 @@ def ordered(names: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def widths(names: Sequence[str]) -> tuple[int, int]:
-    """Return the number of columns for needed side inputs among `names`, and for measured ones (see `ordered`).
+    """Return the numbers of columns for the needed and for the measured ones of the side inputs `names`.
 
-    If any inputs are measured, the second number counts one more column, which is 1 for clusters that have them all.
+    `ordered` explains the two kinds. If there are measured inputs, the second number includes the last column that
+    `Standardisation.side` adds.
     """
     needed, measured = ordered(names)
     return len(needed), len(measured) + bool(measured)

@@ -223,7 +223,7 @@ def noisy_redshift(redshift: np.ndarray, cluster: np.ndarray, sd: float, seed: i
 
 
 def made_with(image_file: Path, attribute: str) -> dict[str, Any]:
-    """Return the settings with which the images in a file were made, from the file's `attribute`.
+    """Return the settings with which the images in a file were made. The file holds them in its `attribute`.
 
     The result is empty if the file lacks this attribute.
     """

@@ -1,1 +1,1 @@
-"""Detect sources as eSASS does (background, box search, maximum-likelihood fits), and match them to haloes."""
+"""Detect sources as eSASS does: estimate the background, search boxes for excesses, and fit with maximum likelihood."""

@@ -61,7 +61,7 @@ def estimate_background(
 
 
 class _Cells:
-    """Counts and exposures of cells that cover the surroundings of all positions, in rows of constant declination."""
+    """Counts and exposures in a grid of cells around all positions. The rows of the grid have constant declination."""
 
     def __init__(
         self, index: EventIndex, ra: FloatArray, dec: FloatArray, cell: float, steps: int, exposure_s: Exposure
