@@ -1,4 +1,4 @@
-"""Estimate the exposed area from photons alone: the extent of a field without exposure map, and covered fractions."""
+"""Estimates from photons alone, without exposure map: the exposed area of a field, and covered fractions of images."""
 
 from collections.abc import Iterable
 
@@ -73,7 +73,7 @@ def mean_position(pieces: Iterable[EventList]) -> tuple[float, float]:
 
 
 def photon_coverage(counts: NDArray[np.uint16]) -> FloatArray:
-    """Return the share of the 5 x 5 cells of each image that hold photons, (cluster,).
+    """Return, for each image, the share of its 5 x 5 cells that hold photons, (cluster,).
 
     `counts` has the shape (cluster, band, y, x).
     """

@@ -47,11 +47,11 @@ TRANSFORMS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 def preprocess(images: Path, output: Path, recipe: Recipe) -> None:
     """Write `smoothed/<preprocessing>.nc`: the preprocessed images as `image` (float32), and further variables.
 
-    These are all other variables of each cluster in `images`, which is a file `images.nc`. It holds either `counts`, on
-    the grid on which they are stored (base grid), or `image`, published images that have been smoothed already. In the
-    second case, the file's attribute `applied` says how they were smoothed. The recipe must then contain the same
-    smoothing, and only its clip and transform are applied. InputError if the file is damaged, if the recipe doesn't fit
-    the base grid or the smoothing in `applied`, or if the recipe's transform is unknown. The message names the key.
+    The further variables are copied from `images`, which is a file `images.nc`. This file holds either `counts`, on the
+    grid on which they are stored (base grid), or `image`, published images that have been smoothed already. In the
+    second case, its attribute `applied` says how they were smoothed. The recipe must then contain the same smoothing,
+    and only its clip and transform are applied. InputError if the file is damaged, if the recipe doesn't fit the base
+    grid or the smoothing in `applied`, or if the recipe's transform is unknown. The message names the key.
     """
     needed = ("redshift",) if recipe.get("scale_to_redshift") is not None else ()
     source = read_netcdf(images, require=("x", "y", "band", *needed))
@@ -249,9 +249,10 @@ class Grid:
 
 
 def zooms(recipe: Recipe, redshift: FloatArray) -> FloatArray:
-    """Return the angle of a fixed length at each redshift, divided by its angle at a reference redshift, (cluster,).
+    """Return how much larger a given length appears at each redshift than at a reference redshift, (cluster,).
 
-    The reference is the recipe's key `scale_to_redshift`. The ratio is NaN for a cluster without a positive redshift.
+    The result is the ratio of the two angles, or NaN for a cluster without a positive redshift. The reference redshift
+    is the recipe's key `scale_to_redshift`.
     """
     reference, cosmology = float(recipe["scale_to_redshift"] or 0), recipe["cosmology"]
     zoom = np.full(redshift.shape, np.nan)
@@ -316,9 +317,9 @@ class ScaledGrid(Grid):
 
 
 def shares(pixels: int, side: float, base_pixels: int) -> FloatArray:
-    """Return the share (0 to 1) of each base pixel's width that lies in each pixel along one axis, (pixel, base pixel).
+    """Return which share (0 to 1) of each base pixel's width lies in each pixel, along one axis, (pixel, base pixel).
 
-    Both grids have the same centre. `side` is the width of a pixel in base pixels.
+    The grids of pixels and of base pixels have the same centre. `side` is the width of a pixel in base pixels.
     """
     edges = (np.arange(pixels + 1) - pixels / 2) * side
     base = np.arange(base_pixels + 1) - base_pixels / 2

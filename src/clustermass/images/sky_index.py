@@ -90,9 +90,10 @@ class SkyIndex:
     def base_pixels(self, ra: float, dec: float) -> NDArray[np.int64]:
         """Return each photon's pixel in the flattened image (band, y, x) around a position in deg, int64 (photons,).
 
-        Photons outside the image are left out. The order of the photons is arbitrary. Offsets X are rounded down to
-        whole sky pixels, as SIXTE's radec2xy does. Then floor(floor(X / 80) / 3) = floor(X / 240). Therefore base
-        pixels are blocks of evtool's full-resolution pixels.
+        Photons outside the image are left out. The order of the photons is arbitrary. The offsets X of the photons are
+        first rounded down to whole sky pixels, as SIXTE's radec2xy does. By default, a full-resolution pixel of evtool
+        is 80 sky pixels wide, and a base pixel is 240 wide. Because floor(floor(X / 80) / 3) = floor(X / 240), each
+        base pixel holds the photons of exactly 3 x 3 full-resolution pixels.
         """
         rows, geometry = self.near_box(ra, dec), self._geometry
         size, rebin = geometry.base_pixels, geometry.pixel_sky * geometry.base_rebin
