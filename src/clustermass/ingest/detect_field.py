@@ -60,7 +60,7 @@ def detect_field(events: Sequence[Path], exposure: Sequence[Path], output: Path)
 
 
 def _photons(events: Sequence[Path], e_min_ev: float, e_max_ev: float) -> dict[str, NDArray[Any]]:
-    """Return position (deg) and energy (eV) of the selected photons between two energies, which are included."""
+    """Return position (deg) and energy (eV) of the selected photons from `e_min_ev` to `e_max_ev`, both included."""
     selection, pieces = Selection(), []
     with tempfile.TemporaryDirectory() as folder:
         for piece in map(selection.keep, stream_many(events, Path(folder))):

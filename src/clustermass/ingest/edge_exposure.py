@@ -51,7 +51,7 @@ def of_exposed_part(
 
 
 def _exposed_part(places: FloatArray, exposed: NDArray[np.bool_], pixel_arcmin: float) -> tuple[FloatArray, FloatArray]:
-    """Return the share of the box around each place that is exposed, (place,), and the middle of the exposed part.
+    """Return, for the box around each place, the share that is exposed, (place,), and the middle of the exposed part.
 
     `places` holds the pixel coordinates of the places, (place, 2). The middles are pixel coordinates, too, (place, 2).
     """

@@ -39,8 +39,8 @@ def in_field(planes: Iterable[tuple[NDArray[np.float32], WCS]], ra: FloatArray, 
 def meant(planes: Sequence[tuple[NDArray[np.float32], WCS]], first: FloatArray, second: FloatArray) -> str:
     """Return a text that says what the columns `first` and `second` may be instead of RA and DEC in deg ("" = unknown).
 
-    This function is called if no position lies in the field. The guesses are hours of RA, radians, exchanged columns
-    and Galactic coordinates. A guess must put at least half of the positions into the field.
+    This function is called if no position lies in the field. It tries hours of RA, radians, exchanged columns and
+    Galactic coordinates. The text names a possibility by which at least half of the positions would lie in the field.
     """
     galactic = SkyCoord(first, second, unit="deg", frame="galactic").icrs
     guesses = {

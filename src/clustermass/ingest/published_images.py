@@ -95,9 +95,9 @@ class _Refused(Exception):
 
 
 class _Source:
-    """A file that refuses to read more bytes than are left in it. Otherwise a false length could fill the memory.
+    """The file of a pickle. To read more bytes than are left is an EOFError, because a false length could fill the memory.
 
-    The number of readings is limited, too. Each operation of the pickle needs one or two readings.
+    The number of readings is limited, too (ValueError). Each operation of the pickle needs one or two readings.
     """
 
     def __init__(self, stream: BinaryIO, size: int) -> None:

@@ -78,10 +78,10 @@ def ingest_published(
 ) -> None:
     """Write `images.nc` and `truth.fits` of every realization of a sky with `source: published`.
 
-    `sky` is the block `skies.<name>`, and `cosmology` is the cosmology of the published simulation. The configuration's
-    blocks `images` (`images_block`) and `events` (`events_block`) are recorded, because they say how images of observed
-    clusters are made for networks trained on this sky. `images` and `truth` are the files to write for realizations 1,
-    2, and so on.
+    `sky` is the block `skies.<name>`, and `cosmology` is the cosmology of the published simulation. `images_block` and
+    `events_block` are the configuration's blocks `images` and `events`, which are recorded in the files. Networks that
+    are trained on this sky need images of observed clusters, and the two blocks say how to make these images. `images`
+    and `truth` are the files to write for realizations 1, 2, and so on.
 
     `images.nc` holds smoothed counts, the variable `image`, instead of `counts`. The attribute `applied` of the file
     says how they were smoothed. Redshifts are the true ones (error 0), `ml_cts` is ML_RATE x ML_EXP, and `exposure_s`
@@ -327,10 +327,10 @@ def _candidates(catalogue: _Columns) -> Iterator[tuple[str, list[_Key]]]:
 def check_brightness(images: Sequence[NDArray[np.float32]], catalogue: _Columns, path: Path) -> None:
     """Check that images and rows belong together: clusters with many counts in the catalogue must have bright images.
 
-    The ids of the images may only count the images, and then don't show which row an image belongs to. `images` holds
-    an array (row, column, band) for each row of the catalogue, in this order. InputError if the rank correlation of the
-    images' central counts with ML_RATE x ML_EXP is low. The ratio of the images' background to ML_BKG is logged; it is
-    near 1 if smoothing kept the counts.
+    The check is needed because the ids may be mere running numbers, which don't show to which row an image belongs.
+    `images` holds an array (row, column, band) for each row of the catalogue, in this order. InputError if the rank
+    correlation of the images' central counts with ML_RATE x ML_EXP is low. The ratio of the images' background to
+    ML_BKG is logged; it is near 1 if smoothing kept the counts.
     """
     square = slice(SHAPE[0] // 2 - _CENTRE, SHAPE[0] // 2 + _CENTRE)
     counts = [float(image[square, square].sum(dtype=np.float64)) for image in images]
