@@ -20,9 +20,9 @@ _SECONDS, _SECONDS_PER_BYTE = 30.0, 2e-5
 def bounded(path: Path) -> Iterator[None]:
     """Raise InputError if the enclosed code takes far more memory or time than a sound file `path` of its size needs.
 
-    A small file can be built so that its reader takes very much of both. The memory is that of the whole process in the
-    meantime; the time is its processor time. The time is bounded in the main thread only, where Python receives
-    signals. macOS doesn't bound the memory.
+    A small file can be built so that reading it takes very much memory or time. What counts is the memory that the
+    whole process takes in addition while the code runs, and the processor time of the process. The time is bounded in
+    the main thread only, where Python receives signals. macOS doesn't bound the memory.
     """
     size = path.stat().st_size if path.is_file() else 0
     try:
@@ -48,7 +48,10 @@ def _memory_bound(further: float) -> Iterator[None]:
 
 
 def _data_bytes() -> int:
-    """Return the bytes of the process that count for RLIMIT_DATA, or 0 on systems without /proc, where none count."""
+    """Return how many bytes of this process count for RLIMIT_DATA.
+
+    This is 0 on systems without /proc, where none count.
+    """
     try:
         return 1024 * int(Path("/proc/self/status").read_text().partition("VmData:")[2].split()[0])
     except (OSError, IndexError):

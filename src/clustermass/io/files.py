@@ -1,4 +1,4 @@
-"""Write files whole: under a temporary name first, so that a kill or a full disk never leaves half a file.
+"""Write files under a temporary name until they are complete, so that a kill or a full disk never leaves half a file.
 
 The same content gives the same bytes, because nothing that depends on the clock is written.
 """

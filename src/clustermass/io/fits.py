@@ -1,4 +1,4 @@
-"""FITS files: they are written whole, with equal bytes for equal content, and damage is noticed on reading."""
+"""Writing of FITS files, with the same bytes for the same content, and reading of FITS files, with checks for damage."""
 
 import bz2
 import contextlib
@@ -145,9 +145,9 @@ def table_of(hdu: Any, path: Path) -> Table:
     """Return the table in an HDU of the file `path`. Missing cells are masked.
 
     OSError if the HDU holds no table, or if cells of variable length state more bytes than the file holds. InputError
-    if the table doesn't fit into memory, if a unit isn't safe (see `check_unit`), if a column has TSCAL = 0, if a text
-    table holds anything between its columns, or if the
-    header describes columns in unsafe YAML (see `check_comments`).
+    if the table doesn't fit into memory, if a unit isn't safe (see `check_unit`), if a column has TSCAL = 0, if a table
+    of text holds anything between its columns, or if the header describes columns in unsafe YAML (see
+    `check_comments`).
     """
     if not isinstance(hdu, fits.BinTableHDU | fits.TableHDU):
         raise OSError(f"HDU {hdu.name} is no table")
