@@ -39,7 +39,7 @@ def table_with_nulls(hdu: Any, path: Path) -> Table:
 
 
 def is_scaled(column: fits.Column) -> bool:
-    """Return whether the numbers of a column are others than those that are stored."""
+    """Return whether a column has a factor or an offset, by which its numbers differ from the stored ones."""
     return column.bscale not in (None, "", 1) or column.bzero not in (None, "", 0)
 
 
@@ -63,7 +63,7 @@ def _of_text(hdu: fits.TableHDU, path: Path) -> Table:
 
 
 def _numbers(texts: NDArray[np.bytes_], missing: NDArray[np.bool_], column: fits.Column) -> NDArray[Any]:
-    """Return texts as numbers, or unchanged if any that isn't `missing` is no number."""
+    """Return texts as numbers. If any text is neither `missing` nor a number, the texts are returned unchanged."""
     if (np.char.find(texts, b"_") >= 0).any():  # numpy reads 1_2 as 12
         return texts
     kind = np.int64 if column.format.format == "I" else np.float64

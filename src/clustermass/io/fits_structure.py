@@ -31,8 +31,8 @@ _BITPIX = (8, 16, 32, 64, -32, -64)
 def check_structure(source: BinaryIO, path: Path, copy: BinaryIO | None = None) -> None:
     """Read all headers of a FITS file; OSError if a header states an impossible size.
 
-    `source` is a stream of the unpacked content of the file `path`. If `copy` is given, a temporary file, the content
-    is also written to `copy`. InputError if a limit is exceeded, or if the copy doesn't fit on the disk. A file that is
+    `source` is a stream of the unpacked content of the file `path`. If a temporary file `copy` is given, the content is
+    also written to this file. InputError if a limit is exceeded, or if the copy doesn't fit on the disk. A file that is
     cut short gives no error here.
     """
     packed = not isinstance(source, io.BufferedReader)

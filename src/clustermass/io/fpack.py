@@ -1,7 +1,7 @@
 """Images that fpack compressed are unpacked in a process of their own.
 
 astropy's C code trusts the parameters of the compression, so that a hostile file can make it read or write outside its
-memory. The process may crash; this one goes on.
+memory. If it crashes the process that unpacks, the main process still goes on.
 """
 
 import json
@@ -30,8 +30,8 @@ _MEMORY, _MEMORY_PER_PIXEL = 10**9, 64
 def unpacked_image(hdu: fits.CompImageHDU, path: Path) -> NDArray[Any]:
     """Return the pixels of a compressed image in an opened FITS file `path`, scaled by BSCALE and BZERO.
 
-    OSError if they can't be unpacked within the bounds that the image's number of pixels gives, or have another shape
-    than the header states. InputError if the disk is full.
+    Time and memory for the unpacking are limited in proportion to the number of pixels. OSError if the pixels can't be
+    unpacked within these limits, or if they have another shape than the header states. InputError if the disk is full.
     """
     pixels = math.prod(hdu.shape)
     bounds = int(_SECONDS + _SECONDS_PER_PIXEL * pixels), int(_MEMORY + _MEMORY_PER_PIXEL * pixels)

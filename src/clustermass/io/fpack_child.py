@@ -8,8 +8,8 @@ import sys
 def main(packed: str, unpacked: str, folders: str, seconds: str, memory: str) -> None:
     """Write the pixels of the compressed image in the first extension of the file `packed` to `unpacked` (.npy).
 
-    Modules are imported from the `folders`, a list as JSON. The process may use the given numbers of `seconds` of
-    processor time and bytes of `memory`.
+    Modules are imported from the `folders`, a list as JSON. `seconds` and `memory` (in bytes) limit the processor time
+    and the memory that the process may use.
     """
     sys.path[:] = json.loads(folders)
     import numpy as np
