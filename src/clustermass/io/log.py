@@ -69,8 +69,8 @@ def printable(text: object) -> str:
 def printable_lines(text: object) -> str:
     """Return a message in which each line is made `printable`, and all lines except the first are indented.
 
-    Because of this, a line break in the name of a file can't fake a line of the log. Very long lines, and
-    messages with very many lines, are cut.
+    Because of this, a line break in the name of a file can't fake a line of the log. Very long lines, and messages with
+    very many lines, are cut.
     """
     lines = str(text).split("\n")
     short = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ... ({len(line)} characters)" for line in lines]
@@ -122,7 +122,7 @@ def log_to(path: str | Path, label: str) -> logging.Handler:
 
 
 def logs_beside(result: Path) -> tuple[Path, Path]:
-    """Return two paths beside `result`: of the log if the result was made, and of the log if making it failed."""
+    """Return two paths beside `result`: of the log if the result could be made, and of the log if this failed."""
     return result.with_suffix(".log"), result.with_suffix(".failed.log")
 
 

@@ -1,4 +1,4 @@
-"""netCDF files of the pipeline: they are written whole, described by `VARIABLES`, and checked on reading."""
+"""Writing and reading of the pipeline's netCDF files, with units and descriptions of all variables (`VARIABLES`)."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The files of a field, simulated or a user's: their names, their columns, and how their tables are written.
+"""The files of a field, simulated or from a user: names of the files, columns of their tables, and writing of tables.
 
 Units are spelt so that readers of FITS, of VOTables and of netCDF (udunits) know them. Degrees, for instance, are `deg`
 in FITS and `degree` in netCDF. None of these readers knows the unit dex, so it is named only in the descriptions of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def program() -> str:
-    """Return the text by which a shell in the current folder calls clustermass.
+    """Return what one must type in a shell, in the current folder, to call clustermass.
 
     This is the name of the command if the command is in a folder of PATH, otherwise its path.
     """

@@ -28,9 +28,9 @@ def provenance(
     """Return the provenance of a file that `step` made, as a dict from the name of each attribute to its value.
 
     `parameters` is everything from the configuration that influences the result. It is stored as a hash and as JSON
-    text. `inputs` are the files that were read. Each is stored as its path and SHA-256. An absolute path is shortened
-    to the name of the file and as many folders as distinguish it from other inputs, so that results don't depend on
-    where a folder lies. `further` attributes are stored as they are.
+    text. `inputs` are the files that were read. Each is stored as its path and SHA-256. An absolute path is shortened,
+    so that results don't depend on where a folder lies: only the name of the file is kept, and as many of its folders
+    as are needed to distinguish it from other inputs. `further` attributes are stored as they are.
     """
     return {
         "source": f"clustermass {clustermass.__version__}",
