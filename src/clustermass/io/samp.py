@@ -26,7 +26,7 @@ class Hub:
         self._hub, self._key = server, key
 
     def tools(self, mtype: str) -> dict[str, str]:
-        """Return a dict from id to name of the tools that understand the message type `mtype`."""
+        """Return the tools that understand the message type `mtype`, as a dict from the id of a tool to its name."""
         ids = self._hub.getSubscribedClients(self._key, mtype)
         return {one: self._hub.getMetadata(self._key, one).get("samp.name", one) for one in ids}
 

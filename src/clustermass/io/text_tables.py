@@ -68,7 +68,7 @@ def check_lines(lines: Sequence[str], columns: int, separator: str, path: Path) 
 def cds_columns(lines: Sequence[str], path: Path) -> int:
     """Return the number of columns that the description in a table of the CDS lists.
 
-    InputError if the description is too long, or if it holds a line or a unit that astropy would read for minutes.
+    InputError if the description is too long, or if astropy would need minutes to read one of its lines or units.
     """
     begin = next(number for number, line in enumerate(lines) if "byte-by-byte description" in line.lower())
     last = max((number for number, line in enumerate(lines) if line.startswith(("------", "======"))), default=0)

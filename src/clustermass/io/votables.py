@@ -72,8 +72,8 @@ class _Column(NamedTuple):
     """A column in binary data, whose cells consist of items of `width` bytes.
 
     `varies` says whether the cells may hold different numbers of items. If not, each cell is one item. Otherwise each
-    cell begins with the number of its items. `readings` is the number of readings that astropy makes for each item,
-    because it reads the values of some types one by one.
+    cell begins with the number of its items. Astropy reads the values of some types one by one; `readings` is the
+    number of these readings for each item.
     """
 
     varies: bool
@@ -97,7 +97,7 @@ class _Sizes:
         self._columns, self._flags, self._pieces = list[_Column](), False, list[str]()
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
-        """Count an element; InputError if it refers to another file, or states data that don't fit into memory."""
+        """Take note of the start of an element; InputError if it refers to another file, or states data too large for memory."""
         self._level += 1
         self._elements += 1
         limits.LEVELS.check(self._level, self._path)
@@ -128,7 +128,7 @@ class _Sizes:
             self._parser.CharacterDataHandler = self._pieces.append
 
     def end(self, name: str) -> None:
-        """Count the end of an element; InputError if binary data end here within a row."""
+        """Take note of the end of an element; InputError if binary data end here within a row."""
         self._level -= 1
         if not name.endswith("STREAM"):
             return

@@ -134,7 +134,7 @@ class Checkpoints:
     def write(self, member: Member) -> None:
         """Write the checkpoint of a member in place of its earlier checkpoint. If this fails, only a warning is logged.
 
-        Once a member is finished, its other checkpoints are removed: those with other hashes and partly written ones.
+        Once a member is finished, its other files are removed: checkpoints with other hashes, and partly written ones.
         """
         path, name = self.path(member.number), f"{member.number:02d}"
         try:
