@@ -74,7 +74,7 @@ def _of_convolution(saved: tuple[jax.Array, jax.Array], slope: jax.Array) -> tup
 
 
 def _spread(slope: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Return the gradient of the loss with respect to the maps before `average_pool`. The maps have the given `shape`.
+    """Return the gradient of the loss with respect to the maps, of the given `shape`, that `average_pool` has averaged.
 
     `slope` is the gradient of the loss with respect to the result of `average_pool`.
     """

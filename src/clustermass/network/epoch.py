@@ -47,9 +47,9 @@ class Program(NamedTuple):
     """Everything that an epoch is compiled from: network, loss and settings of the recipe.
 
     The network always gets the first `needed` side inputs. The other side inputs are measurements of the source
-    detection. In each step, a share `hidden` of the clusters, drawn at random, gets zeros in their place. A step uses
-    `batch` samples. Gradients are computed for `micro` samples at a time, and convolutions for `chunk` samples. `micro`
-    divides `batch`, and `chunk` divides `micro`.
+    detection. In each step, these measurements are replaced by zeros for a share `hidden` of the clusters, drawn at
+    random. A step uses `batch` samples. Gradients are computed for `micro` samples at a time, and convolutions for
+    `chunk` samples. `micro` divides `batch`, and `chunk` divides `micro`.
     """
 
     structure: nnx.GraphDef
@@ -98,10 +98,10 @@ def parts(batch: int, map_size: int) -> tuple[int, int]:
 def optimiser(optimizer: str, weight_decay: float, l2: float, gradient_clip: float) -> optax.GradientTransformation:
     """Return a recipe's optimiser for a learning rate of 1. Its updates must be multiplied by -(learning rate).
 
-    A penalty, which is `l2` times the sum of all squared kernel weights, is added to the loss. The gradient of
-    loss and penalty is clipped to the global norm `gradient_clip`, unless `gradient_clip` is 0. ``adamw`` decays the
-    kernels (not the biases) by `weight_decay` times the learning rate (Loshchilov & Hutter 2019). ``adam`` adds
-    `weight_decay` times the kernels to the clipped gradient. InputError if `optimizer` is neither of these two.
+    `l2` times the sum of all squared kernel weights is added to the loss as a penalty. The gradient of loss and penalty
+    is clipped to the global norm `gradient_clip`, unless `gradient_clip` is 0. ``adamw`` decays the kernels (not the
+    biases) by `weight_decay` times the learning rate (Loshchilov & Hutter 2019). ``adam`` adds `weight_decay` times the
+    kernels to the clipped gradient. InputError if `optimizer` is neither of these two.
     """
 
     def kernels(parameters: optax.Params) -> optax.Params:

@@ -269,7 +269,7 @@ def _built(options: Layer, shape: Shape) -> Any:
 
 
 def _fused(layers: Sequence[Layer], axes: int) -> list[Layer]:
-    """Return the entries `layers`, with one entry for a convolution and the pooling after it where possible.
+    """Return the entries `layers`, in which a convolution and the pooling after it become one entry where possible.
 
     This is possible if a function in `POOLED_BLOCKS` computes both in one step. `axes` is the number of axes of pixels.
     """
@@ -304,9 +304,9 @@ def _one_of(choices: Mapping[str, Any], word: str) -> str:
 
 
 def _kernel(shape: Shape, fan_in: int | None = None) -> nnx.Param[jax.Array]:
-    """Return a kernel of zeros, whose initial values `initialise` in `clustermass.network.predict` will draw.
+    """Return a kernel of zeros. `initialise` in `clustermass.network.predict` replaces them by random initial values.
 
-    The variance of these values will be 1 / `fan_in`, where `fan_in` is the number of inputs to each output. If
+    The variance of the initial values is 1 / `fan_in`, where `fan_in` is the number of inputs to each output. If
     `fan_in` is None, this number is the product of all axes but the last.
     """
     return nnx.Param(jnp.zeros(shape), fan_in=fan_in or math.prod(shape[:-1]))
