@@ -1,4 +1,4 @@
-"""Networks as arrays and files: draw, name, stack and save weights, and apply networks to images.
+"""Draw the weights of networks, give them names, stack and save them, and apply networks to images.
 
 The training steps call a network directly. Everything else uses `apply_network`: the validation loss, the predictions
 after the training, and the predictions for new images.
@@ -175,7 +175,7 @@ def over_members(function: Callable[..., Any]) -> Callable[..., Any]:
 def stacked(members: Sequence[Any]) -> Any:
     """Return the arrays of several members in one structure. Each array gets a new first axis, which is the member.
 
-    `members` are nested containers of arrays, such as weights. All have the same structure, which the result has, too.
+    `members` are nested containers of arrays, such as weights. All have the same structure, and so has the result.
     """
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
 

@@ -84,7 +84,7 @@ def _groups(members: Iterator[Member], side_by_side: bool | None) -> Iterator[li
     """Yield groups of members that are trained together.
 
     If `side_by_side` is True, a group consists of all members with the same number of epochs done. If it is False, each
-    group has one member. `train_networks` describes None.
+    group has one member. What None means is described in `train_networks`.
     """
     if side_by_side is None:
         side_by_side = jax.default_backend() != "cpu"
@@ -182,7 +182,7 @@ def _validation(program: Program, constants: Standardisation, val: Subset) -> Ca
 
 
 def _with_residual_sd(trained: TrainedNetwork, val: Subset) -> TrainedNetwork:
-    """Return the network with one sigma for all clusters.
+    """Return the network with its `residual_sd`, the sigma that all clusters get.
 
     This sigma is the root mean square residual of the validation clusters.
     """
