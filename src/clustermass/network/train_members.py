@@ -96,9 +96,9 @@ def _member_dataset(network: TrainedNetwork, history: History, sample: TrainingS
 
 
 def _described(network: TrainedNetwork, sample: TrainingSample, image_file: Path) -> TrainedNetwork:
-    """Return the network with what its file states about the sample.
+    """Return the network, with the data about the sample that its file will state.
 
-    These are the settings and the grid of the images, the ranges of the training clusters' redshifts, masses and
+    The data are the settings and the grid of the images, the ranges of the training clusters' redshifts, masses and
     counts, and the control.
     """
     table = sample.table

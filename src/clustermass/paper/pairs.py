@@ -24,7 +24,7 @@ ENDS = {"low_mass": (13.0, 13.5), "high_mass": (14.5, 15.0)}
 
 
 class Predictions(NamedTuple):
-    """Files of an experiment's predictions for one sky."""
+    """The files with the predictions of an experiment, and of baselines, for the clusters of one sky."""
 
     experiment: str
     sky: str

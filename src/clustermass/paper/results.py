@@ -22,9 +22,9 @@ class Measured(NamedTuple):
     error: float | None = None
 
     def sigmas(self, other: float, error: float = 0.0) -> float | None:
-        """Return the difference from the number `other` (with the error `error`), divided by the combined error.
+        """Return this number minus the number `other`, divided by the combined error. `error` is the error of `other`.
 
-        None if the number or its error wasn't measured.
+        The result is None if this number or its error wasn't measured.
         """
         if self.value is None or self.error is None:
             return None
@@ -42,7 +42,7 @@ class Number(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A change of the method: our experiment, a description, the place in the paper, and what the paper states."""
+    """A change of the method: the experiment that makes it, its description, its place in the paper, its published effect."""
 
     experiment: str
     what: str

@@ -126,7 +126,7 @@ def weighting(results: Results, published: Published) -> Table:
 def baselines(results: Results) -> Table:
     """Return the table of the scatter and bias of the networks with our recipe and of the baselines.
 
-    The clusters are all test clusters of these networks, and those of them with DET_LIKE and EXT_LIKE above 60.
+    Both are given for all test clusters of these networks, and again for those with DET_LIKE and EXT_LIKE above 60.
     """
     metrics = results.of(OURS)
     best = metrics.get("high_likelihood") or {}
