@@ -220,9 +220,9 @@ def variants(results: Results, recipes: Iterable[str]) -> Table:
     """Return the table of tests on other skies than the standard sky, on which networks are trained by default.
 
     On each other sky, the standard networks are compared with new networks that were trained on this sky. The scatter
-    and bias of both are measured on the same clusters. The ratio of a network's scatter to the scatter of the
-    recalibrated count rate is measured on all clusters on which this network was tested, which are more for the
-    standard networks.
+    and bias of both are measured on the same clusters. The scatter of each network is also divided by the scatter of
+    the recalibrated count rate. This ratio is measured on all clusters on which the network was tested. These are more
+    for the standard networks.
     """
     header = "sky|recipe|clusters|as trained: scatter, dex|bias, dex|÷ count rate"
     rows = [[*header.split("|"), "trained anew: scatter, dex", "bias, dex", "÷ count rate", "scatter ÷ as trained"]]

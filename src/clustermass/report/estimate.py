@@ -125,7 +125,7 @@ def _area(config: Config, sky: str) -> float:
 
 
 def kinds(path: Path) -> tuple[str, ...]:
-    """Return the kinds of files to which `path` belongs, the narrowest first. Files of a kind have similar sizes."""
+    """Return the kinds of files to which `path` belongs, from narrow to wide. Files of a kind have similar sizes."""
     if path.parent.name in _NAMED_AFTER:
         return f"{path.parent.name}/{path.name}", f"{path.parent.name}/*{path.suffix}"
     return (path.name,)
