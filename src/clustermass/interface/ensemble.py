@@ -1,4 +1,4 @@
-"""A trained ensemble for users: masses of a field's clusters, masses as functions of redshift, and posteriors."""
+"""A trained ensemble for scripts and notebooks: masses of clusters, masses as functions of redshift, and posteriors."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Ensemble(trained.Ensemble):
     _last: list[xr.Dataset] = field(default_factory=list, repr=False, compare=False)
 
     def __repr__(self) -> str:
-        """Return as text where the ensemble is from, its version, and its numbers of networks and training clusters."""
+        """Return a text with origin and version of the ensemble, and its numbers of networks and training clusters."""
         origin = self._packed or self.ensemble.parent
         what = "released ensemble" if origin == released.RELEASED else f"ensemble {origin}"
         numbers = f"{len(self.weights)} networks"
@@ -123,11 +123,11 @@ class Ensemble(trained.Ensemble):
         acronym
             First word of the clusters' names in the column NAME.
         mass_prior
-            `flat` adds the columns LOGM500_FLAT*: masses whose posterior was divided by the mass prior.
+            With `flat`, the columns LOGM500_FLAT* are added: masses from posteriors divided by the mass prior.
         output
-            Catalogue to write, ending in .fits; .vot, .ecsv, .nc, .reg, .moc.fits and .cards.nc are written beside it
-            (.cards.nc for up to 5000 clusters). If it is None, no file is written. Only the command line writes the
-            page .html.
+            Path of the catalogue, ending in .fits. Beside it, files with the endings .vot, .ecsv, .nc, .reg, .moc.fits and
+            (for up to 5000 clusters) .cards.nc are written. If `output` is None, no file is written. Only the command
+            line writes the page .html.
         overwrite
             Whether existing files are replaced.
         z_grid

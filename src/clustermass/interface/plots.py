@@ -30,7 +30,7 @@ SMOOTH_ARCSEC = 18.0
 
 @styled
 def posterior_figure(posterior: Posterior, truth: float | None = None) -> Figure:
-    """Return a figure of a posterior's density, median and central 68 %, and of the density of each network.
+    """Return a figure of a posterior: its density, median and central 68 %, and the density that each network predicts.
 
     `truth` is a log10 mass to mark.
     """
