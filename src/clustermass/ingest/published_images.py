@@ -95,9 +95,10 @@ class _Refused(Exception):
 
 
 class _Source:
-    """The file of a pickle. To read more bytes than are left is an EOFError, because a false length could fill the memory.
+    """The file of a pickle, with limits for reading.
 
-    The number of readings is limited, too (ValueError). Each operation of the pickle needs one or two readings.
+    EOFError if more bytes are requested than are left in the file, because a false length could fill the memory.
+    ValueError if there are too many readings. Each operation of the pickle needs one or two readings.
     """
 
     def __init__(self, stream: BinaryIO, size: int) -> None:

@@ -1,4 +1,4 @@
-"""Writing of FITS files, with the same bytes for the same content, and reading of FITS files, with checks for damage."""
+"""Writing of FITS files, with the same bytes for the same content, and reading, with checks for damage."""
 
 import bz2
 import contextlib

@@ -63,7 +63,7 @@ def ecsv_header(lines: Sequence[str], path: Path) -> dict[str, Any]:
 def check_comments(header: fits.Header, path: Path) -> None:
     """Raise InputError if the comments of a FITS table hold unsafe YAML.
 
-    From YAML in comments, astropy would make columns.
+    astropy would make columns from this YAML.
     """
     # astropy adds cards HIERARCH comments to the comments
     texts = [(card.keyword, str(card.value)) for card in header.cards if card.keyword in ("COMMENT", "comments")]

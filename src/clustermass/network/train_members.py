@@ -96,7 +96,7 @@ def _member_dataset(network: TrainedNetwork, history: History, sample: TrainingS
 
 
 def _described(network: TrainedNetwork, sample: TrainingSample, image_file: Path) -> TrainedNetwork:
-    """Return the network, with the data about the sample that its file will state.
+    """Return the network with those data about the sample that the network's file will state.
 
     The data are the settings and the grid of the images, the ranges of the training clusters' redshifts, masses and
     counts, and the control.

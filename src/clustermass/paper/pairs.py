@@ -24,7 +24,7 @@ ENDS = {"low_mass": (13.0, 13.5), "high_mass": (14.5, 15.0)}
 
 
 class Predictions(NamedTuple):
-    """The files with the predictions of an experiment, and of baselines, for the clusters of one sky."""
+    """The files of an experiment that `compare_pairs` reads for one sky."""
 
     experiment: str
     sky: str

@@ -64,7 +64,7 @@ def described(jobs: Sequence[Job], config: Config, cores: int, measured: Costs, 
     Parameters
     ----------
     jobs
-        All jobs that would run, in a possible order.
+        All jobs that would run, in an order in which they can run.
     config
         The whole configuration, checked.
     cores

@@ -85,7 +85,7 @@ def _record(stated: Mapping[str, Any] | None) -> Record | None:
 
 
 def _from_pairs(pairs: Iterable[tuple[str, str]]) -> Record | None:
-    """Return the record that `io.provenance.history` turned into pairs (name, text), with one pair for each input file."""
+    """Return the record that `io.provenance.history` made into pairs (name, text). Each input file has its own pair."""
     whole = [(name, text.encode("ascii", "backslashreplace").decode("unicode_escape")) for name, text in pairs]
     inputs = [text.rpartition(" sha256 ") for name, text in whole if name == "input"]
     stated = {name: text for name, text in whole if name != "input"}
