@@ -125,9 +125,9 @@ class Ensemble(trained.Ensemble):
         mass_prior
             With `flat`, the columns LOGM500_FLAT* are added: masses from posteriors divided by the mass prior.
         output
-            Path of the catalogue, ending in .fits. Beside it, files with the endings .vot, .ecsv, .nc, .reg, .moc.fits and
-            (for up to 5000 clusters) .cards.nc are written. If `output` is None, no file is written. Only the command
-            line writes the page .html.
+            Path of the catalogue, ending in .fits. Beside it, files with the endings .vot, .ecsv, .nc, .reg, .moc.fits
+            and (for up to 5000 clusters) .cards.nc are written. If `output` is None, no file is written. Only the
+            command line writes the page .html.
         overwrite
             Whether existing files are replaced.
         z_grid

@@ -30,8 +30,8 @@ _MEMORY, _MEMORY_PER_PIXEL = 10**9, 64
 def unpacked_image(hdu: fits.CompImageHDU, path: Path) -> NDArray[Any]:
     """Return the pixels of a compressed image in an opened FITS file `path`, scaled by BSCALE and BZERO.
 
-    Time and memory for the unpacking are limited in proportion to the number of pixels. OSError if the pixels can't be
-    unpacked within these limits, or if they have another shape than the header states. InputError if the disk is full.
+    The number of pixels sets limits on the time and memory for the unpacking. OSError if the image can't be unpacked
+    within these limits, or has another shape than the header states. InputError if the disk is full.
     """
     pixels = math.prod(hdu.shape)
     bounds = int(_SECONDS + _SECONDS_PER_PIXEL * pixels), int(_MEMORY + _MEMORY_PER_PIXEL * pixels)
