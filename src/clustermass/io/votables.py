@@ -97,7 +97,7 @@ class _Sizes:
         self._columns, self._flags, self._pieces = list[_Column](), False, list[str]()
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
-        """Take note of an element; InputError if it refers to another file, or states more data than fit into memory."""
+        """Take note of an element; InputError if it refers to another file, or if its data don't fit into memory."""
         self._level += 1
         self._elements += 1
         limits.LEVELS.check(self._level, self._path)

@@ -42,7 +42,7 @@ class Number(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A change of the method: an experiment with it, its description, its place in the paper and its published effect."""
+    """A change of the method: an experiment with it, its description, place in the paper and published effect."""
 
     experiment: str
     what: str
