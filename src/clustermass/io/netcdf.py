@@ -124,7 +124,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "mean": ("1", "mean normal scores of a component"),
     "covariance": ("1", "covariance of the normal scores in a component"),
     "validation": ("1", "normal scores of the validation clusters; NaN = not known"),
-    "ood_p": ("1", "share of validation clusters at least as unlike the training ones"),
+    "ood_p": ("1", "(1 + validation clusters at least as unlike the training ones) / (1 + all of them)"),
     "ood_why": ("1", "flagged clusters: the quantity that stands out most"),
     "flag_ood": ("1", "1 = unlike the training clusters: OOD_P is 0.01 or less"),
     "logm500_err_z": ("dex", "part of LOGM500_ERR from Z_ERR beyond that of training, dex"),
