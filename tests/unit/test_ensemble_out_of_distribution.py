@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import xarray as xr
-from ood_inputs import BANDS, NAMES, X, by_hand, measured, rows_of, simulated
+from ood_inputs import BANDS, NAMES, X, by_hand, measured, rows_of, simulated, write_ood_model
 from scipy.stats import chi2, mannwhitneyu, norm
 from sklearn.mixture import GaussianMixture
 
@@ -322,4 +322,15 @@ def write(path, table, transform="sqrt"):
 
 def test_a_missing_file_is_named_with_what_to_do(tmp_path):
     with pytest.raises(InputError, match=r"domain\.nc: no such file\. .*run the workflow again"):
+        read_ood_model(tmp_path / "domain.nc")
+
+
+def test_numbers_of_another_type_are_refused(model, tmp_path):
+    """One byte in the file could become eight in memory."""
+    write_ood_model(model, tmp_path / "domain.nc")
+    assert read_ood_model(tmp_path / "domain.nc").number == model.number
+    with xr.open_dataset(tmp_path / "domain.nc") as stored:
+        data = stored.load()
+    write_netcdf(data.assign(validation=data["validation"].astype(np.int8)), tmp_path / "domain.nc", "test", {})
+    with pytest.raises(InputError, match=r"domain\.nc: doesn't fit this version"):
         read_ood_model(tmp_path / "domain.nc")

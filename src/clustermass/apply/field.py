@@ -144,6 +144,11 @@ def check_settings(network: TrainedNetwork, path: Path) -> None:
     if (cosmology := recipe.pop("cosmology", None)) is not None:
         check_block(cosmology, sky_models.Distances, f"{path}: preprocessing.cosmology")
     check_block(recipe, models.Preprocessing, f"{path}: preprocessing")
+    pixels = 2 * recipe["half_width_arcsec"] / recipe["pixel_arcsec"]
+    if abs(pixels - network.shape[0]) > 0.01:
+        raise InputError(
+            f"{path}: preprocessing makes images of {pixels:.6g} pixels, but the network takes {network.shape[0]}."
+        )
 
 
 @contextmanager
