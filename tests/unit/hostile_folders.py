@@ -174,6 +174,7 @@ LINKS = {
     "process": "/proc/self/fd/0",
     "dangling": "nowhere",
     "null": "/dev/null",
+    "waiting": "/dev/ptmx",
 }
 
 

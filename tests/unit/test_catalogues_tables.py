@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 from catalogues_inputs import ROWS, csv, fits_table
 
+from clustermass.catalogues.tables import CheckedTable
 from clustermass.catalogues.user_catalogue import read_catalogue
 from clustermass.errors import InputError
 from clustermass.io.fits import opened_fits
@@ -168,3 +170,9 @@ def test_vector_column(tmp_path):
 def test_no_redshift_and_no_rows(tmp_path, header, rows, message):
     with pytest.raises(InputError, match=message):
         read_catalogue(csv(tmp_path, rows, header))
+
+
+def test_truth_values_are_no_numbers(tmp_path):
+    table = CheckedTable(Table({"Z": [True, False]}), tmp_path / "a.fits")
+    with pytest.raises(InputError, match=r"a\.fits: column Z holds truth values, but numbers are wanted"):
+        table.numbers("Z")

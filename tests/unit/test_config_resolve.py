@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from config_inputs import whole_config  # noqa: F401, the fixture `config`
 
-from clustermass.config.resolve import load_config, merge, realization_names, resolve_experiment, resolve_sky
+from clustermass.config.resolve import load_config, merge, read_yaml, realization_names, resolve_experiment, resolve_sky
 from clustermass.errors import InputError
 
 BASE = str(Path(__file__).parents[2] / "config" / "config.yaml")
@@ -86,3 +86,10 @@ def test_load_config_names_the_file_that_is_wrong(tmp_path):
     for name in ("absent.yaml", "x" * 300):
         with pytest.raises(InputError, match=rf"{name}: can't be read"):
             load_config([tmp_path / name])
+
+
+def test_a_device_in_place_of_a_configuration_is_not_opened(tmp_path):
+    """Whoever opens a terminal waits for its input without end."""
+    (tmp_path / "config.yaml").symlink_to("/dev/ptmx")
+    with pytest.raises(InputError, match=r"config\.yaml: can't be read \(it is a pipe or device, not a file\)"):
+        read_yaml(tmp_path / "config.yaml")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from astropy.io import fits
-from astropy.table import Table
+from astropy.table import Table, vstack
 from astropy.wcs import WCS
 from detect_inputs import grid_scene
 from event_lists import SHARED, START, photons
@@ -14,6 +14,9 @@ from clustermass.catalogues.user_catalogue import read_catalogue
 from clustermass.errors import InputError
 from clustermass.ingest.detect_field import detect_field
 from clustermass.io.products import CATALOGUE
+
+#: columns of a catalogue without rows
+NOTHING = {column.name: np.empty(0, dtype="U1" if column.format == "A" else float) for column in CATALOGUE}
 
 
 @pytest.fixture
@@ -64,6 +67,22 @@ def test_the_cluster_in_an_event_list_of_sixte_is_found(tmp_path):
     assert abs(catalogue["RA"][cluster] - planted["RA"][0]) < 10.0 / 3600.0
     assert abs(catalogue["DEC"][cluster] - planted["DEC"][0]) < 10.0 / 3600.0
     assert catalogue["ML_EXP"][cluster] == 1000.0
+
+
+def test_photons_without_exposure_are_left_out(field, tmp_path, monkeypatch):
+    events, exposure = field
+    with fits.open(events) as hdus:
+        far = Table(hdus[1].data)[:2]
+        far["DEC"] = [-60.0, 60.0]
+        table = fits.BinTableHDU(vstack([Table(hdus[1].data), far]), hdus[1].header, name="EVENTS")
+        fits.HDUList([fits.PrimaryHDU(), table]).writeto(tmp_path / "more.fits")
+    searched = []
+    monkeypatch.setattr(
+        "clustermass.ingest.detect_field.detect", lambda photons, *rest: searched.append(len(photons["ra"])) or NOTHING
+    )
+    for path in (events, tmp_path / "more.fits"):
+        detect_field([path], [exposure], tmp_path / f"of_{path.name}")
+    assert searched[0] == searched[1] > 0
 
 
 def test_an_exposure_map_of_another_field_is_refused(field, tmp_path, capsys):

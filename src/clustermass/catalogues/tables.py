@@ -63,7 +63,11 @@ class CheckedTable:
         if values.ndim != 1:
             column = self.names.get(name, name)
             raise InputError(f"{self.path}: column {column} holds {values.shape[1:]} values a row, but one is wanted.")
-        if values.dtype.kind in "biuf":
+        if values.dtype.kind == "b":
+            raise InputError(
+                f"{self.path}: column {self.names.get(name, name)} holds truth values, but numbers are wanted."
+            )
+        if values.dtype.kind in "iuf":
             return np.asarray(np.ma.filled(values.astype(np.float64), np.nan))
         texts = self.texts(name)
         parsed = np.array([np.nan if text.lower() in EMPTY else number_of(text) for text in texts])

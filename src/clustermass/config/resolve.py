@@ -51,6 +51,14 @@ def default_config() -> Block:
     return load_config([packaged if packaged.is_file() else Path(__file__).parents[3] / "config" / "config.yaml"])
 
 
+def is_regular(path: Path) -> bool:
+    """Return whether a path is a file on a disk. Files in /proc, /sys and /dev don't count, as they may have no end."""
+    try:
+        return path.is_file() and path.resolve().parts[:2] not in (("/", "proc"), ("/", "sys"), ("/", "dev"))
+    except OSError:  # the name is too long
+        return False
+
+
 def read_yaml(path: Path) -> object:
     """Return the content of a YAML file. InputError if it is missing, isn't YAML or is larger than `limits` allows.
 
@@ -58,8 +66,8 @@ def read_yaml(path: Path) -> object:
     for more values than fit into memory.
     """
     try:
-        if path.is_fifo():
-            raise InputError(f"{path}: can't be read (it is a pipe, not a file).")
+        if path.exists() and not path.is_dir() and not is_regular(path):
+            raise InputError(f"{path}: can't be read (it is a pipe or device, not a file).")
         with path.open("rb") as stream:
             raw = stream.read(limits.CONFIG_BYTES.most + 1)
     except OSError as error:

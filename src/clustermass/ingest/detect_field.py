@@ -44,11 +44,14 @@ def detect_field(events: Sequence[Path], exposure: Sequence[Path], output: Path)
     psf: Psf = config["skies"]["embedded"]["psf"]
     maps = ExposureMap(tuple(read_exposure(path) for path in exposure))
     photons = _photons(events, parameters["e_min_ev"], parameters["e_max_ev"])
+    exposed = maps.at(photons["ra"], photons["dec"]) > 0
+    if not exposed.any():
+        raise InputError(f"{exposure[0]}: no photon of {events[0]} has exposure. Do the two belong together?")
+    # stray photons far away would each take the time of a part of the sky
+    photons = {name: values[exposed] for name, values in photons.items()}
     columns = detect(photons, maps.at, KingPsf(**psf), parameters)
     rows = len(columns["ID_SRC"])
     if not rows:
-        if not (maps.at(photons["ra"], photons["dec"]) > 0).any():
-            raise InputError(f"{exposure[0]}: no photon of {events[0]} has exposure. Do the two belong together?")
         LOGGER.warning("%s: no source is detected; the catalogue has no rows", events[0])
     unknown = np.full(rows, np.nan, dtype=np.float32)
     columns |= {"Z": unknown, "Z_ERR": unknown, "Z_TYPE": np.full(rows, "none")}

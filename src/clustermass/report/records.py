@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors import safe_open
 
 from clustermass import limits
-from clustermass.config.resolve import read_yaml
+from clustermass.config.resolve import is_regular, read_yaml
 from clustermass.errors import InputError
 from clustermass.io.bounds import bounded
 from clustermass.io.files import check_weights_header, reason
@@ -59,7 +59,7 @@ def read_record(path: Path) -> Record | None:
 
     InputError if the file can't be read, or if a FITS checksum in it is wrong.
     """
-    if path.exists() and not _is_file(path):
+    if path.exists() and not is_regular(path):
         raise InputError(f"{path}: is no regular file.")
     read = _READERS.get(path.suffix)
     try:
@@ -265,7 +265,7 @@ class Files:
     def products(self, folder: Path) -> list[Path]:
         """Return the paths of all files below `folder` except logs, benchmarks, checkpoints and hidden files."""
         try:
-            files = [path for path in sorted(folder.resolve().rglob("*")) if _is_file(path) and path.name[0] != "."]
+            files = [path for path in sorted(folder.resolve().rglob("*")) if is_regular(path) and path.name[0] != "."]
         except (OSError, RecursionError) as error:
             raise InputError(f"{folder}: can't be searched ({reason(error)}). Is it nested too deeply?") from error
         return [path for path in files if not {*path.relative_to(self.root).parts[:-1]} & {*_ASIDE}]
@@ -299,7 +299,7 @@ class Files:
             own = Path(name).name if Path(name).is_absolute() else name
             places = [place for folder in self._folders for place in (folder / own, folder / Path(name).name)]
             places += [path for path in self._configured if path.name == name]
-        paths = [path for path in dict.fromkeys(places) if _is_file(path)]
+        paths = [path for path in dict.fromkeys(places) if is_regular(path)]
         same = (path for path in paths if len(paths) > 1 and self.sha256(path) == digest)
         return next(same, next(iter(paths), None))
 
@@ -336,14 +336,6 @@ class Files:
                     records[path] = self.record(path) if path in first or path.is_relative_to(self.root) else None
                 waiting.extend(self.origins(path, record) if (record := records[path]) else ())
         return records
-
-
-def _is_file(path: Path) -> bool:
-    """Return whether a path is a file on a disk. Files in /proc, /sys and /dev don't count, as they may have no end."""
-    try:
-        return path.is_file() and path.resolve().parts[:2] not in (("/", "proc"), ("/", "sys"), ("/", "dev"))
-    except OSError:  # the name is too long
-        return False
 
 
 def read_config(path: Path) -> dict[str, Any]:
