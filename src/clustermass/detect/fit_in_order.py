@@ -52,8 +52,8 @@ class FacetFits:
     ) -> None:
         """Fit a point source near each of the `places` in the plane, on the background `level` in counts / arcmin^2.
 
-        `wings` are the profiles of bright clusters. `own` holds, for each place, the number of the profile of the
-        cluster there, or -1 if it has none. Sources with a DET_LIKE below `det_like_floor` are left out: they wouldn't
+        `wings` are the profiles of bright clusters. `own` holds, for each place, the index in `wings` of the
+        cluster there, or -1 if no such cluster is there. Sources with a DET_LIKE below `det_like_floor` are left out: they wouldn't
         become more likely with other sources in the model.
         """
         self.image, self.templates, self.parameters, self.wings = image, templates, parameters, wings
