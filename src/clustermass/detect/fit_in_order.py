@@ -52,9 +52,9 @@ class FacetFits:
     ) -> None:
         """Fit a point source near each of the `places` in the plane, on the background `level` in counts / arcmin^2.
 
-        `wings` are the profiles of bright clusters. `own` holds, for each place, the index in `wings` of the
-        cluster there, or -1 if no such cluster is there. Sources with a DET_LIKE below `det_like_floor` are left out: they wouldn't
-        become more likely with other sources in the model.
+        `wings` are the profiles of bright clusters. `own` holds, for each place, the index in `wings` of the cluster
+        there, or -1 if no such cluster is there. Sources with a DET_LIKE below `det_like_floor` are left out: they
+        wouldn't become more likely with other sources in the model.
         """
         self.image, self.templates, self.parameters, self.wings = image, templates, parameters, wings
         self.level = (level * (templates.pixel_arcsec / 60.0) ** 2).astype(np.float32)
