@@ -148,7 +148,9 @@ def _draw_image(axes: Axes, field: FieldCards, row: int) -> None:
     )
     axes.set_title(f"{names} keV", fontsize=7.5)
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.14), "ncols": 2, "columnspacing": 1.0}
-    axes.legend(frameon=True, facecolor="k", edgecolor="k", framealpha=1, labelcolor="w", **place)
+    title = "A bright spot without a mark isn't a detection."
+    legend = axes.legend(title=title, frameon=True, facecolor="k", edgecolor="k", framealpha=1, labelcolor="w", **place)
+    legend.get_title().set(color="w", fontsize=6.5)
 
 
 def _draw_posterior(axes: Axes, field: FieldCards, row: int) -> None:
@@ -182,8 +184,8 @@ def _draw_distances(axes: Axes, field: FieldCards, row: int) -> None:
         here = np.flatnonzero((np.abs(given) > _ODD) == odd)
         axes.barh(here, given[here], color=colour, height=0.6, label=label if here.size else "")
     axes.plot(alone, range(len(known)), "o", mfc="w", mec=style.BLACK, ms=4, label=_ALONE)
-    axes.set_yticks(range(len(known)), [textwrap.fill(QUANTITIES[one.quantity], 31) for one in known])
-    axes.tick_params(axis="y", length=0)
+    axes.set_yticks(range(len(known)), [textwrap.fill(QUANTITIES[one.quantity], 36) for one in known])
+    axes.tick_params(axis="y", length=0, labelsize=6.2)
     axes.axvline(0, color=style.BLACK, lw=0.6)
     widest = max(5, 1.05 * np.abs([given, alone]).max())
     axes.set_xlim(-widest, widest)

@@ -138,7 +138,7 @@ def out_of_range(field: FieldCards, row: int) -> str:
 
 def _out_of_range(field: FieldCards, row: int) -> list[str]:
     texts = []
-    for bit, name in RANGE_BITS.items():
+    for name in RANGE_BITS.values():
         if name in field.outside(row):
             what, _, column, decimals = _RANGE[name]
             value, ends, known = float(field.columns[column][row]), _ends(field, name), ""
@@ -146,7 +146,7 @@ def _out_of_range(field: FieldCards, row: int) -> list[str]:
                 decimals = _telling(value, ends, decimals)
                 known = f", {ends[0]:.{decimals}f} to {ends[1]:.{decimals}f}"
             texts.append(f"{what} {value:.{decimals}f}, {_side(field, row, name)} the range of the training clusters"
-                         f"{known} (FLAG_RANGE, {bit}): the mass is extrapolated.")  # fmt: skip
+                         f"{known} (FLAG_RANGE): the mass is extrapolated.")  # fmt: skip
     return texts
 
 

@@ -40,13 +40,14 @@ def show(cluster: str | None, most: bool, field: Path, output: Path | None, over
     # a card under the cluster's own name is drawn again; any other file of that name stays
     check_outputs([picture], overwrite or (not output and is_card(picture)), [known.path])
     print(printable_lines(text_card(known, row)))
+    replaced = " (it replaces an older picture)" if picture.exists() else ""
     save_card(known, row, picture, dpi=200)
-    print(printable(f"Written: {picture}"))
+    print(printable(f"Written: {picture}{replaced}"))
 
 
 _CLUSTER = "ID_SRC, an id or name of your table, NAME, or a part of a name; none: list the strangest clusters"
 _FIELD = "mass catalogue, or folder of a field, an experiment or a run (default: the current folder)"
-_OUTPUT = "picture to write, .png, .svg or .pdf (default: the cluster's NAME.png)"
+_OUTPUT = "picture to write, .png, .svg or .pdf (default: NAME.png; an older picture is replaced)"
 SHOW = Command(
     "show",
     show,

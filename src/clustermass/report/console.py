@@ -67,7 +67,7 @@ def _of_field(masses: Path, what: str) -> Iterator[str]:
     yield f"Catalogue: {masses}  ({what})"
     if (page := masses.with_name("clusters.html")).is_file():
         command = f"{program()} show --field {shlex.quote(str(masses))}"
-        yield f"Clusters:  open {page} in a browser, or list the strangest: {command}"
+        yield f"Clusters:  open {page} in a browser, or list the strangest: {command} (--strangest draws one)"
 
 
 def _console() -> Console:
