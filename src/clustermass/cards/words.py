@@ -52,8 +52,8 @@ def notes(field: FieldCards, row: int) -> list[Note]:
         text = f"Edge of the field: {_percent(cells['COVERED_FRACTION'])} of what the networks see was exposed, less "
         found.append(text + f"than {_percent(COVERED_MIN)} (FLAG_EDGE). Its mass tends to be too low.")
     if cells["FLAG_OOD"]:
-        text = f"Unlike the training clusters (FLAG_OOD): {_rank(field, float(cells['OOD_P']))}. Most unusual: "
-        found.append(f"{text}{unusual(field, row)}.{_causes(field, row)}")
+        text = f"Unlike the training clusters (FLAG_OOD): {_rank(field, float(cells['OOD_P']))}."
+        found.append(f"{text}{_causes(field, row)} Most unusual: {unusual(field, row)}.")
     if cells["FLAG_NOCAT"]:
         text = "The input table lacks count rate, extent or background (FLAG_NOCAT): the mass comes from image and "
         found.append(text + "redshift alone, with a wider error.")
