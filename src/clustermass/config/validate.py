@@ -119,9 +119,9 @@ def keys(rule: Block | None = None, above: str = "") -> Iterator[tuple[str, Bloc
 
 
 def _options(rule: Block) -> list[Block]:
-    """Return the kinds of values, such as a list or null, that the schema `rule` allows, each with a schema of its own.
+    """Split the schema `rule` into a list of schemas: one for each kind of value that it allows.
 
-    Rules of `rule` that hold for all kinds are included in each of these schemas.
+    Requirements of `rule` that hold for all kinds are repeated in each of them.
     """
     common = {key: value for key, value in rule.items() if key not in ("$ref", "anyOf", "oneOf")}
     if "$ref" in rule:

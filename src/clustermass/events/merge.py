@@ -182,7 +182,7 @@ def _shared(piece: EventList, others: Sequence[TimeSpans]) -> NDArray[np.bool_]:
 
 
 def _bucket(keys: NDArray[Any], buckets: int) -> NDArray[np.int64]:
-    """Return the number of the bucket for each row of `keys`, int64 in [0, buckets). It is the same for equal rows."""
+    """Return the number of the bucket for each row of `keys`, int64 in [0, buckets). Equal rows get one number."""
     mixed = np.zeros(keys.size, dtype=np.uint64)
     for name in _KEYS:
         values = keys[name] + 0.0  # float64, and -0 becomes the 0 that it equals

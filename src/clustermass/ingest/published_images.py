@@ -259,7 +259,10 @@ def _ndarray(*_: object) -> None:
 
 
 def _as_bytes(raw: bytes | str, encoding: str = "latin1") -> bytes:
-    """Return bytes unchanged, and latin1 text as bytes. Python 2 and protocols below 3 store bytes as latin1 text."""
+    """Return `raw` as bytes. Text is encoded as latin1.
+
+    Pickles by Python 2, or with a pickle protocol below 3, hold bytes as latin1 text.
+    """
     if encoding != "latin1":
         raise ValueError("text in another encoding than latin1")
     return raw.encode("latin1") if isinstance(raw, str) else raw
