@@ -262,7 +262,7 @@ def zooms(recipe: Recipe, redshift: FloatArray) -> FloatArray:
 
 
 def half_widths_arcsec(recipe: Recipe, redshift: FloatArray, half_box: float) -> FloatArray:
-    """Return half the side of the image that a recipe makes of each cluster, in arcsec on the sky, (cluster,).
+    """Return half the side of each cluster's image after the preprocessing `recipe`, in arcsec on the sky, (cluster,).
 
     It is at most `half_box`.
     """
