@@ -1,6 +1,10 @@
 """Images of somebody else: counts, pixels and coordinates are looked at before memory is taken for them."""
 
+import ctypes
 import gzip
+import resource
+import subprocess
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +18,8 @@ from clustermass.io import fpack
 
 SIDE = 1024
 EDGES = (250, 455)
+#: of Linux: an operation of prctl, and the right to raise limits
+PR_CAPBSET_DROP, CAP_SYS_RESOURCE = 24, 24
 
 
 def image(values, hdu=None, **cards):
@@ -106,6 +112,18 @@ def test_compressions_that_leave_their_memory_are_refused(tmp_path, kind, card, 
         hdus[1].header[card] = value
         hdus.writeto(tmp_path / "map.fits", output_verify="ignore")
     refused(message, read_exposure, tmp_path / "map.fits")
+
+
+def test_an_image_compressed_by_fpack_is_read_under_a_lower_limit_of_time(tmp_path, monkeypatch):
+    """As in a batch job: the hard limit is below that of the child, which may not raise it, not even as root."""
+    compressed(np.ones((50, 60), np.int16), "RICE_1").writeto(tmp_path / "map.fits")
+    monkeypatch.setattr(fpack.subprocess, "run", partial(subprocess.run, preexec_fn=limited))
+    assert total(tmp_path / "map.fits") == 3000
+
+
+def limited():
+    resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_SYS_RESOURCE)
 
 
 def test_a_crash_of_the_decompression_is_an_error_of_its_file(tmp_path, monkeypatch):

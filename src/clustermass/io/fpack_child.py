@@ -16,7 +16,8 @@ def main(packed: str, unpacked: str, folders: str, seconds: str, memory: str) ->
     from astropy.io import fits
 
     for kind, most in ((resource.RLIMIT_CPU, int(seconds)), (resource.RLIMIT_DATA, int(memory))):
-        resource.setrlimit(kind, (most, most))
+        limits = [one for one in (*resource.getrlimit(kind), most) if one != resource.RLIM_INFINITY]
+        resource.setrlimit(kind, (min(limits), min(limits)))
     with fits.open(packed, memmap=False) as hdus:
         np.save(unpacked, hdus[1].data)
 
