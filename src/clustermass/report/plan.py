@@ -79,20 +79,20 @@ def described(jobs: Sequence[Job], config: Config, cores: int, measured: Costs, 
     if not jobs:
         yield "Nothing would run: all results are there and up to date."
         return
-    yield from _steps(jobs, config, [*_costs(runs, run, base / "results"), measured], cores, base)
+    yield from _steps(jobs, config, _costs(runs, config, measured, base), cores, base)
     yield from _shared_skies(jobs, config, {name: one for name, one in runs.items() if name != run}, base)
 
 
 def in_short(jobs: Sequence[Job], config: Config, cores: int, measured: Costs, base: Path = Path()) -> str:
     """Return a sentence with the estimated time of the jobs; `described` describes the arguments."""
-    costs = [*_costs(finished_runs(base / "results"), config["run"], base / "results"), measured]
+    costs = _costs(finished_runs(base / "results"), config, measured, base)
     return f"Estimated time: {_wall_time([*_times(jobs, config, costs).values()], cores)}."
 
 
-def _costs(runs: Mapping[str, Config], run: str, results: Path) -> list[Costs]:
-    """Return the costs of the finished runs, those of the run called `run` first."""
-    own_first = sorted(runs, key=lambda name: name != run)
-    return [found for name in own_first for found in _costs_of(runs[name], results)]
+def _costs(runs: Mapping[str, Config], config: Config, measured: Costs, base: Path) -> list[Costs]:
+    """Return the costs of the finished runs, that of the configured run first, and `measured` as the last."""
+    own_first = sorted(runs, key=lambda name: name != config["run"])
+    return [*(found for name in own_first for found in _costs_of(runs[name], base / "results")), measured]
 
 
 def _costs_of(config: Config, results: Path) -> list[Costs]:
