@@ -34,11 +34,9 @@ class Rows:
     """
 
     def __getitem__(self, rows: Any) -> Self:
-        """Return a table with only these `rows` (row numbers, a boolean mask or a slice)."""
         return type(self)(**{name: values[rows] for name, values in vars(self).items()})
 
     def __setitem__(self, rows: Any, other: Self) -> None:
-        """Write the rows of another table into these `rows`."""
         for name, values in vars(self).items():
             values[rows] = getattr(other, name)
 

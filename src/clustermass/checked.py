@@ -66,7 +66,6 @@ def _names_to(good: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _cosmology(*keys: str) -> tuple[str, Callable[[Any], bool]]:
-    """Return the entry of `_RULES` for a cosmology with at least these keys."""
     what = f"a dictionary with numbers above 0 for {', '.join(keys)}, and with omega_m below 1"
     given = _names_to(_number)
     return what, lambda value: given(value) and all(value.get(key, 0) > 0 for key in keys) and value["omega_m"] < 1
@@ -111,10 +110,7 @@ _RULES: Final[Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
 
 
 def _rule(annotation: str) -> tuple[str, Callable[[Any], bool]] | None:
-    """Return the entry of `_RULES` for an annotation, or None if there is none.
-
-    For a Sequence, the entry of its items is changed into one that checks each item.
-    """
+    """Return the entry of `_RULES` for an annotation, or None. For a Sequence, the entry checks each item."""
     inner = annotation.removeprefix("Sequence[").removesuffix("]")
     if annotation in _RULES or inner not in _RULES:
         return _RULES.get(annotation)

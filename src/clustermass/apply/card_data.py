@@ -63,7 +63,7 @@ def card_images(images: xr.Dataset, exposure: ExposureMap | None) -> xr.Dataset:
 
 
 def _exposed(images: xr.Dataset, exposure: ExposureMap | None) -> NDArray[np.uint8]:
-    """Return 1 for each pixel that `exposure` covers, and 0 for others, (cluster, y, x). Without a map, all are 1."""
+    """Return 1 for each pixel that `exposure` covers, else 0, (cluster, y, x). Without a map, all are 1."""
     x, y = np.meshgrid(*(images[name].values / SKY_PIXEL_ARCSEC for name in ("x", "y")))
     exposed = np.ones((images.sizes["cluster"], *x.shape), np.uint8)
     if exposure is not None:

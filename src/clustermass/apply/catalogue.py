@@ -121,20 +121,14 @@ def header_cards(
 
 
 def _conformal_cards(calibration: Calibration) -> Cards:
-    """Return the header cards CONF68ER, CONF90ER and CONF95ER about the three conformal intervals.
-
-    Each card holds the standard error (in %) of the coverage of one interval.
-    """
+    """Return header cards with the standard errors (in %) of the conformal intervals' coverages."""
     errors = {level: coverage_error(level, calibration.number) for level in LEVELS}
     what = "error of the level of LOGM500_CONF"
     return {f"CONF{k}ER": (round(100 * error, 1), f"[%] {what}{k}") for k, error in errors.items() if error}
 
 
 def _range_cards(key: str, ends: tuple[float, float], what: str) -> Cards:
-    """Return two header cards with the lowest and highest value of a quantity in training.
-
-    If the values are unknown (NaN), no cards are returned, because FITS headers can't hold NaN.
-    """
+    """Return two header cards with a range in training, or none if it is unknown: FITS headers can't hold NaN."""
     low, high = ends
     return {f"{key}LO": (low, f"smallest {what}"), f"{key}HI": (high, f"largest {what}")} if low <= high else {}
 

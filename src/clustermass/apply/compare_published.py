@@ -127,12 +127,7 @@ def _read_masses(path: Path) -> CheckedTable:
 
 
 def _measured(masses: CheckedTable, catalogues: Mapping[str, Path]) -> Columns:
-    """Return ids, names and measurements of the clusters in the mass catalogue `masses`.
-
-    `catalogues` maps each realization to its `catalogue.fits`, from which names and measurements are read. Each column
-    has the shape (cluster,). The columns are `id_src`, `id` (the user's id as a text), `rate` (ML_RATE), `luminosity`
-    (LX500) and, if any catalogue has names, `name` (NAME_CAT). Missing rates and luminosities are NaN.
-    """
+    """Return ids, rates, luminosities (NaN = unknown) and, if any catalogue has them, names of the clusters."""
     realization, id_src = np.array(masses.texts("REALIZATION")), np.asarray(masses.table["ID_SRC"], dtype=np.int64)
     columns: Columns = {"id_src": id_src, "id": id_src.astype(str).astype(object), "rate": np.full(id_src.size, np.nan)}
     columns["luminosity"] = columns["rate"].copy()
@@ -158,10 +153,7 @@ def _measured(masses: CheckedTable, catalogues: Mapping[str, Path]) -> Columns:
 def _clusters(
     masses: CheckedTable, measured: Columns, published: Published, rows: NDArray[np.int64], relations: Baselines
 ) -> Columns:
-    """Return ids, redshifts, flags and all kinds of masses of the clusters, each (cluster,). A missing mass is NaN.
-
-    `rows` holds each cluster's row in the table of published masses. It is -1 for a cluster without a published mass.
-    """
+    """Return ids, redshifts, flags and masses (NaN = missing), (cluster,). `rows` refers to `published` (-1 = none)."""
     redshift, mass, error = map(masses.numbers, ("Z", "LOGM500", "LOGM500_ERR"))
     stated = (published.mass, published.low, published.high)
     reference, low, high = (np.where(rows >= 0, values[rows], np.nan) for values in stated)
@@ -182,10 +174,7 @@ def _clusters(
 
 
 def _cut(clusters: Columns, block: PublishedMasses, path: Path) -> Columns:
-    """Return the clusters whose published mass is in the range of `block`, or all clusters if it sets no range.
-
-    InputError if none of these clusters has both a mass from the networks and a published mass.
-    """
+    """Return the clusters with a published mass in the range of `block`. InputError if none of them has both masses."""
     mass, kept = clusters["published"], np.ones(clusters["published"].size, dtype=bool)
     if (low := block.get("log10_m500c_min")) is not None:
         kept &= mass > low
@@ -262,10 +251,7 @@ def _moments(difference: FloatArray) -> FloatArray:
 
 
 def _fit(difference: FloatArray, design: FloatArray) -> FloatArray:
-    """Return offset, slope with mass, slope with redshift, and scatter of a least-squares fit to differences.
-
-    The scatter is sqrt(sum of squared residuals / (number of clusters - number of coefficients)).
-    """
+    """Return offset, slopes with mass and with redshift, and residual scatter of a least-squares fit."""
     coefficients = np.linalg.lstsq(design, difference, rcond=None)[0]
     residual = difference - design @ coefficients
     scatter = np.sqrt(np.sum(residual**2) / (difference.size - design.shape[1]))
@@ -273,10 +259,9 @@ def _fit(difference: FloatArray, design: FloatArray) -> FloatArray:
 
 
 def _stated(names: tuple[str, ...], values: FloatArray, resampled: FloatArray) -> Summary:
-    """Return a dict with each value, its 68 % interval and its standard error; all are None if `values` is empty.
+    """Return each value with its 68 % interval and its standard error from `resampled`, (resampling, value).
 
-    The keys are `<name>`, `<name>_ci68` and `<name>_error`. Intervals and errors are computed from `resampled`
-    (resampling, value). Numbers are rounded to six decimals, because further digits depend on the machine.
+    Numbers have six decimals, because further digits depend on the machine.
     """
     if not values.size:
         return {f"{name}{suffix}": None for name in names for suffix in ("", "_ci68", "_error")}

@@ -62,7 +62,6 @@ def conclude(columns: Mapping[str, NDArray[Any]], covered_least: float) -> None:
 
 
 def _log_causes(columns: Mapping[str, NDArray[Any]], massive: NDArray[np.bool_], covered_least: float) -> None:
-    """Log how many clusters have no mass for which cause, and warn of those that have a redshift."""
     no_redshift = columns["FLAG_NOZ"] != 0
     no_exposure = ~no_redshift & ~(columns["EXPOSURE"] > 0)
     edge = ~no_redshift & ~no_exposure & (columns["COVERED_FRACTION"] < covered_least)
@@ -76,7 +75,6 @@ def _log_causes(columns: Mapping[str, NDArray[Any]], massive: NDArray[np.bool_],
 
 
 def _log_flags(columns: Mapping[str, NDArray[Any]], massive: NDArray[np.bool_]) -> None:
-    """Log how many clusters with a mass have no flag, any flag, several flags, and each flag."""
     flags = {name: columns[name][massive] != 0 for name in ("FLAG_OOD", "FLAG_RANGE", "FLAG_EDGE", "FLAG_NOCAT")}
     number = np.sum([*flags.values()], axis=0)  # of each cluster
     several = f" ({(number > 1).sum()} with several)" if (number > 1).any() else ""
@@ -87,11 +85,7 @@ def _log_flags(columns: Mapping[str, NDArray[Any]], massive: NDArray[np.bool_]) 
 
 
 def _warn_of_unlike(columns: Mapping[str, NDArray[Any]], massive: NDArray[np.bool_], exposure: str) -> None:
-    """Log a warning with likely causes if more clusters have FLAG_OOD than chance explains (p-value <= `UNUSUAL_P`).
-
-    `massive` says which clusters have a mass. Only these clusters are considered. `exposure` is a text about the
-    exposures' origin.
-    """
+    """Log a warning with likely causes if more clusters have FLAG_OOD than chance explains (p-value <= `UNUSUAL_P`)."""
     unlike = massive & (columns["FLAG_OOD"] != 0)
     number, total = int(unlike.sum()), int(massive.sum())
     if not number or (chance := binomtest(number, total, FALSE_ALARMS, "greater").pvalue) > UNUSUAL_P:

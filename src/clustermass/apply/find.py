@@ -58,7 +58,7 @@ def short_list(texts: Iterable[str]) -> str:
 
 
 def _with_realization(columns: Mapping[str, Sequence[str]]) -> Sequence[str]:
-    """Return ids such as 01_123, which are unique even in a catalogue of several realizations."""
+    """Return ids such as 01_123, unique in a catalogue of several realizations."""
     ids = columns["ID_SRC"]
     return [f"{one}_{number}" for one, number in zip(columns.get("REALIZATION", ids), ids, strict=True)]
 

@@ -132,10 +132,7 @@ def flat_columns(
 
 
 def _flat(mu: FloatArray, sigma: FloatArray, redshift: float, prior: MassPrior) -> list[float]:
-    """Return mean, standard deviation and quantiles of log10 M500c of one cluster for a flat prior; see `flat_columns`.
-
-    The Gaussian components of the prediction have the means `mu` and the standard deviations `sigma`, (member,).
-    """
+    """Return the values of `flat_columns` for one cluster with the Gaussian components `mu` and `sigma`, (member,)."""
     reach = REACH_SIGMA * sigma
     grid = np.linspace((mu - reach).min(), (mu + reach).max(), GRID_POINTS)
     predicted = norm.pdf(grid[:, None], mu, sigma).mean(axis=1)

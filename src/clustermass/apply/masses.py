@@ -130,11 +130,7 @@ def infer_observed(
 def _with_photons(
     field: xr.Dataset, images: Sequence[Path], exposures: Sequence[Path]
 ) -> tuple[xr.Dataset, list[xr.Dataset]]:
-    """Return two results: `field` with the further variable `n_phot`, and the `card_images` of each file.
-
-    `n_phot` is the number of photons in each image. Only one file of images is in memory at a time. The attribute
-    `simulated` of `field` is True if any of these files is marked as simulated.
-    """
+    """Return `field` with the numbers of photons `n_phot`, and `card_images` of each file, read one at a time."""
     simulated, ids, photons, pictures = False, [], [], []
     for number, path in enumerate(images):
         part = read_netcdf(path, ("counts", "band_bounds", "x", "y"))
@@ -259,11 +255,7 @@ class AppliedEnsemble:
         return table
 
     def _masses(self, field: xr.Dataset) -> Columns:
-        """Return the columns that the networks predict: masses, errors, intervals, and out-of-distribution columns.
-
-        The shapes are those in `columns`. A cluster has no mass (NaN) if it has no redshift, no exposure, or an exposed
-        share below `COVERED_LEAST`.
-        """
+        """Return the networks' columns. A mass is NaN without redshift or exposure, or if too little is exposed."""
         redshift = field["redshift"].values.astype(float)
         stated = np.nan_to_num(field["redshift_err"].values.astype(float))
         error = excess_error(redshift, stated, self.training.redshift_error)
@@ -307,12 +299,7 @@ def _order(realization: NDArray[np.str_], id_src: NDArray[np.int64]) -> NDArray[
 
 
 def _of_catalogues(catalogues: Mapping[str, Path], columns: Columns) -> Columns:
-    """Return the columns of the mass catalogue that come from the field's `catalogue.fits`, each (cluster,).
-
-    These columns are published masses (`REFERENCE`), the brightest neighbour (`NEIGHBOUR`), and ids and names
-    (`IDENTITY`). Missing numbers are NaN, and missing ids or names are "". A column of `IDENTITY` in which all values
-    are missing is left out. `columns` holds REALIZATION and ID_SRC of the clusters.
-    """
+    """Return the columns from the `catalogue.fits`, (cluster,). `IDENTITY` columns without any value are left out."""
     number = columns["ID_SRC"]
     found: Columns = {name: np.full(number.size, np.nan) for name in (*REFERENCE, *NEIGHBOUR)}
     texts = {name: np.full(number.size, "", dtype=object) for name in IDENTITY}
@@ -339,7 +326,6 @@ def id_src(field: xr.Dataset) -> NDArray[np.int64]:
 
 
 def _copied_columns(field: xr.Dataset) -> Columns:
-    """Return the columns of the mass catalogue that are copied from `field`, each (cluster,). CLUSTER holds the ids."""
     copied = {"Z": "redshift", "Z_ERR": "redshift_err", "EXPOSURE": "exposure_s"}
     copied |= {name.upper(): name for name in ("n_phot", "det_like", "ext_like", "covered_fraction")}
     measured = {name.upper(): field.get(name, np.nan) for name in ("ml_rate", "ml_cts", "ext")}

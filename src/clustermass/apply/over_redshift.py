@@ -50,7 +50,6 @@ def masses_over_redshift(applied: AppliedEnsemble, sky: Sky, redshift: FloatArra
 
 
 def _curves(applied: AppliedEnsemble, part: xr.Dataset, field: CutField, grid: FloatArray, acronym: str) -> xr.Dataset:
-    """Return the masses of the clusters whose images are in `part`, at each redshift of `grid`."""
     # images that are scaled to the redshift differ from one redshift to the next
     scaled = applied.network.preprocessing.get("scale_to_redshift") is not None
     blocks = [_masses(applied, part, field, block) for block in (grid[:, None] if scaled else grid[None, :])]
@@ -66,11 +65,7 @@ def _curves(applied: AppliedEnsemble, part: xr.Dataset, field: CutField, grid: F
 
 
 def _masses(applied: AppliedEnsemble, part: xr.Dataset, field: CutField, redshift: FloatArray) -> dict[str, FloatArray]:
-    """Return `CURVES` at the k redshifts in `redshift`, (cluster, k).
-
-    All k results come from the same images. If the preprocessing scales images, these are scaled as for the first
-    redshift.
-    """
+    """Return `CURVES` at k redshifts, (cluster, k). If images are scaled, the first redshift sets the scale."""
     shape = (part.sizes["cluster"], redshift.size)
     assumed = part.assign(redshift=("cluster", np.full(shape[0], redshift[0])))
     enough = exposed(assumed.assign(covered_fraction=("cluster", applied.covered(assumed, field.exposure))))

@@ -45,7 +45,6 @@ def _said(tool: str, what: str, complaint: str) -> str:
 
 
 def _place(table: CheckedTable, cluster: str | None) -> tuple[str, float, float]:
-    """Return name, RA and DEC (deg) of a cluster or, if `cluster` is None, of the middle of the field."""
     ra, dec = table.positions()
     if cluster is None:
         x, y, z = unit_vectors(ra, dec).mean(axis=0)

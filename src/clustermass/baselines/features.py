@@ -147,20 +147,16 @@ def _catalogue(sample: xr.Dataset) -> dict[str, FloatArray]:
 
 
 def _net(profile: AnnulusCounts, counts: FloatArray, radius: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return background-subtracted counts within `radius` (arcsec), and their Poisson error, (cluster, band) each.
-
-    `counts` are the plain or the robust counts of `profile`. The background is taken from `profile`, too.
-    """
+    """Return net `counts`, plain or robust, within `radius` (arcsec), and their Poisson error, (cluster, band) each."""
     area = np.pi * np.minimum(radius, OUTER_RADII[-1])[:, None] ** 2 / 3600
     inside = within(counts, radius)
     return inside - profile.background() * area, np.sqrt(inside + 1)
 
 
 def _apertures(profile: AnnulusCounts, scale: FloatArray, exposure_ks: FloatArray) -> dict[str, FloatArray]:
-    """Return a dict from the name of each aperture to log10 of the net counts per ks inside it, (cluster,).
+    """Return log10 of the net counts per ks in each aperture, (cluster,), by its name. `scale` is in arcsec per kpc.
 
-    The counts are summed over bands. `scale` is in arcsec per kpc, (cluster,). Net counts N with the noise s are
-    replaced by (N + sqrt(N^2 + s^2)) / 2, which is positive.
+    Net counts N with the noise s are replaced by (N + sqrt(N^2 + s^2)) / 2, which is positive.
     """
     radii = {f"{r:.0f}arcsec": np.full_like(scale, r) for r in APERTURES_ARCSEC}
     radii |= {f"{r:.0f}kpc": r * scale for r in APERTURES_KPC}
@@ -196,10 +192,7 @@ def _profile(profile: AnnulusCounts) -> dict[str, FloatArray]:
 def _luminosities(
     named: Mapping[str, FloatArray], redshift: FloatArray, cosmology: Mapping[str, float]
 ) -> dict[str, FloatArray]:
-    """Return log10(rate * (D_L / Gpc)^2 / E(z)^2) for each rate in `named`, (cluster,), as a dict by name.
-
-    Boosted trees need these features, because a decision tree can't compute the luminosity from rate and redshift.
-    """
+    """Return log10(rate * (D_L / Gpc)^2 / E(z)^2) for each rate in `named`; decision trees can't compute it."""
     gpc = luminosity_distance_cm(np.maximum(redshift, 1e-3), cosmology) / 3.0857e27
     shift = 2 * np.log10(gpc / efunc(redshift, cosmology))
     rates = [name for name in named if name == "log_ml_rate" or (name.endswith("kpc") and "hardness" not in name)]
@@ -207,7 +200,7 @@ def _luminosities(
 
 
 def _interactions(named: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """Return squares and products of features by name. They are for ridge regression, which is linear in its inputs."""
+    """Return squares and products of features, for ridge regression, which is linear in its inputs."""
     bright = {name: named[name] for name in ("log_ml_rate", "robust_500kpc", "robust_96arcsec", "hardness1_500kpc")}
     squares = {f"{name}_squared": value**2 for name, value in bright.items()}
     with_z = {f"{name}_ln_z": value * named["ln_z"] for name, value in bright.items()}

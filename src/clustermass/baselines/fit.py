@@ -121,10 +121,9 @@ def fit_baselines(
 
 
 def _joined(own: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
-    """Return the clusters of two skies in one table.
+    """Return the clusters of two skies with the features that both have.
 
-    A measurement that all clusters of one sky lack is NaN for the clusters of both skies. Features that only one of the
-    skies has are left out.
+    A measurement that one sky lacks is NaN for all clusters.
     """
     own = own.drop_vars(["selected", "for_training", "fit_val"], errors="ignore")  # marks of its own selection
     both = xr.concat([own, new], dim="cluster", join="inner")

@@ -140,10 +140,7 @@ def read_truth(paths: Mapping[str, Path]) -> HaloTruth:
 
 
 def _read_columns(path: Path) -> dict[str, NDArray[Any]]:
-    """Return a dict from names to columns of a `truth.fits`: `TRUTH_COLUMNS`, `OPTIONAL`, and the new `isolated`.
-
-    Optional columns that are missing are NaN.
-    """
+    """Return `TRUTH_COLUMNS`, `OPTIONAL` (NaN if missing) and the new column `isolated`."""
     table = read_table(path)
     missing = [name for name in TRUTH_COLUMNS if name not in table.colnames]
     if missing:

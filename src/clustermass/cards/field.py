@@ -239,10 +239,7 @@ def _read_cards(path: Path) -> xr.Dataset:
 
 
 def _columns(table: CheckedTable) -> dict[str, NDArray[Any]]:
-    """Return the columns of a mass catalogue, converted by `_plain`.
-
-    InputError if a column has a wrong type, or if a mass is impossibly large or small.
-    """
+    """Return the columns, converted by `_plain`. InputError if a type is wrong or a mass impossible."""
     formats = {one.name: one.format for one in MASSES if one.name in table.table.colnames}
     cells = {name: table.table[name] for name in formats}
     wrong = [name for name, one in cells.items() if one.ndim != 1 or one.dtype.kind not in _KINDS[formats[name]]]
@@ -258,7 +255,6 @@ def _columns(table: CheckedTable) -> dict[str, NDArray[Any]]:
 
 
 def _check_members(members: Mapping[str, FloatArray], rows: int, path: Path) -> None:
-    """Raise InputError unless `members` holds each network's mean and positive sigma for each row with a mass."""
     mu, sigma = (members[name] for name in MEMBERS)
     same = mu.shape == sigma.shape and mu.ndim == 2 and mu.shape[0] == rows and mu.shape[1] > 0
     if not (same and (np.isnan(mu) | ((np.abs(mu) < _LARGEST_LOG) & (sigma > 0) & (sigma < _LARGEST_LOG))).all()):

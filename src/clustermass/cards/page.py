@@ -103,10 +103,7 @@ def _cluster(field: FieldCards, row: int, image: Any) -> dict[str, Any]:
 
 
 def _curve(field: FieldCards, row: int) -> dict[str, Any] | None:
-    """Return the curve of a posterior as a dict, or None if the cluster has no mass.
-
-    `density` holds whole numbers up to `_TOP`. `low` and `high` are the log10 masses at the ends of the curve.
-    """
+    """Return `density` (integers up to `_TOP`) between the log10 masses `low` and `high`, or None without a mass."""
     curve = field.curve(row, _POINTS)
     if curve is None:
         return None
@@ -116,7 +113,6 @@ def _curve(field: FieldCards, row: int) -> dict[str, Any] | None:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """Return a value of a column as a JSON value. Numbers are rounded, and NaN becomes None."""
     if isinstance(value, float | np.floating):
         if not np.isfinite(value):
             return None

@@ -87,7 +87,6 @@ def list_of_strangest(field: FieldCards) -> str:
 
 
 def _strangeness(field: FieldCards, row: int) -> str:
-    """Return a text about the most unusual quantity of a flagged cluster and, if it has any, a bright neighbour."""
     times = [one.counts / float(field.columns["ML_CTS"][row]) for one in bright_neighbours(field, row)[:1]]
     return ", ".join([unusual(field, row), *(f"a neighbour with {one:.1f} times its counts" for one in times)])
 

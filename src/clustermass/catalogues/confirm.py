@@ -90,7 +90,6 @@ def confirm(candidates: Positions, haloes: OpticalHaloes, random: Positions, par
 
 
 def _pairs(at: Positions, haloes: OpticalHaloes, parameters: Matching) -> _Pairs:
-    """Return all pairs of a position and a halo that can be its counterpart."""
     r500 = 60 * haloes.r500_arcmin
     reach = parameters["radius_r500"] * r500
     # haloes of similar size are searched together: few are large, and all positions near those would be many pairs
@@ -136,9 +135,8 @@ def _f_cont(
 ) -> FloatArray:
     """Return F_CONT of candidates with a counterpart.
 
-    `redshift` and `rank` are the redshift and `_chance` of each candidate's counterpart. `random_redshift` and `chance`
-    are the same for random positions. `candidates` and `random` are the numbers of all candidates and all random
-    positions, also of those without a counterpart.
+    `redshift` and `rank` are the redshift and `_chance` of each candidate's counterpart; `random_redshift` and `chance`
+    are the same for random positions. `candidates` and `random` count all positions, also those without a counterpart.
     """
     bins = max(1, len(redshift) // CANDIDATES_PER_BIN)
     edges = np.quantile(redshift, np.arange(1, bins) / bins) if bins > 1 else np.zeros(0)

@@ -104,10 +104,7 @@ def _read(path: Path) -> Table:
 
 
 def _unpacked(path: Path, size: int | None = None) -> bytes:
-    """Return the first `size` bytes of a file after unpacking, or all bytes if `size` is None.
-
-    InputError if the file is damaged or too large.
-    """
+    """Return the first `size` unpacked bytes of a file, or all. InputError if it is damaged or too large."""
     try:
         with path.open("rb") as stream:
             source = unpacked(stream)

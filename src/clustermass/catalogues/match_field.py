@@ -88,10 +88,9 @@ def match_sources(
 
 
 def _population(truth: dict[str, NDArray[Any]], number: int, exposure: ExposureMap) -> _Matched:
-    """Return the catalogue, matches and redshifts of a population: the first `number` haloes in `truth`.
+    """Return a population: the first `number` haloes in `truth`, each detected at its true position.
 
-    Each cluster is at its true position, and is its own match. DET_LIKE and EXT_LIKE are above every threshold. All
-    else that a source detection measures is NaN, because there is no detection.
+    DET_LIKE and EXT_LIKE are above every threshold. Other measurements are NaN.
     """
     src_id, ra, dec, redshift = (truth[name][:number] for name in ("SRC_ID", "RA", "DEC", "Z"))
     nan, vouched = np.full(number, np.nan), np.full(number, VOUCHED_LIKELIHOOD)

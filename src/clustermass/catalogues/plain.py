@@ -67,7 +67,6 @@ def _without_mixins(table: Table, path: Path) -> Table:
 
 
 def _icrs(cells: SkyCoord, what: str) -> Any:
-    """Return ICRS longitude and latitude of sky coordinates. InputError if their frame can't be converted to ICRS."""
     try:
         return cells.icrs.spherical
     except (*UNREADABLE, ConvertError, UnitsError) as error:

@@ -70,10 +70,7 @@ def read_separated(path: Path, lines: list[str]) -> Table:
 
 
 def _units(rows: list[str], separator: str) -> list[str]:
-    """Return the units in the second of `rows`, or [] if it holds no units.
-
-    It holds units if the next line consists of dashes, as VizieR writes it, and if no cell is a number.
-    """
+    """Return the units in the second of `rows`, after which VizieR writes dashes; [] if there are none."""
     dashes = len(rows) > 2 and set(rows[2]) <= set("-;\t ") and "--" in rows[2]
     cells = _cells(rows[1], separator) if dashes else []
     return [] if _numbers(cells) else cells
@@ -91,10 +88,7 @@ def _warn_of_comments(path: Path, comments: list[str], columns: int, separator: 
 
 
 def _check_quotes(path: Path, table: Table, lines: int, separator: str) -> None:
-    """Raise InputError if a quotation mark turned whole lines into parts of a cell, or made them vanish.
-
-    `lines` is the number of lines from which `table` was read.
-    """
+    """Raise InputError if a quotation mark swallowed some of the `lines` lines from which `table` was read."""
     if len(table) == lines:
         return
     broken = [cell for name in _of_kind(table, "U") for cell in _texts(table[name]) if "\n" in cell]
@@ -140,10 +134,7 @@ def _numbers(cells: list[str]) -> bool:
 
 
 def _with_points(table: Table, path: Path) -> Table:
-    """Return the table with numbers in columns that astropy read as texts because of decimal commas.
-
-    If there are decimal points, too, commas may divide thousands, and cells with commas stay texts.
-    """
+    """Return the table with numbers for texts with decimal commas, unless there are decimal points, too."""
     found = [name for name in _of_kind(table, "U") if _has_decimal_commas(_texts(table[name]))]
     floats = [np.ma.compressed(np.ma.masked_invalid(table[name])) for name in _of_kind(table, "f")]
     if any((values % 1 > 0).any() for values in floats) or any(

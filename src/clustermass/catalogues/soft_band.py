@@ -106,10 +106,7 @@ def _that_make_soft(bands: Bands) -> list[int]:
 
 
 def _mean_exposure(measured: Mapping[str, FloatArray]) -> FloatArray:
-    """Return the exposure of the summed bands, (rows,).
-
-    It is counts / rate or, where this isn't possible, the mean of the bands' exposures.
-    """
+    """Return the exposure of the summed bands, (rows,): counts / rate or else the mean of the bands' exposures."""
     plain = measured["ML_EXP"].mean(axis=0)
     if not {"ML_RATE", "ML_CTS"} <= set(measured):
         return plain

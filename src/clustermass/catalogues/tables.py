@@ -210,10 +210,7 @@ def find_columns(table: Table, path: Path, synonyms: Synonyms, given: Renamed | 
 
 
 def _hint(words: Collection[str], label: str, names: Iterable[str]) -> str:
-    """Return a text that helps after unknown `words`: which of `names` may be meant, and a list of `names`.
-
-    For each word that is similar to one of `names`, the text asks "Did you mean ...?". The list begins with `label`.
-    """
+    """Return a text on unknown `words`: which of `names` are similar, and `label` with a list of `names`."""
     meant = {word: nearest(word, names) for word in words}
     near = "".join(text if len(words) == 1 else text.replace("?", f" for {word}?") for word, text in meant.items())
     return f"{near} {label}: {', '.join(names)}."

@@ -142,11 +142,10 @@ def _matches(rows: Collection[_Match], detections: Table, truth: Table, how: str
 def _counted(
     photons: Iterable[LabelledPhotons], here: FloatArray, radius_arcsec: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the number of photons of each label at each detection, as three arrays.
+    """Return pairs of a detection (row) and a label, int64 (2, pairs), and two numbers of photons, (pairs,) each.
 
-    `here` holds the unit vectors of the detections. The first array holds pairs of a detection (row) and a label, int64
-    (2, pairs). The second holds the number of photons with this label at this detection, (pairs,). The third holds the
-    number of all photons with this label, (pairs,).
+    The first number counts this label's photons at this detection, the second all photons with this label. `here` holds
+    the unit vectors of the detections.
     """
     tree, pairs, labels = cKDTree(here), Tally(), Tally()
     for ra, dec, label in photons:
@@ -198,11 +197,7 @@ def match_by_position(detections: Table, truth: Table, radius_arcsec: float) -> 
 
 
 def _brightness(truth: Table) -> FloatArray:
-    """Return a measure of each halo's brightness, (haloes,).
-
-    The measure is FLUX or else L500 / z^2, if these are known for all haloes. Otherwise it is M500c^1.5 / z^2 (for
-    L ~ M^1.5), or 0 if there are no masses.
-    """
+    """Return brightnesses, (haloes,): FLUX, or else L500 / z^2, or else M500c^1.5 / z^2 (for L ~ M^1.5), or else 0."""
     columns = {name: np.asarray(truth[name], dtype=float) for name in truth.colnames}
     for name in ("FLUX", "L500"):
         if name in columns and np.isfinite(columns[name]).all():

@@ -100,7 +100,6 @@ def read_catalogue(
 def _find(
     path: Path, given: Renamed, further: Sequence[Path], edges_ev: Sequence[float] | None, with_redshift: bool
 ) -> tuple[CheckedTable, dict[str, FloatArray]]:
-    """Read a table and the `further` tables, and return what `join_tables` makes of them."""
     if ("RA" in given) != ("DEC" in given):
         raise InputError(
             "catalogue_columns (in Python: columns) names only one of RA and DEC. Name both: they are of one position."
@@ -138,10 +137,7 @@ def _refuse_truth(names: set[str], path: Path) -> None:
 
 
 def _check_luminosities(catalogue: Table, table: CheckedTable, other_redshifts: dict[str, FloatArray]) -> None:
-    """Warn of redshifts that differ between tables, and set luminosities that belong to another redshift to NaN.
-
-    InputError if the luminosities aren't in erg/s.
-    """
+    """Warn of redshifts that differ between tables, and set luminosities that belong to another redshift to NaN."""
     for file, other in other_redshifts.items():
         apart = np.abs(np.asarray(catalogue["Z"]) - other)
         differ = apart > MAX_REDSHIFT_DIFFERENCE
@@ -222,15 +218,11 @@ def redshifts(table: CheckedTable) -> tuple[FloatArray, FloatArray, NDArray[np.s
 
 
 def _no_redshifts(rows: int) -> tuple[FloatArray, FloatArray, NDArray[np.str_], NDArray[np.str_]]:
-    """Return the result of `redshifts` for a table of `rows` rows without redshifts."""
     return np.full(rows, np.nan), np.full(rows, np.nan), np.full(rows, "none"), np.full(rows, "")
 
 
 def _missing(table: CheckedTable, values: FloatArray, error: FloatArray, kind: NDArray[np.str_]) -> NDArray[np.bool_]:
-    """Return whether each row lacks a usable redshift, bool (rows,).
-
-    InputError if there are several rows and all lack a usable redshift.
-    """
+    """Return whether each row lacks a usable redshift, bool (rows,). InputError if all of several rows do."""
     blank = ~((values > np.finfo(np.float32).tiny) & (values <= MAX_REDSHIFT))
     vague = ~blank & (kind == "photo") & (error > MAX_ERROR * (1 + np.where(blank, 0, values)))
     # a single cluster is kept, without a mass, because one of many fields must not stop the run
@@ -257,10 +249,7 @@ def _no_redshift(table: CheckedTable, values: FloatArray, vague: NDArray[np.bool
 
 
 def _errors(table: CheckedTable) -> FloatArray:
-    """Return the stated redshift errors, which may be infinite; NaN = not stated.
-
-    All errors are 0 if the table has neither errors nor kinds.
-    """
+    """Return the stated redshift errors (NaN = not stated), or zeros if the table has neither errors nor kinds."""
     if "Z_ERR" in table:
         error = table.numbers("Z_ERR")
         return np.where(error >= 0, error, np.nan)
@@ -271,7 +260,6 @@ def _errors(table: CheckedTable) -> FloatArray:
 
 
 def _kinds(table: CheckedTable) -> NDArray[np.str_]:
-    """Return the kind of redshift in each row: 'spec', 'photo', or '' if the table doesn't state it."""
     if "Z_TYPE" not in table:
         return np.full(len(table), "", dtype="U5")
     texts = table.texts("Z_TYPE")

@@ -60,7 +60,6 @@ class _Parser(argparse.ArgumentParser):
     """Parser that prints no control characters, since its messages may quote file names chosen by somebody else."""
 
     def error(self, message: str) -> NoReturn:
-        """Print the usage and the message, and exit with status 2."""
         super().error(printable(message))
 
 

@@ -102,7 +102,6 @@ def _base(config: Config) -> Iterator[str]:
 
 
 def _reference(key: str, place: str, config: Config, experiment: Experiment) -> Iterator[str]:
-    """Yield an error if an experiment's `key` names an entry that doesn't exist in the block `place`."""
     word, blocks = cast(Block, experiment).get(key), cast(Block, config)
     defined = config["training"]["recipes"] if key == "recipe" else blocks[place]
     default = word is None or (key == "images" and word in DEFAULT_IMAGES)
@@ -177,7 +176,6 @@ def _energies(config: Config, experiment: Experiment) -> Iterator[str]:
 
 
 def _images_of(config: Config, experiment: Experiment) -> tuple[str, Images | None]:
-    """Return the dotted key of the block that describes an experiment's images, and its content (None = missing)."""
     name, image_sets = experiment.get("images"), config["image_sets"]
     if name in DEFAULT_IMAGES:
         return "images", config["images"]
@@ -215,7 +213,6 @@ def _grids(config: Config) -> Iterator[str]:
 
 
 def _misfits(recipe: Preprocessing, images: Images, key: str) -> Iterator[str]:
-    """Yield a text for each setting of a preprocessing that doesn't fit `images`, the block with the key `key`."""
     half, pixel = recipe["half_width_arcsec"], recipe["pixel_arcsec"]
     base, half_box = images["pixel_arcsec"] * images["base_rebin"], images["box_pixels"] * images["pixel_arcsec"] / 2
     of_base = f"a whole multiple of the base pixel, {base:g} arcsec ({key}.pixel_arcsec x {key}.base_rebin)"
@@ -264,7 +261,6 @@ def _layers(config: Config, experiment: Experiment) -> Iterator[str]:
 
 
 def _pixels_left(layers: Iterable[Layer], pixels: int) -> int:
-    """Return the side, in pixels, that an image of `pixels` x `pixels` has after passing through the `layers`."""
     for layer in layers:
         if "pool" in layer:
             size = layer.get("size", 2)

@@ -102,7 +102,6 @@ def schema() -> Block:
 
 
 def _remove_titles(rule: object) -> None:
-    """Remove from a schema, in place, the titles that pydantic adds."""
     if isinstance(rule, dict) and isinstance(rule.get("title"), str):
         del rule["title"]
     for inner in rule.values() if isinstance(rule, dict) else rule if isinstance(rule, list) else ():
@@ -119,10 +118,7 @@ def keys(rule: Block | None = None, above: str = "") -> Iterator[tuple[str, Bloc
 
 
 def _options(rule: Block) -> list[Block]:
-    """Split the schema `rule` into a list of schemas: one for each kind of value that it allows.
-
-    Requirements of `rule` that hold for all kinds are repeated in each of them.
-    """
+    """Return one schema for each kind of value that `rule` allows. Requirements for all kinds are repeated in each."""
     common = {key: value for key, value in rule.items() if key not in ("$ref", "anyOf", "oneOf")}
     if "$ref" in rule:
         return _options(schema()["$defs"][rule["$ref"].split("/")[-1]] | common)
@@ -138,10 +134,7 @@ def _merged(rule: Block) -> Block:
 
 
 def _named_alike(rule: Block) -> list[Block]:
-    """Return the schemas that hold for entries with names chosen by the user (such as `skies.<name>`).
-
-    The list is empty if `rule` allows no such entries.
-    """
+    """Return the schemas of entries with names chosen by the user (such as `skies.<name>`)."""
     rules = [rule.get("additionalProperties"), *rule.get("patternProperties", {}).values()]
     return [inner for inner in rules if isinstance(inner, dict)]
 
@@ -170,7 +163,6 @@ def _errors(config: Block) -> Iterator[ErrorDetails]:
 
 
 def _sentence(error: ErrorDetails) -> str:
-    """Return a sentence about an error, with the key, its value and what is allowed."""
     *above, last = error["loc"]
     if last == "[key]":
         return _name_sentence(".".join(map(str, above[:-1])), error)
@@ -190,7 +182,6 @@ def _sentence(error: ErrorDetails) -> str:
 
 
 def _name_sentence(key: str, error: ErrorDetails) -> str:
-    """Return a sentence about an error in a name that the user chose for an entry of the block `key`."""
     name = error["input"]
     if error["type"] == "literal_error":
         return f"{key}.{name} is not a key that is known there. Allowed: {error['ctx']['expected']}."

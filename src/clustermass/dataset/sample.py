@@ -175,10 +175,7 @@ def _selected(
 
 
 def _concatenate(parts: list[xr.Dataset]) -> xr.Dataset:
-    """Return the datasets `parts` joined along `cluster`, sorted by id.
-
-    Each dataset is removed from the list as soon as it is copied, to save memory.
-    """
+    """Return `parts` joined along `cluster`, sorted by id. Each is removed once copied, to save memory."""
     first = parts[0]
     ids = np.concatenate([part["cluster"].values.astype(str) for part in parts])
     order = order_of(ids)

@@ -63,10 +63,9 @@ class Standardisation:
 
 
 def _moments(columns: np.ndarray) -> tuple[list[float], list[float]]:
-    """Return mean and standard deviation of the finite values in each column (last axis).
+    """Return mean and standard deviation of the finite values in each column, read one by one to save memory.
 
-    Both are 0 if a column has no finite values. The standard deviation of equal values is set to 1. The computation is
-    in float64, column by column to save memory.
+    Both are 0 if there are no finite values. The standard deviation of equal values is 1.
     """
     means, sds = [], []
     for number in range(columns.shape[-1]):

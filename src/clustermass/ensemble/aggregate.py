@@ -101,10 +101,7 @@ def read_members(members: Sequence[Path]) -> xr.Dataset:
 
 
 def _columns(images: Sequence[Path], members: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return the `COLUMNS` of the clusters in `members`, as a dict by name, with the clusters in the same order.
-
-    Only one file of `images` is in memory at a time.
-    """
+    """Return the `COLUMNS` of the clusters in `members`, in their order. One of `images` is in memory at a time."""
     table, ids = read_clusters(images, ("log10_m500c", *COLUMNS)), members["cluster"].values.astype(str)
     rows = rows_of(ids, table)
     missing = ids[rows < 0]

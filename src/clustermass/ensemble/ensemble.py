@@ -91,11 +91,9 @@ class Ensemble(EnsembleFiles):
         return opened
 
     def __enter__(self) -> Self:
-        """Return the ensemble itself, so that it can be used in a `with` statement."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove the temporary folder of a packed file."""
         if self._unpacked:
             shutil.rmtree(self._unpacked)
 
@@ -243,10 +241,7 @@ def _check_axis(given: np.ndarray, name: str, trained: Sequence[float], path: Pa
 
 
 def _redshift_grid(redshift: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Return the redshifts z, z - error and z + error, (cluster, 3).
-
-    A z - error below `MIN_REDSHIFT` is replaced by `MIN_REDSHIFT`, or by z if z itself is below it.
-    """
+    """Return z, z - error (at least `MIN_REDSHIFT` or, if smaller, z) and z + error, (cluster, 3)."""
     bad = np.flatnonzero(~(np.isfinite(error) & (error >= 0)))
     if bad.size:
         raise InputError(f"redshift_err: row {bad[0]} has {error[bad[0]]}. Give the standard error, 0 if it is exact.")
@@ -262,10 +257,7 @@ def _apply(
     measurements: Mapping[str, np.ndarray],
     controlled: bool,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the means and the standard deviations that one member predicts, both (cluster, k).
-
-    `network` is this member, and `path` its file. `redshift` holds k redshifts of each cluster, (cluster, k).
-    """
+    """Return the means and the standard deviations that one member predicts for `redshift`, (cluster, k) each."""
     if network.control and not controlled:
         raise InputError(
             f"{path}: a network of the control {network.control.name!r}, from whose data something was taken. "

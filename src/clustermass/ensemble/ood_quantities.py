@@ -167,10 +167,7 @@ def _sum(total: FloatArray, chosen: NDArray[np.bool_]) -> FloatArray:
 
 
 def _brightest_spot(total: FloatArray, radius: FloatArray) -> FloatArray:
-    """Return the counts in the brightest spot farther than `NEIGHBOUR_ARCSEC` from the centre, (cluster,).
-
-    The spot is a square with sides of `NEIGHBOUR_PIXELS` pixels.
-    """
+    """Return the counts in the brightest square of `NEIGHBOUR_PIXELS` pixels beyond `NEIGHBOUR_ARCSEC`, (cluster,)."""
     size = NEIGHBOUR_PIXELS
     if min(radius.shape) < size:
         return np.full(len(total), np.nan)

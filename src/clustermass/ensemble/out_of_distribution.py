@@ -136,10 +136,7 @@ class OodModel:
         return OodScore(p, why, given)
 
     def _rarity(self, scores: FloatArray, used: NDArray[np.intp]) -> FloatArray:
-        """Return -ln p of clusters with the normal `scores` (cluster, quantity); it is larger for rarer clusters.
-
-        The result has the shape (cluster,). Columns of the scores that aren't in `used` are ignored.
-        """
+        """Return -ln p (larger for rarer clusters), (cluster,), of the normal `scores` in the columns `used`."""
         parts = [
             np.log(weight) + multivariate_normal.logpdf(scores[:, used], mean[used], covariance[np.ix_(used, used)])
             for weight, mean, covariance in zip(self.weight, self.mean, self.covariance, strict=True)

@@ -88,7 +88,6 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 
 def _manifest(trained: EnsembleFiles) -> dict[str, Any]:
-    """Return the content of `manifest.json`. It describes the ensemble for people, and its files for `unpack`."""
     members = [TrainedNetwork.load(path) for path in trained.weights]
     first = members[0]
     for path, member in zip(trained.weights, members, strict=True):
@@ -197,7 +196,6 @@ def _check_stored(archive: zipfile.ZipFile, path: Path) -> None:
 
 
 def _check_names(archive: zipfile.ZipFile, stated: Collection[str], path: Path) -> None:
-    """Raise InputError unless a packed ensemble holds each of the files `stated` once, and no other file."""
     names = [name for name in archive.namelist() if name != MANIFEST]
     missing, unknown = sorted({*stated} - {*names}), sorted({*names} - {*stated})
     if missing or unknown:

@@ -110,7 +110,6 @@ def _content(comparison: Comparison) -> Json:
 
 
 def _joined(ensemble: Path, baselines: Path) -> tuple[xr.Dataset, xr.Dataset]:
-    """Return the contents of both files, with the clusters of `baselines` in the order of `ensemble`."""
     table = read_netcdf(ensemble, (*KEPT, "member_mu", "member_sigma", "det_like", "ext_like"))
     others = read_netcdf(baselines, ("mu", "split"))
     ids, other_ids = table["cluster"].values.astype(str), others["cluster"].values.astype(str)
@@ -163,10 +162,7 @@ def calibrated_predictions(table: xr.Dataset, calibration: Calibration) -> xr.Da
 
 
 def _compare(table: xr.Dataset, residuals: Residuals, resamplings: int, seed: int, where: str) -> Comparison:
-    """Return the scores of all clusters of a subset, of the clusters in each bin, and of isolated and other clusters.
-
-    The bins are those of `BINS`. `where` is the name of the subset (see `compare`).
-    """
+    """Return the scores of a subset: of all clusters, in the bins of `BINS`, and of isolated and other clusters."""
     comparison, sigma = compare(residuals, resamplings, seed, where), table["sigma_calibrated"].values.astype(float)
     network = comparison.network
     network |= {"n_groups": int(np.unique(residuals.group).size), **scores_with_sigma(residuals.network, sigma)}
@@ -180,11 +176,6 @@ def _compare(table: xr.Dataset, residuals: Residuals, resamplings: int, seed: in
 
 
 def _calibration(test: xr.Dataset, applied: Calibration) -> Json:
-    """Return scores that show how well the uncertainties of the test clusters are calibrated.
-
-    There are scores of the recalibrated sigma (of all clusters and in the bins of `BINS`), of the raw sigma, of the
-    recalibrated mixture of the members' Gaussians, and of the conformal intervals.
-    """
     names = ("mu", "sigma", "sigma_calibrated", "log10_m500c")
     mu, raw, sigma, truth = (test[name].values.astype(float) for name in names)
     in_bins = {

@@ -214,10 +214,6 @@ def training_seconds(benchmarks: Path) -> float | None:
 
 
 def _row(name: str, content: Mapping[str, Any], seconds: float | None) -> dict[str, str]:
-    """Return the row of the experiment `name` in the table of `write_search_page`, as a dict from heading to cell.
-
-    `content` is the content of `search.json`, and `seconds` is the duration of the experiment's training.
-    """
     scores = content["candidates"][name]
     changes = {key.split(".", 1)[-1]: value for key, value in scores["departures"].items()}
     changed = ", ".join(f"{key} {'none' if value is None else value}" for key, value in changes.items())

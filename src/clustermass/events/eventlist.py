@@ -57,7 +57,6 @@ class EventList:
     shared: bool = True  # True for one list, and for several that have photons in common (parts of one observation)
 
     def __len__(self) -> int:
-        """Return the number of photons."""
         return int(self.ra.size)
 
     def take(self, rows: NDArray[Any] | slice) -> "EventList":

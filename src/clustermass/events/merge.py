@@ -92,7 +92,6 @@ def _twice(first: str | Path, second: str | Path) -> InputError:
 
 
 def _store(table: EventTable, stored: StoredEvents) -> TimeSpans:
-    """Store the list `table` on disk, and return the times of the first and the last photon of each module."""
     spans: TimeSpans = {}
     for piece in table.stream():
         stored.add(piece)
@@ -104,10 +103,9 @@ def _store(table: EventTable, stored: StoredEvents) -> TimeSpans:
 
 
 def _merged_gti(heads: Sequence[EventList], spans: Sequence[TimeSpans]) -> dict[int, FloatArray]:
-    """Return the good time intervals of each module, joined from all lists, as a dict by the module's number.
+    """Return the good time intervals of each module, joined from all lists.
 
-    `heads` holds the metadata of the lists, and `spans` the time spans of their modules. If a list has no intervals for
-    a module, the time from the first to the last photon of the module in this list counts as good.
+    Without intervals of a module, the time between its first and last photon in the list (`spans`) counts as good.
     """
     parts: dict[int, list[FloatArray]] = {}
     for head, modules in zip(heads, spans, strict=True):
@@ -171,7 +169,6 @@ def find_repeated(
 
 
 def _shared(piece: EventList, others: Sequence[TimeSpans]) -> NDArray[np.bool_]:
-    """Return whether each photon lies in the time span of its module in one of the other lists, bool (events,)."""
     shared = np.zeros(len(piece), dtype=bool)
     for module in modules_of(piece):
         spans = [other[module] for other in others if module in other]
@@ -192,10 +189,7 @@ def _bucket(keys: NDArray[Any], buckets: int) -> NDArray[np.int64]:
 
 
 def _repeated_rows(keys: NDArray[Any], starts: Sequence[int]) -> NDArray[np.int64]:
-    """Return the numbers of those photons in `keys` that equal a photon of an earlier list, int64, in arbitrary order.
-
-    The field `row` of `keys` holds the photons' numbers. `find_repeated` describes these numbers and `starts`.
-    """
+    """Return the field `row` of photons that equal one of an earlier list (see `find_repeated`), in arbitrary order."""
     # only rows that share their time with another one can be repeated, and they are few in most lists
     _, place, photons = np.unique(keys["time"], return_inverse=True, return_counts=True)
     keys = keys[photons[place] > 1]

@@ -127,7 +127,6 @@ def _column_names(table: Any) -> set[str]:
 
 
 def _empty_list(whole: Sequence[Any], tables: Sequence[Any], table: Any, path: Path, rows: int) -> EventList:
-    """Return the event list of `table` with all its metadata, but without photons."""
     header = table.header
     creator = header.get("CREATOR") or whole[0].header.get("CREATOR") or ""
     dialect = recognise(next(pieces_of(table, path, rows))[1], str(creator), path)
@@ -212,10 +211,7 @@ def _sky_reference(table: Any) -> tuple[float, float] | None:
 
 
 def _photons(piece: Rows, empty: EventList, start: int, total: int) -> EventList:
-    """Return the photons of a piece that begins with row `start` (from 0) of `total` rows.
-
-    `empty` holds the metadata of the list. InputError if a value is out of range.
-    """
+    """Return the photons of a piece that begins with row `start` of `total`. InputError if a value is out of range."""
     columns = event_columns(piece, empty.dialect)
     photons = ~(columns["pi_ev"] < 0)
     for name, column, low, high, unit in _LIMITS:

@@ -34,11 +34,9 @@ class Rows:
         return np.frombuffer(self._bytes, dtype=np.dtype(list(zip(names, forms, strict=True))))
 
     def __len__(self) -> int:
-        """Return the number of rows."""
         return int(self._raw.size)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """Return the column with this name (in upper case), (rows, ...)."""
         column = self._by_name[name]
         values, scale, zero = self._raw[column.name], column.bscale or 1, column.bzero or 0
         if scale != 1 or zero != 0:

@@ -28,11 +28,9 @@ class _SpillFile:
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed by `close`
 
     def close(self) -> None:
-        """Close the file, which frees its disk space."""
         self._file.close()
 
     def _write(self, values: NDArray[Any]) -> int:
-        """Append an array to the file, and return the position at which it begins."""
         place = self._file.seek(0, 2)
         np.save(self._file, values, allow_pickle=False)
         return place
@@ -71,7 +69,6 @@ class StoredEvents(_SpillFile):
         return self._head
 
     def __len__(self) -> int:
-        """Return the number of photons."""
         return self._number
 
     def __iter__(self) -> Iterator[EventList]:
@@ -95,10 +92,7 @@ class Buckets(_SpillFile):
             self._parts[number].append(self._write(part))
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
-        """Yield the rows of each non-empty bucket, in the order of the buckets' numbers.
-
-        Within a bucket, the rows are in the order in which they were added.
-        """
+        """Yield the rows of each non-empty bucket by the buckets' numbers; within a bucket, in the order of adding."""
         for _, places in sorted(self._parts.items()):
             yield np.concatenate([*map(self._read, places)])
 
@@ -157,7 +151,6 @@ def write_labels(
 
 
 def _row_columns(events: EventList) -> dict[str, NDArray[Any]]:
-    """Return the columns of the table EVENTS in the form in which the file stores them."""
     ra, dec = (np.rint(degrees * round(1 / ANGLE_STEP)) for degrees in (events.ra, events.dec))
     columns = {"TIME": events.time, "RA": ra, "DEC": dec, "PI": events.pi_ev, "TM_NR": events.tm_nr}
     return columns | {"PAT_TYP": events.pat_typ, "FLAG": np.zeros(len(events), dtype=np.int32)}

@@ -35,7 +35,6 @@ class StyledFigure(Figure):
     """A figure that is always drawn with the Matplotlib settings with which it was created. Notebooks show it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Create the figure and store the current settings of Matplotlib in it."""
         self._settings = {name: value for name, value in matplotlib.rcParams.items() if name != "backend"}
         super().__init__(*args, **kwargs)
 
@@ -82,7 +81,6 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 def _checked_files(
     dpi: Count, style: str | Path | None, svg: Path | None = None, png: Path | None = None, pdf: Path | None = None
 ) -> dict[str, Path]:
-    """Return the paths of the files to write, as a dict by kind. InputError if there is no style sheet `style`."""
     if style and str(style) not in available and not Path(style).expanduser().is_file():
         raise InputError(f"style: {style} is neither a file nor one of Matplotlib's styles: {', '.join(available)}.")
     return {kind: Path(path) for kind, path in (("svg", svg), ("png", png), ("pdf", pdf)) if path}

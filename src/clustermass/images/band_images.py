@@ -217,7 +217,6 @@ def _check_grids(images: Sequence[BandImage]) -> None:
 
 
 def _corners(shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return the columns and the rows (from 0) of the four corners of an image, float64 (2, 4)."""
     bottom, left = shape[0] - 1.0, shape[1] - 1.0
     return np.array([[0, 0, left, left], [0, bottom, 0, bottom]])
 

@@ -159,7 +159,6 @@ def _dataset(
     realization: str,
     labels: Labels | None = None,
 ) -> xr.Dataset:
-    """Return the counts of all images, and quantities of their clusters, as the variables of `images.nc`."""
     per_cluster: dict[str, NDArray[Any]] = {**detections.measured, "ra": detections.ra, "dec": detections.dec}
     per_cluster |= {"exposure_s": seconds, "covered_fraction": covered}
     if labels is not None:
@@ -184,7 +183,6 @@ def photons_of(counts: NDArray[np.uint16]) -> NDArray[np.int64]:
 
 
 def _check_memory(clusters: int, geometry: ImageGeometry) -> None:
-    """Raise InputError if the images of all clusters would take more than half of the machine's memory."""
     needed = clusters * geometry.image_bytes
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if needed > memory / 2:
@@ -197,10 +195,7 @@ def _check_memory(clusters: int, geometry: ImageGeometry) -> None:
 
 
 def _read_detections(path: Path, images: Images, exp_from: str) -> Detections:
-    """Return the detections in `catalogue.fits` above the likelihood limits in `images`. InputError if there are none.
-
-    `exp_from` is the origin of the exposures. It is used only if the file doesn't state an origin.
-    """
+    """Return the detections above the likelihood limits. `exp_from` is used if the file states no origin."""
     det_like_min, ext_like_min = images["det_like_min"], images["ext_like_min"]
     table = read_product(path, "CATALOGUE", ("ID_SRC", "RA", "DEC", *MEASURED))
     id_src = table.whole_numbers("ID_SRC")
@@ -229,10 +224,7 @@ def _read_detections(path: Path, images: Images, exp_from: str) -> Detections:
 
 
 def _read_labels(truth: Path | None, matches: Path | None, id_src: NDArray[np.int64]) -> Labels | None:
-    """Return true mass, id and position of each detection's halo, or None if there are no files.
-
-    InputError if only one of the files is given, or if they contradict each other.
-    """
+    """Return true mass, id and position of each detection's halo, or None without files."""
     if truth is None and matches is None:
         return None
     if truth is None or matches is None:
@@ -256,12 +248,7 @@ def _read_labels(truth: Path | None, matches: Path | None, id_src: NDArray[np.in
 
 
 def _image_centres(detections: Detections, labels: Labels | None, images: Images) -> tuple[FloatArray, FloatArray]:
-    """Return right ascension and declination of the image centres in deg, each float64 (clusters,).
-
-    The key `centre` of `images` chooses the centres. 'detected' stands for the position in the catalogue. 'halo' stands
-    for the true position of the halo, or the detected position if there is no halo. InputError if the value is 'halo'
-    but the sky has no truth, or if the value is unknown.
-    """
+    """Return RA and DEC of the image centres in deg, (clusters,): detected or, if `centre` says so, true positions."""
     if images["centre"] == "detected":
         return detections.ra, detections.dec
     if images["centre"] != "halo":

@@ -199,10 +199,7 @@ def image_pixels(offset: FloatArray, centre: float, rebin: int, size: int) -> ND
 
 
 def _around(ra: float, half: float) -> list[tuple[float, float]]:
-    """Return the right ascensions within `half` of `ra`, in deg, as one or two intervals in [0, 360].
-
-    There are two intervals if the range contains 0/360.
-    """
+    """Return the right ascensions within `half` of `ra`, in deg: one interval in [0, 360], or two if it contains 0."""
     low, high = ra - half, ra + half
     if low < 0:
         return [(0.0, high), (low + 360.0, 360.0)]

@@ -62,7 +62,6 @@ def preprocess(images: Path, output: Path, recipe: Recipe) -> None:
 
 
 def _check_form(source: xr.Dataset, images: Path) -> None:
-    """Raise InputError if the images in `images.nc` have other axes or another type than this project writes."""
     for name, kinds in (("counts", "u"), ("image", "uf")):
         good = name not in source or (source[name].dims == _AXES and source[name].dtype.kind in kinds)
         sides = [source[axis] for axis in "xy"]
@@ -226,7 +225,6 @@ class Grid:
             )
 
     def _fit(self) -> None:
-        """Check the recipe's pixels against the base pixels, and set the crop and the rebinning factor."""
         self._factor, half = _whole(self._pixel_arcsec / self._base), _whole(self._half_width / self._base)
         for key, value, number in (
             ("pixel_arcsec", self._pixel_arcsec, self._factor),
@@ -273,7 +271,6 @@ def half_widths_arcsec(recipe: Recipe, redshift: FloatArray, half_box: float) ->
 
 
 def _whole(ratio: float) -> int:
-    """Return `ratio` as an integer if it is a positive whole number, else 0."""
     return round(ratio) if ratio > 0 and abs(ratio - round(ratio)) < 1e-6 else 0
 
 

@@ -169,7 +169,6 @@ def _of_rows(
 
 
 def _compare(name: str, what: str, typical: float, highest: float, good_time: float | None, area: float) -> None:
-    """Warn if the exposure (s) of a field of `area` deg2 differs much from the good time (s) of its event list."""
     least, most = _OF_GOOD_TIME
     if good_time is None:
         return

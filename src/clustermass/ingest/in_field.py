@@ -57,10 +57,7 @@ def meant(planes: Sequence[tuple[NDArray[np.float32], WCS]], first: FloatArray, 
 
 
 def _exposed_cells(image: NDArray[np.float32], wcs: WCS) -> tuple[FloatArray, float]:
-    """Return unit vectors to the centres of all cells with exposure, (cell, 3), and the size of a cell in deg.
-
-    A cell is a block of pixels of the exposure map `image`.
-    """
+    """Return unit vectors to the blocks of pixels with exposure, (block, 3), and the size of a block in deg."""
     scales = proj_plane_pixel_scales(wcs)[::-1]  # of y and x
     steps = [max(1, round(_CELL_ARCMIN / 60 / scale)) for scale in scales]
     starts = [np.arange(0, pixels, step) for pixels, step in zip(image.shape, steps, strict=True)]

@@ -146,8 +146,7 @@ class _DType:
 class _Reader(pickle._Unpickler):
     """Python's own unpickler, limited to `_OPERATIONS` and to the names that `find_class` knows.
 
-    None of these names is imported. All arrays together may hold at most as many bytes as the file, which is checked
-    before each array is made.
+    Arrays may hold at most as many bytes as the file, which is checked before each array is made.
     """
 
     memo: Any
@@ -159,10 +158,7 @@ class _Reader(pickle._Unpickler):
         self.memo, self._left, self._left_encoded, self._each = _Memo(), size, 2 * size, each
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return our own replacement of the function `name` of `module`, to which a pickle refers.
-
-        Only names that are in NumPy's pickles of arrays (versions 1 and 2) are known. All others are refused.
-        """
+        """Return our replacement of a function in NumPy's pickles of arrays. All other names are refused."""
         ours = {
             "numpy.core.multiarray._reconstruct": self._empty,
             "numpy.core.multiarray.scalar": self._scalar,
@@ -209,7 +205,7 @@ class _Reader(pickle._Unpickler):
         return np.frombuffer(data, dtype.value)
 
     def load_build(self) -> None:
-        """Run the operation BUILD, which gives a state to an object on the stack: a dtype or an empty array.
+        """Run the operation BUILD on a dtype or an empty array.
 
         The state of an array is (version, shape, dtype, whether it is in Fortran order, bytes).
         """
@@ -259,10 +255,7 @@ def _ndarray(*_: object) -> None:
 
 
 def _as_bytes(raw: bytes | str, encoding: str = "latin1") -> bytes:
-    """Return `raw` as bytes. Text is encoded as latin1.
-
-    Pickles by Python 2, or with a pickle protocol below 3, hold bytes as latin1 text.
-    """
+    """Return `raw` as bytes. Pickles by Python 2, or with a protocol below 3, hold bytes as latin1 text."""
     if encoding != "latin1":
         raise ValueError("text in another encoding than latin1")
     return raw.encode("latin1") if isinstance(raw, str) else raw

@@ -152,11 +152,7 @@ def _dataset(images: NDArray[np.float32], part: _Columns, names: NDArray[np.str_
 
 
 def _truth(part: _Columns) -> dict[str, NDArray[Any]]:
-    """Return a dict with the columns of one realization's `truth.fits`.
-
-    `part` holds those rows of the catalogue that belong to the realization. Each halo has one row in the result, even
-    if it has several rows in `part`.
-    """
+    """Return the columns of a realization's `truth.fits`, one row for each halo. `part` may have several."""
     first = np.unique(part["halo_id"], return_index=True)[1]
     unknown = np.full(first.size, np.nan)
     columns = {name: part[column][first] if column in part else unknown for name, column in _TRUTH.items()}
@@ -196,7 +192,6 @@ def read_published_catalogue(
 
 
 def _columns(table: CheckedTable, realizations: int) -> dict[str, NDArray[Any]]:
-    """Check the values of the columns, and return a dict from names in the catalogue to columns."""
     if missing := [name for name in _NEEDED if name not in table]:
         raise InputError(
             f"{table.path}: has no column {missing[0]} ({len(missing)} of {len(_NEEDED)} are missing: "
@@ -252,11 +247,7 @@ def _log10_mass(
 
 
 def _luminosity(columns: Mapping[str, NDArray[Any]], path: Path) -> FloatArray:
-    """Return the luminosities in erg/s, (row,), from the column Lx_soft.
-
-    The column may hold luminosities or their log10, which is recognised from the values. If it holds neither or is
-    missing, all luminosities are NaN.
-    """
+    """Return luminosities in erg/s, (row,), from Lx_soft, which may hold their log10; NaN if it holds neither."""
     given, (low, high) = columns.get("Lx_soft"), _LOG10_L
     if given is not None and ((given > low) & (given < high)).all():
         return np.asarray(10**given)

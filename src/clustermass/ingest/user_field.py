@@ -106,7 +106,6 @@ def ingest_field(
 
 
 def _check_table(path: Path) -> None:
-    """Raise InputError if a FITS file that should be a table of clusters is an event list or an image."""
     check_file(path, ORDER)
     if not is_fits(path):
         return
@@ -120,10 +119,7 @@ def _check_table(path: Path) -> None:
 
 
 def _add_exposure(detections: Table, exposure: FieldExposure, observed: bool) -> None:
-    """Add the column EXP_FROM to `detections`, and the column EXPOSURE if there is no map.
-
-    InputError if a cluster of a simulated sky has no exposure.
-    """
+    """Add EXP_FROM and, without a map, EXPOSURE. InputError if a cluster of a simulated sky has no exposure."""
     detections["EXP_FROM"] = exposure.origin
     if exposure.seconds is None:
         return
@@ -136,10 +132,7 @@ def _add_exposure(detections: Table, exposure: FieldExposure, observed: bool) ->
 def _store(
     photons: StoredEvents, paths: Sequence[str], events_block: Events, bands: BandsKey | None
 ) -> tuple[ImagePhotons | None, float]:
-    """Add the photons of the files `paths` to `photons`: the selected events of lists, or the counts of band images.
-
-    Return the band images (None for event lists), and the share of the exposure that belongs to the chosen modules.
-    """
+    """Add the photons of `paths` to `photons`. Return the band images and the chosen modules' share of exposure."""
     if bands is not None and are_images(paths):
         band_images = photons_of_images(paths, band_edges(bands), events_block["pattern"])
         photons.add(band_images.events)
@@ -179,7 +172,6 @@ def _soft(photons: StoredEvents) -> Iterator[LabelledPhotons]:
 
 
 def _are_labelled(photons: StoredEvents, haloes: Table) -> bool:
-    """Return whether photons are labelled with the SRC_ID of these haloes."""
     why = ""
     if photons.head.src_id is None:
         why = "no SRC_ID; how many photons a halo has is unknown (COUNTS = -1)"

@@ -122,10 +122,7 @@ def _in_msun(mass: u.Quantity | Column) -> u.Quantity:
 
 
 def _masses(mass: u.Quantity | Column, redshift: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Return masses in Msun and redshifts with the same shape; masked ones become NaN.
-
-    InputError if `mass` has no unit of mass, or if a redshift is zero or negative.
-    """
+    """Return masses in Msun and redshifts with the same shape; masked ones become NaN."""
     known: FloatArray = np.ma.asarray(redshift, dtype=float).filled(np.nan)
     msun, z = np.broadcast_arrays(_in_msun(mass).to_value(u.Msun), known)
     if (z <= 0).any():

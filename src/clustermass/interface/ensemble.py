@@ -48,7 +48,6 @@ class Ensemble(trained.Ensemble):
     _last: list[xr.Dataset] = field(default_factory=list, repr=False, compare=False)
 
     def __repr__(self) -> str:
-        """Return a text with origin and version of the ensemble, and its numbers of networks and training clusters."""
         origin = self._packed or self.ensemble.parent
         what = "released ensemble" if origin == released.RELEASED else f"ensemble {origin}"
         numbers = f"{len(self.weights)} networks"

@@ -89,20 +89,13 @@ def name_of(cluster: object) -> str:
 
 
 def _each(sources: object, path: Path) -> list[tuple[object, Path]]:
-    """Return pairs of a source (a path, table or map) and a path to which this source can be written.
-
-    `sources` is one source, a list of sources, or None for no source. The path of the first source is `path`. To the
-    paths of the others, a blank and the number 2, 3, ... are added.
-    """
+    """Return pairs of a source and a path for writing it: `path`, then `path` with a blank and 2, 3, ... added."""
     listed = list(sources) if isinstance(sources, list | tuple) else [] if sources is None else [sources]
     return [(one, path if number == 1 else Path(f"{path} {number}")) for number, one in enumerate(listed, start=1)]
 
 
 def _on_disk(source: object, path: Path, kind: type[Table | CCDData]) -> Path:
-    """Return the path of `source`. If `source` is in memory, it is written to `path`.
-
-    InputError if it is neither a possible path nor of this `kind`, or if FITS can't hold it.
-    """
+    """Return the path of `source`, after writing it to `path` if it is in memory. InputError if it can't be."""
     if isinstance(source, str | os.PathLike):
         check_path(given := Path(source))
         return given
@@ -129,7 +122,6 @@ def _table_hdus(table: Table, path: Path) -> fits.HDUList:
 
 
 def _fits_in(key: object, value: object) -> bool:
-    """Return whether a card of a FITS header can hold `key` and `value`, an entry of a table's metadata."""
     if isinstance(value, str):
         good = value.isascii() and value.isprintable() and len(value) <= _LONGEST
     else:

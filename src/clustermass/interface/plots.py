@@ -91,10 +91,7 @@ def images_figure(images: xr.Dataset, clusters: str | int | Sequence[str | int] 
 
 
 def _brightest(images: xr.Dataset, seen: float) -> list[int]:
-    """Return the rows of the clusters with the largest ML_CTS or, if all are unknown, with the most photons in the box.
-
-    The box reaches `seen` arcsec from the centre in each direction.
-    """
+    """Return the rows with the largest ML_CTS or, if unknown, with most photons up to `seen` arcsec in x and y."""
     counts = images["ml_cts"] if "ml_cts" in images else xr.DataArray(np.nan)
     if not np.isfinite(counts).any():
         counts = images["counts"].sel(x=slice(-seen, seen), y=slice(-seen, seen)).sum(("band", "y", "x"))

@@ -42,7 +42,6 @@ class SimulatedField:
     _folder: Path
 
     def __repr__(self) -> str:
-        """Return a text with the size and the seed of the field."""
         size = self.sky["field"]
         return f"<simulated field of {size['width_deg']:g} x {size['height_deg']:g} deg, seed {self.sky['seed']}>"
 

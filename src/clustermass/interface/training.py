@@ -73,10 +73,7 @@ def train_ensemble(
 
 
 def _run(fields: Sequence[SimulatedField], names: Sequence[str], config: Mapping[str, Any], place: Path) -> None:
-    """Run steps of the workflow, from the images to the test, and write the results to the folder `place`/ensemble.
-
-    `names` are the names that the fields get as realizations. `config` is the whole configuration.
-    """
+    """Run the workflow from the images to the test; `names` are the realizations that the fields become."""
     chosen, seed = resolve_experiment(config["experiments"], BASE_EXPERIMENT), config["seed"]
     images, smoothed = ([place / f"{kind}_{name}.nc" for name in names] for kind in ("images", "smoothed"))
     for field, name, cut, smooth in zip(fields, names, images, smoothed, strict=True):

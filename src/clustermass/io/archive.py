@@ -22,10 +22,7 @@ class _Plain(gzip.GzipFile):
     """The unpacked bytes of an archive, which are read in small pieces."""
 
     def read(self, size: int | None = -1) -> bytes:
-        """Return the next `size` bytes.
-
-        EOFError if `size` isn't from 0 to `_PIECE_BYTES`. Only a faulty header of the archive asks for another size.
-        """
+        """Return the next `size` bytes; EOFError if `size` is negative or large, as only a faulty header asks."""
         if size is None or not 0 <= size <= _PIECE_BYTES:
             raise EOFError(f"a header of {size} bytes")
         return super().read(size)

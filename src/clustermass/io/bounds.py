@@ -48,10 +48,7 @@ def _memory_bound(further: float) -> Iterator[None]:
 
 
 def _data_bytes() -> int:
-    """Return how many bytes of this process count for RLIMIT_DATA.
-
-    This is 0 on systems without /proc, where none count.
-    """
+    """Return how many bytes of this process count for RLIMIT_DATA: 0 without /proc, where none count."""
     try:
         return 1024 * int(Path("/proc/self/status").read_text().partition("VmData:")[2].split()[0])
     except (OSError, IndexError):

@@ -114,11 +114,9 @@ def _read_hashes(record: Path) -> dict[str, str]:
 
 
 def _fault(item: Download, hashes: dict[str, str], record: Path, path: Path, name: str) -> str:
-    """Return a text that says what is wrong with the file `path`, or "" if nothing is.
+    """Return what is wrong with `path`, which `item` describes or contains as `name`, or "".
 
-    `path` is the download that `item` describes, or a file that was unpacked from the download. `name` is the name that
-    this file is to get. `hashes` maps such names to the SHA-256 of the first downloads, which are stored in the file
-    `record`.
+    `hashes` maps such names to the SHA-256 of the first downloads, which are stored in the file `record`.
     """
     itself = name == Path(item["path"]).name
     size, rows, stated = (item.get("bytes"), item.get("rows"), item.get("sha256")) if itself else (None, None, None)
@@ -219,7 +217,7 @@ def _attempt(url: str, part: Path, stall_s: float, size: int | None) -> None:
 
 @contextmanager
 def _answer(url: str, headers: dict[str, str], part: Path, stall_s: float) -> Iterator[requests.Response]:
-    """Yield the server's answer for `url`. Any failure becomes a TransferError, whose message states the reason."""
+    """Yield the server's answer for `url`. Any failure becomes a TransferError."""
     session = requests.Session()
     session.max_redirects = _MOST_REDIRECTS
     try:
@@ -278,11 +276,10 @@ def _range(response: requests.Response, have: int, version: str | None, part: Pa
 
 
 def _save(response: requests.Response, part: Path, start: int, total: int | None, stall_s: float) -> None:
-    """Append the received data to `part`, which has `start` bytes, and log every few seconds.
+    """Append received data to `part`, which has `start` of `total` bytes (None = unknown), and log every few seconds.
 
-    The whole file has `total` bytes, or an unknown number if `total` is None. In the latter case, as many bytes are
-    accepted as `limits.DOWNLOADED` and the free disk space allow. TransferError if the transfer is very slow, or if
-    more bytes arrive. InputError if `part` can't be written.
+    TransferError if the transfer is very slow, or if more than `total` bytes or, without `total`, more than
+    `limits.DOWNLOADED` or the free disk space arrive. InputError if `part` can't be written.
     """
     most = int(min(limits.DOWNLOADED.most, start + _SHARE * shutil.disk_usage(part.parent).free))
     most = most if total is None else total

@@ -251,10 +251,7 @@ def _stream(path: Path, advice: str, whole: bool) -> Iterator[BinaryIO]:
 
 
 def _described(begin: bytes) -> str:
-    """Return a text that says why a file that begins with the bytes `begin` isn't read.
-
-    The text quotes these bytes, or names the program that unpacks the file.
-    """
+    """Return why a file that begins with the bytes `begin` isn't read, or which program unpacks it."""
     if tools := [tool for first, tool in _FOREIGN.items() if begin.startswith(first)]:
         return f"it is packed; unpack it first, by {tools[0]}"
     text = begin.partition(b"\n")[0].strip().decode("ascii", errors="replace")

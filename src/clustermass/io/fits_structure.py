@@ -68,11 +68,10 @@ def _copy(source: BinaryIO, copy: BinaryIO, size: int) -> int:
 
 
 def _decisive_cards(source: BinaryIO, path: Path, copy: BinaryIO | None) -> dict[str, str]:
-    """Return those cards of the next header in `source` that decide how many bytes of data follow this header.
+    """Return the cards of the next header, copied to `copy`, that decide how many bytes of data follow it.
 
-    The result is a dict from keyword to value, for the keywords in `_DECISIVE`. It is empty if there is no complete
-    header. What is read is also written to `copy`. OSError if the next bytes aren't a header, or if the header states a
-    size in a way that astropy could understand differently.
+    The keywords are those in `_DECISIVE`. Without a complete header, there are none. OSError if the next bytes aren't a
+    header, or if astropy could read the stated size differently.
     """
     cards: dict[str, str] = {}
     for number in range(limits.CARDS.most):
@@ -148,11 +147,7 @@ _PARAMETERS = {"BLOCKSIZE": (16, 32), "BYTEPIX": (1, 2, 4)}
 
 
 def _check_compressed(cards: Mapping[str, str], path: Path) -> None:
-    """Check the size of an image that fpack stored in a table, the size of its tiles, and how they are compressed.
-
-    OSError if a size or a parameter is impossible. InputError if the image has too many pixels, or if its compression
-    isn't one of `_COMPRESSIONS`.
-    """
+    """Raise OSError or InputError unless size, tiles and compression of an image in fpack's form are possible."""
     axes = range(1, _whole(cards, "ZNAXIS", most=999) + 1)
     pixels = math.prod(_whole(cards, f"ZNAXIS{axis}") for axis in axes)
     limits.PIXELS.check(pixels, path)
@@ -173,10 +168,7 @@ def _check_compressed(cards: Mapping[str, str], path: Path) -> None:
 def _whole(
     cards: Mapping[str, str], keyword: str, otherwise: int | None = None, least: int = 0, most: int = 2**62
 ) -> int:
-    """Return the whole number on the card `keyword`, or `otherwise` if there is no such card.
-
-    OSError unless the number is from `least` to `most`.
-    """
+    """Return the whole number on a card, or `otherwise` without the card. OSError if it isn't in [`least`, `most`]."""
     if keyword not in cards and otherwise is not None:
         return otherwise
     text = cards.get(keyword, "missing")

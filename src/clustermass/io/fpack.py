@@ -52,7 +52,6 @@ def unpacked_image(hdu: fits.CompImageHDU, path: Path) -> NDArray[Any]:
 
 
 def _stored(hdu: fits.CompImageHDU) -> bytes:
-    """Return the bytes of an HDU as they are in its file."""
     place = hdu._bintable.fileinfo()
     stream = place["file"]
     stream.seek(place["hdrLoc"])

@@ -148,7 +148,6 @@ def _tree(path: Path) -> str:
 
 
 def _parsed(path: Path) -> ast.Module:
-    """Return the syntax tree of a module without the parts that only type checkers need (see `_is_for_types`)."""
     tree = ast.parse(path.read_bytes())
     tree.body = [node for node in tree.body if not _is_for_types(node)]
     return tree

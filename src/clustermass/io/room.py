@@ -86,5 +86,4 @@ def _left_in_groups() -> list[int]:
 
 
 def _numbers(path: Path) -> dict[str, int]:
-    """Return the numbers in a file with lines "name number ...", as a dict from name to number."""
     return {words[0]: int(words[1]) for words in map(str.split, path.read_text().splitlines()) if len(words) > 1}

@@ -83,7 +83,7 @@ def cds_columns(lines: Sequence[str], path: Path) -> int:
 
 
 def _widths(lines: Sequence[str], separator: str) -> int:
-    """Return the sum of the widths of all columns. A column is as wide as its widest cell."""
+    """Return the sum of the widths of all columns, each as wide as its widest cell."""
     widths: list[int] = []
     for cells in csv.reader(lines, delimiter=separator, skipinitialspace=True):
         widths = [max(pair) for pair in zip_longest(widths, map(len, cells), fillvalue=0)]

@@ -63,21 +63,14 @@ def _backward(saved: tuple[jax.Array, ...], pooled_slope: jax.Array) -> tuple[ja
 
 
 def _of_convolution(saved: tuple[jax.Array, jax.Array], slope: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the gradients of the loss with respect to the images and the kernel of a convolution.
-
-    `saved` holds these images and this kernel. `slope` is the gradient of the loss with respect to the convolution's
-    output.
-    """
+    """Return the loss's gradients for the `saved` images and kernel. `slope` is that for the output."""
     images, kernel = saved
     of_images = convolution(slope, jnp.flip(kernel, (0, 1)).swapaxes(2, 3))
     return of_images, _of_kernel(images, slope, kernel.shape[:2])
 
 
 def _spread(slope: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Return the gradient of the loss with respect to the maps, of the given `shape`, that `average_pool` has averaged.
-
-    `slope` is the gradient of the loss with respect to the result of `average_pool`.
-    """
+    """Return the loss's gradient for the maps, of `shape`, that were averaged. `slope` is that for the result."""
     number, ny, nx, features = slope.shape
     shared = jnp.broadcast_to(slope[:, :, None, :, None] / 4, (number, ny, 2, nx, 2, features))
     beyond = [(0, 0), (0, shape[1] - 2 * ny), (0, shape[2] - 2 * nx), (0, 0)]
@@ -85,10 +78,7 @@ def _spread(slope: jax.Array, shape: tuple[int, ...]) -> jax.Array:
 
 
 def _of_kernel(images: jax.Array, slope: jax.Array, size: tuple[int, ...]) -> jax.Array:
-    """Return the gradient of the loss with respect to a convolution's kernel, whose `size` is (height, width).
-
-    `slope` is the gradient of the loss with respect to the convolved images.
-    """
+    """Return the loss's gradient for a kernel of `size` (height, width). `slope` is that for the convolved images."""
     beyond = [(side // 2, side // 2) for side in size]
     samples, weights = images.transpose(3, 1, 2, 0), slope.transpose(1, 2, 0, 3)  # channels as samples
     gradient = jax.lax.conv_general_dilated(samples, weights, (1, 1), beyond, dimension_numbers=DIMENSIONS)

@@ -254,7 +254,6 @@ class Network(nnx.Module):
 
 
 def _built(options: Layer, shape: Shape) -> Any:
-    """Return the layer that an entry of the configuration describes, for inputs of `shape`."""
     kind = next(iter(options), "")
     if kind not in LAYERS:
         raise InputError(f"network.layers: {kind!r} is no kind of layer. Choose from {', '.join(LAYERS)}.")
@@ -269,10 +268,7 @@ def _built(options: Layer, shape: Shape) -> Any:
 
 
 def _fused(layers: Sequence[Layer], axes: int) -> list[Layer]:
-    """Return the entries `layers`, in which a convolution and the pooling after it become one entry where possible.
-
-    This is possible if a function in `POOLED_BLOCKS` computes both in one step. `axes` is the number of axes of pixels.
-    """
+    """Return `layers`, with convolution and pooling as one entry where `POOLED_BLOCKS` has a function."""
     joined: list[Layer] = []
     for layer in layers:
         before: Layer = joined[-1] if joined else {}
@@ -286,10 +282,7 @@ def _fused(layers: Sequence[Layer], axes: int) -> list[Layer]:
 
 
 def _is_plain(axes: int, kernel: int, stride: int, padding: str) -> bool:
-    """Return whether `clustermass.network.convolution` has fast gradients for a convolution with these options.
-
-    `axes` is the number of axes of pixels.
-    """
+    """Return whether `clustermass.network.convolution` has fast gradients for such a convolution."""
     return axes == 2 and kernel % 2 == 1 and stride == 1 and padding == "same"
 
 

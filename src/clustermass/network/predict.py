@@ -126,7 +126,10 @@ def _template(network: NetworkBlock, shape: Shape, outputs: int) -> Parts:
 
 @cache
 def _template_of(network: str, shape: Shape, outputs: int) -> Parts:
-    """Return the `_template` of a network given as JSON. Results are cached, because each takes a tenth of a second."""
+    """Return a kernel of zeros, for which `initialise` draws values of variance 1 / `fan_in`.
+
+    `fan_in` is the number of inputs to each output: without it, the product of all axes but the last.
+    """
     block = json.loads(network)
     shapes = {"image": shape, "side": (sum(widths(block["side_inputs"])),)}
     return nnx.split(nnx.eval_shape(lambda: Network(block["layers"], shapes, outputs)), nnx.Param)
@@ -296,10 +299,7 @@ class TrainedNetwork:
         return network
 
     def _check(self, path: str | Path) -> None:
-        """Raise an error if the images have no pixels, if a size is too large, or if a number isn't finite.
-
-        The error is a ValueError, TypeError or InputError. `path` is the network's file.
-        """
+        """Raise ValueError, TypeError or InputError if a size or a number is impossible."""
         if min(self.shape) <= 0 or not all(np.isfinite(array).all() for array in self.weights.values()):
             raise ValueError("no pixel, or not all weights are finite")
         ny, nx, widest = (int(size) for size in self.shape)

@@ -81,11 +81,7 @@ def train_networks(
 
 
 def _groups(members: Iterator[Member], side_by_side: bool | None) -> Iterator[list[Member]]:
-    """Yield groups of members that are trained together.
-
-    If `side_by_side` is True, a group consists of all members with the same number of epochs done. If it is False, each
-    group has one member. What None means is described in `train_networks`.
-    """
+    """Yield groups of members to train together: those with equal epochs done or single ones, see `train_networks`."""
     if side_by_side is None:
         side_by_side = jax.default_backend() != "cpu"
     if not side_by_side:
@@ -106,10 +102,7 @@ def _run(
     seed: int,
     checkpoints: Checkpoints | None,
 ) -> None:
-    """Finish the training of a group of members, all with the same number of epochs done.
-
-    `offset` is added to all losses before they are recorded. `train_networks` describes the last three arguments.
-    """
+    """Finish the training of members with equal epochs done. `offset` is added to all losses that are recorded."""
     progress, kept = stacked([member.progress for member in group]), stacked([member.kept for member in group])
     root = jax.random.key(seed % 2**32)
     keys = [jax.random.fold_in(root, member.number) for member in group]
@@ -151,7 +144,7 @@ def _unstack(group: Sequence[Member], progress: Progress | None, kept: nnx.State
 
 
 def _chosen(better: Sequence[bool], new: nnx.State, old: nnx.State) -> nnx.State:
-    """Return the stacked weights of members: those in `new` where `better` is true, and those in `old` elsewhere."""
+    """Return the stacked weights in `new` where `better` is true, and those in `old` elsewhere."""
     if all(better):
         return new
     rows = np.array(better)
@@ -182,10 +175,7 @@ def _validation(program: Program, constants: Standardisation, val: Subset) -> Ca
 
 
 def _with_residual_sd(trained: TrainedNetwork, val: Subset) -> TrainedNetwork:
-    """Return the network with its `residual_sd`, the sigma that all clusters get.
-
-    This sigma is the root mean square residual of the validation clusters.
-    """
+    """Return the network with the validation clusters' rms residual as the sigma of all clusters."""
     mu, _ = predict(trained, val.images, val.redshift[:, None], val.measurements)
     return replace(trained, residual_sd=float(np.sqrt(np.mean((mu[:, 0] - val.log10_m500c) ** 2))))
 

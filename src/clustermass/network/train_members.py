@@ -76,7 +76,6 @@ def train_members(
 
 
 def _member_dataset(network: TrainedNetwork, history: History, sample: TrainingSample) -> xr.Dataset:
-    """Return a dataset with a network's training history and its predictions for all clusters of the sample."""
     table = sample.table
     mu, sigma = (np.full(table.sizes["cluster"], np.nan) for _ in range(2))
     for name, subset in sample.subsets.items():
@@ -96,11 +95,7 @@ def _member_dataset(network: TrainedNetwork, history: History, sample: TrainingS
 
 
 def _described(network: TrainedNetwork, sample: TrainingSample, image_file: Path) -> TrainedNetwork:
-    """Return the network with those data about the sample that the network's file will state.
-
-    The data are the settings and the grid of the images, the ranges of the training clusters' redshifts, masses and
-    counts, and the control.
-    """
+    """Return the network with what its file states about the sample: settings, grid, ranges and control."""
     table = sample.table
     train = table.isel(cluster=table["split"].values == "train")
     # a user's simulation may lack ML_CTS (net counts of the detection)

@@ -110,16 +110,12 @@ def _test_clusters(one: Predictions) -> xr.Dataset:
 
 
 def _member_scatters(one: Predictions, table: xr.Dataset) -> list[float]:
-    """Return the scatter (dex) of each member's residuals on the clusters of `table`."""
     members = read_netcdf(one.ensemble, ("member_mu",))["member_mu"].sel(cluster=table["cluster"].values)
     return [float(scatter) for scatter in (members - table["log10_m500c"]).std("cluster").values]
 
 
 def _mean(values: FloatArray, key: str) -> dict[str, float | int | None]:
-    """Return a dict with the number `n` of `values` (cluster,), their mean as `key`, and its error as `error_dex`.
-
-    Mean and error are None for n < 3.
-    """
+    """Return the number `n` of values, their mean as `key`, and its `error_dex`; both are None for n < 3."""
     if values.size < MIN_CLUSTERS:
         return {"n": values.size, key: None, "error_dex": None}
     return {"n": values.size, key: float(values.mean()), "error_dex": float(values.std() / np.sqrt(values.size))}

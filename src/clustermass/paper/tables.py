@@ -158,10 +158,7 @@ def diagnostics(results: Results) -> Table:
 
 
 def _bins(metrics: Block, key: str) -> list[tuple[Block, Block]]:
-    """Return the scores and the calibration of each bin in the block `key` of a metrics.json.
-
-    For the blocks `isolated` and `with_neighbour`, which are one bin each, the calibration is empty.
-    """
+    """Return scores and calibration (for `isolated` and `with_neighbour` empty) of each bin in `key`."""
     blocks = metrics["test"].get(key, [])
     if isinstance(blocks, Mapping):
         return [(blocks, {})]

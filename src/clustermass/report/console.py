@@ -60,10 +60,7 @@ def headline(run: str | Path) -> None:
 
 
 def _of_field(masses: Path, what: str) -> Iterator[str]:
-    """Yield a line with the path of a mass catalogue, and a line on how to open the page of its clusters if it exists.
-
-    `what` says to which field and experiment the catalogue belongs.
-    """
+    """Yield the path of a mass catalogue and, if its page exists, how to open it. `what` names field and experiment."""
     yield f"Catalogue: {masses}  ({what})"
     if (page := masses.with_name("clusters.html")).is_file():
         command = f"{program()} show --field {shlex.quote(str(masses))}"
@@ -155,10 +152,7 @@ def print_trace(path: Path, files: Files) -> None:
 
 
 def _steps(chain: dict[Path, Record | None], files: Files) -> list[list[Path]]:
-    """Return groups of files that the same step made with the same settings. The last step comes first.
-
-    `chain` is the result of `Files.chain`. InputError if the records say that a file was made from itself.
-    """
+    """Return groups of files that the same step made with the same settings. The last step comes first."""
     depth = _depths({path: files.origins(path, record) if record else [] for path, record in chain.items()})
     groups: dict[tuple[str, str], list[Path]] = {}
     for path in sorted(depth, key=lambda one: (depth[one], one)):
@@ -170,11 +164,7 @@ def _steps(chain: dict[Path, Record | None], files: Files) -> list[list[Path]]:
 
 
 def _depths(origins: Mapping[Path, list[Path]]) -> dict[Path, int]:
-    """Return a dict from each file to the largest number of steps between it and the traced file.
-
-    `origins` maps each file to the files from which it was made. The traced file was made from all others. InputError
-    if a file was made from itself.
-    """
+    """Return the largest number of steps from each file to the traced one. InputError if there is a circle."""
     try:
         order = [*TopologicalSorter(origins).static_order()]
     except CycleError as error:
@@ -228,13 +218,11 @@ def _described(members: list[Path], chain: dict[Path, Record | None], files: Fil
 
 
 def _several(values: Iterable[str]) -> str:
-    """Return a text with the first `SHOWN` different values."""
     different = list(dict.fromkeys(value for value in values if value))
     return ", ".join([*different[:SHOWN], *(["..."] if len(different) > SHOWN else [])])
 
 
 def _of_run(path: Path, files: Files) -> list[str]:
-    """Return lines with the configuration, the code and the software of the run that a file belongs to."""
     run = files.root / path.relative_to(files.root).parts[0] if path.is_relative_to(files.root) else files.root
     if not (run / "summary.json").is_file():
         return []

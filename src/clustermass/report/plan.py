@@ -90,13 +90,12 @@ def in_short(jobs: Sequence[Job], config: Config, cores: int, measured: Costs, b
 
 
 def _costs(runs: Mapping[str, Config], config: Config, measured: Costs, base: Path) -> list[Costs]:
-    """Return the costs of the finished runs, that of the configured run first, and `measured` as the last."""
+    """Return the costs of the finished runs, the configured one first, and `measured` as the last."""
     own_first = sorted(runs, key=lambda name: name != config["run"])
     return [*(found for name in own_first for found in _costs_of(runs[name], base / "results")), measured]
 
 
 def _costs_of(config: Config, results: Path) -> list[Costs]:
-    """Return a list of the costs of a finished run, or an empty list if they can't be read."""
     with suppress(*_DAMAGED):
         return [Costs.of(config, *measured_costs(config, results))]
     return []
@@ -129,7 +128,6 @@ def _changes(before: Config | None, config: Config) -> Iterator[str]:
 
 
 def _steps(jobs: Sequence[Job], config: Config, costs: Sequence[Costs], cores: int, base: Path) -> Iterator[str]:
-    """Yield the lines of a table of the steps, then the estimated time and disk space."""
     steps: dict[str, list[Job]] = {}
     for job in jobs:
         steps.setdefault("plot_*" if job.rule.startswith("plot_") else job.step, []).append(job)
@@ -154,7 +152,6 @@ def _times(jobs: Sequence[Job], config: Config, costs: Sequence[Costs]) -> dict[
 
 
 def _wall_time(times: Sequence[float | None], cores: int) -> str:
-    """Return in words how long jobs take together on a number of cores, given the CPU time of each job."""
     known = [time for time in times if time is not None]
     unknown = "" if len(known) == len(times) else f", without jobs of unknown cost ({len(times) - len(known)})"
     wall = _duration(max((sum(known) + _SNAKEMAKE_S * len(times)) / cores, *known, 0))
@@ -194,10 +191,7 @@ def _duration(time: float) -> str:
 
 
 def _shared_skies(jobs: Sequence[Job], config: Config, others: Mapping[str, Config], base: Path) -> Iterator[str]:
-    """Yield lines about existing files of shared skies that the jobs would replace, and about the runs that use them.
-
-    `others` maps the names of the other finished runs to their configurations.
-    """
+    """Yield lines about files of shared skies that the jobs would replace, and the runs in `others` that use them."""
     outputs = [path for job in jobs for path in job.output if path.parts[:2] == ("results", "skies")]
     by_sky: dict[str, list[Path]] = {}
     for path in outputs:
@@ -227,7 +221,6 @@ def _listed(files: Sequence[Path]) -> str:
 
 
 def _skies(config: Config) -> set[str]:
-    """Return the names of the skies that a run uses."""
     return {folder.name for folder in folders_of(config, Path())[1:]}
 
 

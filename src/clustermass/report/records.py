@@ -85,7 +85,6 @@ def _record(stated: Mapping[str, Any] | None) -> Record | None:
 
 
 def _from_pairs(pairs: Iterable[tuple[str, str]]) -> Record | None:
-    """Return the record that `io.provenance.history` made into pairs (name, text). Each input file has its own pair."""
     whole = [(name, text.encode("ascii", "backslashreplace").decode("unicode_escape")) for name, text in pairs]
     inputs = [text.rpartition(" sha256 ") for name, text in whole if name == "input"]
     stated = {name: text for name, text in whole if name != "input"}
@@ -130,11 +129,7 @@ def _from_votable(path: Path) -> Record | None:
 
 
 def _elements(path: Path) -> list[tuple[str, dict[str, str], list[str]]]:
-    """Return the elements of an XML file whose names are listed in `_XML`: name, attributes, and pieces of text.
-
-    If an element has a namespace, its name in the result begins with this namespace and a blank. InputError if elements
-    are nested too deeply.
-    """
+    """Return name (with namespace and a blank before it), attributes and texts of the elements in `_XML`."""
     found: list[tuple[str, dict[str, str], list[str]]] = []
     levels: list[list[str] | None] = []
 
@@ -351,7 +346,6 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def _leaves(block: object) -> Iterator[str]:
-    """Yield all texts in nested blocks and lists."""
     if isinstance(block, str):
         yield block
     elif isinstance(block, dict | list):

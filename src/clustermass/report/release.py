@@ -112,10 +112,7 @@ def _ranges(training: Training) -> str:
 
 
 def _results(metrics: Mapping[str, Any]) -> dict[str, str]:
-    """Return the texts of the datasheet about the test, as a dict from placeholder to text.
-
-    `metrics` is the content of `metrics.json`.
-    """
+    """Return the texts of the datasheet about the test, as a dict from placeholder to text."""
     test, calibration, ratios = metrics["test"], metrics["calibration"], metrics["ratios"]
     compared = [
         [label, _with_error(ratios[f"network_over_{name}"]["value"], ratios[f"network_over_{name}"]["ci68"])]

@@ -101,18 +101,15 @@ def again(files: Files, names: Iterable[str] = ()) -> str:
 
 @lru_cache(maxsize=1)
 def _runs(files: Files) -> list[str]:
-    """Return the names of all runs in the results folder."""
     found = [path.parent.name for path in sorted(files.root.glob(f"*/{CONFIG}"))]
     return [run for run in found if files.is_inside(f"{RESULTS}/{run}/{CONFIG}")]
 
 
 def _anew(file: str, files: Files, used_by: Iterable[str] = ()) -> str:
-    """Return a text with the commands by which a user has a wrong file made again.
+    """Return commands that remove a wrong file and repeat the run to which it, or one of `used_by`, belongs.
 
-    The commands remove the file. Then they repeat the run to which it or one of `used_by` belongs, which makes it
-    again, with all files that depend on it. They name the file as a target, because Snakemake makes a missing
-    intermediate file only if it is asked for. The text has no command if the file isn't in the results folder, or if
-    its name has invisible characters.
+    The file is a target, because Snakemake makes a missing intermediate file only if it is asked for. The text has no
+    command if the file isn't in the results folder, or if its name has invisible characters.
     """
     if not files.is_inside(file):
         return "Its name leads out of the results folder or has invisible characters. Remove nothing by this name"
@@ -194,11 +191,7 @@ def _without_record(path: Path, files: Files, result: Verification) -> None:
 
 
 def _broken(catalogue: Path, files: Files) -> Iterator[Finding]:
-    """Yield the gaps in the chain of files that leads from a mass catalogue back to its events.
-
-    There is a finding for each file that doesn't state its inputs. There is one more if the chain reaches neither
-    events nor images.
-    """
+    """Yield each file that doesn't state its inputs, and a chain that reaches neither events nor images."""
     shown, chain = files.shown(catalogue), files.chain([catalogue])
     for path, record in chain.items():
         if not path.is_relative_to(files.root):
