@@ -12,6 +12,7 @@ from ingest_inputs import EVENTS, sky
 
 from clustermass.apply.catalogue import CataloguePaths, write_catalogue
 from clustermass.cli import main
+from clustermass.ensemble.released import RELEASED
 from clustermass.errors import InputError
 from clustermass.figures import output
 from clustermass.ingest.user_field import ingest_field
@@ -131,6 +132,58 @@ def test_a_catalogue_made_without_the_workflow_is_checked_as_far_as_its_inputs_a
     (own / "images.nc").write_bytes(b"other photons")
     assert main(["verify", str(tmp_path / "masses.json"), "--inputs", str(own)]) == 1
     assert f"DIFFERS  {own}/images.nc" in capsys.readouterr().out
+
+
+def made(path, step, *inputs):
+    """Write a file at `path` that names the step by which it was made, and its inputs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json({"provenance": provenance(step, {}, inputs)}, path)
+    return path
+
+
+def test_the_way_of_a_users_own_picture_leads_on_through_other_folders(tmp_path, monkeypatch, capsys):
+    fields, pictures = tmp_path / "fields", tmp_path / "pictures"
+    for folder in (fields, pictures):
+        folder.mkdir()
+    monkeypatch.chdir(fields)
+    made(Path("data/events.json"), "cut_events")
+    made(Path("masses.json"), "masses", Path("data/events.json"), RELEASED)
+    monkeypatch.chdir(pictures)
+    made(Path("cluster.json"), "show", Path("../fields/masses.json"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["trace", "pictures/cluster.json"]) == 0
+    printed = capsys.readouterr().out
+    steps = [line.split()[0] for line in printed.splitlines()[1:] if line and not line.startswith((" ", "/"))]
+    assert steps == ["show", "masses", "cut_events", "pack_ensemble"]
+    assert "NOT AT HAND" not in printed
+    assert "The way back ends" not in printed
+    (fields / "data" / "events.json").unlink()
+    assert main(["trace", "pictures/cluster.json"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.endswith(
+        "The way back ends at files that weren't found: data/events.json. Name the folder where they are by --inputs "
+        "FOLDER.\n"
+    )
+
+
+def test_the_way_of_a_picture_leads_into_the_results_that_are_named(tmp_path, monkeypatch, capsys):
+    repository, elsewhere = tmp_path / "repository", tmp_path / "elsewhere"
+    field = made(repository / "results/skies/mock/01/catalogue.json", "match_sources")
+    field.with_name("images.nc").write_bytes(b"")
+    monkeypatch.chdir(repository)
+    masses = made(
+        Path("results/default/fiducial/observed/mock/masses.json"), "infer_observed", field.relative_to(repository)
+    )
+    # one record has the whole name, the other one only the file name, because the path was absolute
+    pictures = [made(elsewhere / "a.json", "show", masses), made(elsewhere / "b.json", "show", masses.absolute())]
+    monkeypatch.chdir(elsewhere)
+    for picture in pictures:
+        assert main(["trace", str(picture)]) == 0
+        assert "The way back ends at files that weren't found" in capsys.readouterr().out
+        assert main(["trace", str(picture), "--inputs", str(repository)]) == 0
+        printed = capsys.readouterr().out
+        assert "results/skies/mock/01/catalogue.json" in printed
+        assert "The way back ends" not in printed
 
 
 def test_a_file_cut_short_is_one_finding_and_no_traceback(ingested, capsys):

@@ -217,6 +217,6 @@ def test_every_format_leads_back_to_the_events(results, capsys, file):
 
 def test_what_says_nothing_can_not_be_traced(results, capsys):
     assert main(["trace", str(results / "test/report.html")]) == 1
-    assert "says nothing of how it was made" in capsys.readouterr().err
+    assert "doesn't say how it was made" in capsys.readouterr().err
     assert main(["verify", str(results.parent)]) == 1
     assert "neither it nor a folder around it holds skies/" in capsys.readouterr().err

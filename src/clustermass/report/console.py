@@ -138,17 +138,21 @@ def print_verification(result: Verification, files: Files) -> None:
 
 
 def print_trace(path: Path, files: Files) -> None:
-    """Print the steps by which a file was made from the events; InputError if the file has no provenance record."""
+    """Print the steps by which a file was made from the events; InputError if the file has no provenance record.
+
+    The last line says where the way back ends if a file on it isn't found.
+    """
     whole = path.resolve()
-    chain = files.chain([whole])
+    chain = files.chain([whole], outside=True)
     if chain[whole] is None:
         files.record(whole)  # InputError if it is damaged
         raise InputError(
-            f"{path}: says nothing of how it was made. Name a figure (.svg, .png), a catalogue, or another file with "
-            "provenance of results/."
+            f"{path}: doesn't say how it was made. Name a file that clustermass made: a figure (.svg, .png, .pdf), a "
+            "mass catalogue, or another file of results/."
         )
     steps = (_described(members, chain, files) for members in _steps(chain, files))
-    _print(_console(), files.shown(whole), "", *itertools.chain(*steps, _of_run(whole, files)))
+    lines = itertools.chain(*steps, _of_run(whole, files), _ends(chain, files))
+    _print(_console(), files.shown(whole), "", *lines)
 
 
 def _steps(chain: dict[Path, Record | None], files: Files) -> list[list[Path]]:
@@ -197,7 +201,11 @@ def _described(members: list[Path], chain: dict[Path, Record | None], files: Fil
     records = [record for path in members if (record := chain[path])]
     first = records[0] if records else None
     source = f"  ({first.source})" if first and first.source else ""
-    yield f"{first.step}{source}" if first else "read from outside, or says nothing of itself"
+    yield (
+        f"{first.step}{source}"
+        if first
+        else "files that don't say how they were made: your own, or those of other software"
+    )
     for path in members[:SHOWN]:
         yield f"  {files.shown(path)}  sha256 {files.sha256(path)}"
     if len(members) > SHOWN:
@@ -209,12 +217,24 @@ def _described(members: list[Path], chain: dict[Path, Record | None], files: Fil
         for name in first.further:
             yield f"  {name}: {_several(_without_label(record.further.get(name, '')) for record in records)}"
     for path, (name, stated) in ((path, one) for path in members if (of := chain[path]) for one in of.inputs.items()):
-        there = files.locate(name, stated)
+        there = files.locate(name, stated, path)
         if there is None:
             yield f"  NOT AT HAND  {name}, sha256 {stated}"
         elif files.sha256(there) != stated:
             yield f"  DIFFERS  {name} was {stated} when {path.name} was made from it"
     yield ""
+
+
+def _ends(chain: Mapping[Path, Record | None], files: Files) -> list[str]:
+    """Return a sentence about the files on the way back that weren't found, or an empty list if all were found."""
+    readers = [(path, record) for path, record in chain.items() if record]
+    named = ((path, *item) for path, record in readers for item in record.inputs.items())
+    lost = [name for path, name, digest in named if files.locate(name, digest, path) is None]
+    if not lost:
+        return []
+    ours = any(map(files.is_ours, lost))
+    folder = "the folder that contains results/" if ours else "the folder where they are"
+    return [f"The way back ends at files that weren't found: {_several(lost)}. Name {folder} by --inputs FOLDER."]
 
 
 def _several(values: Iterable[str]) -> str:

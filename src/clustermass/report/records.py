@@ -19,6 +19,7 @@ from safetensors import safe_open
 
 from clustermass import limits
 from clustermass.config.resolve import is_regular, read_yaml
+from clustermass.ensemble.released import RELEASED
 from clustermass.errors import InputError
 from clustermass.io.bounds import bounded
 from clustermass.io.files import check_weights_header, reason
@@ -227,8 +228,9 @@ _READERS = {
 class Files:
     """Access to the files of a results folder `root`, and to a user's own files, from which results were made.
 
-    A user's files are looked for beside the results folder, in the current folder, and in `folders`. Provenance records
-    name such a file without its folder, or by its path relative to the folder in which the run was started. They call
+    A user's files are looked for beside the results folder, in the current folder, and in `folders`. If the file that
+    was made from them is outside of the results folder, they are looked for beside that file, too. Provenance records
+    name a user's file without its folder, or by its path relative to the folder in which the run was started. They call
     the results folder "results".
     """
 
@@ -242,19 +244,19 @@ class Files:
     def around(cls, path: Path, folders: Sequence[Path] = ()) -> "Files":
         """Return the `Files` of the results folder that contains `path`, or of `path` if this is a results folder.
 
-        If `path` is a file outside of any results folder, return the `Files` of ./results.
+        If `path` is a file outside of any results folder, the results folder is the first one that is found in
+        `folders`, beside the file, or beside a folder around it. If there is none, it is ./results.
 
         InputError if `path` doesn't exist, or is a folder that isn't part of a results folder.
         """
         if not path.exists():
             raise InputError(f"{path}: no such file or folder. Name results/<run>, results, or a file in it.")
         whole = path.resolve()
-        for folder in (whole, *whole.parents):
-            # the folder skies of an experiment holds predictions, but no images
-            if next(folder.glob("skies/*/*/images.nc"), None):
-                return cls(folder, folders)
+        if root := next(filter(_holds_skies, (whole, *whole.parents)), None):
+            return cls(root, folders)
         if path.is_file():
-            return cls(Path.cwd() / RESULTS, folders)
+            places = [*folders, *(folder / RESULTS for folder in (*folders, *whole.parents))]
+            return cls(next(filter(_holds_skies, places), Path.cwd() / RESULTS).resolve(), folders)
         raise InputError(f"{path}: neither it nor a folder around it holds skies/. Name results/<run>, or results.")
 
     def products(self, folder: Path) -> list[Path]:
@@ -280,8 +282,8 @@ class Files:
         place = self.root.joinpath(*PurePosixPath(name).parts[1:])
         return ours and Path(os.path.realpath(place)).is_relative_to(os.path.realpath(self.root))
 
-    def locate(self, name: str, digest: str) -> Path | None:
-        """Return the path of the file that records call `name`.
+    def locate(self, name: str, digest: str, reader: Path | None = None) -> Path | None:
+        """Return the path of the file that the record of the file `reader` calls `name`.
 
         If there are several such files, one with the SHA-256 `digest` is preferred. None if there is no such file.
         None, too, for a `name` in the results folder that contains "..".
@@ -291,12 +293,25 @@ class Files:
                 return None
             places = [self.root.joinpath(*PurePosixPath(name).parts[1:])]
         else:
-            own = Path(name).name if Path(name).is_absolute() else name
-            places = [place for folder in self._folders for place in (folder / own, folder / Path(name).name)]
+            own, outside = Path(name).name if Path(name).is_absolute() else name, reader and self._is_outside(reader)
+            folders = [reader.parent, *self._folders] if reader and outside else self._folders
+            places = [place for folder in folders for place in (folder / own, folder / Path(name).name)]
             places += [path for path in self._configured if path.name == name]
-        paths = [path for path in dict.fromkeys(places) if is_regular(path)]
+            places += [RELEASED] * (name == RELEASED.name)
+        paths = [path for path in dict.fromkeys(places) if path != reader and is_regular(path)]
         same = (path for path in paths if len(paths) > 1 and self.sha256(path) == digest)
-        return next(same, next(iter(paths), None))
+        return next(same, next(iter(paths or self._catalogues(name, digest)), None))
+
+    def _is_outside(self, path: Path) -> bool:
+        return not path.is_relative_to(self.root)
+
+    def _catalogues(self, name: str, digest: str) -> list[Path]:
+        """Return the mass catalogues in the results folder with this file name and this SHA-256."""
+        return [path for path in self._masses if path.name == name and self.sha256(path) == digest]
+
+    @functools.cached_property
+    def _masses(self) -> list[Path]:
+        return [path for path in sorted(self.root.glob("*/*/observed/*/masses.*")) if is_regular(path)]
 
     @functools.cached_property
     def _configured(self) -> list[Path]:
@@ -311,15 +326,16 @@ class Files:
         file of predictions from the same training, because only that file names the images. For the calibration and for
         the out-of-distribution model, it is `ensemble.nc`, which isn't named because its hash depends on the test set.
         """
-        named = [self.locate(*item) for item in record.inputs.items()]
+        named = [self.locate(*item, reader=path) for item in record.inputs.items()]
         ensemble = path.with_name("ensemble.nc")
         beside = {TRAINING: path.with_suffix(".nc"), CALIBRATION: ensemble, OOD: ensemble}.get(record.step)
         return [one for one in (*named, beside) if one is not None and one != path and one.is_file()]
 
-    def chain(self, start: Collection[Path]) -> dict[Path, Record | None]:
+    def chain(self, start: Collection[Path], outside: bool = False) -> dict[Path, Record | None]:
         """Return the records of the files `start`, and of all files from which these were made directly or indirectly.
 
-        The result is a dict from path to record. The record is None for a file without one.
+        The result is a dict from path to record. The record is None for a file without one. Of files outside of the
+        results folder that aren't in `start`, the records are read only if `outside` is True.
         """
         records: dict[Path, Record | None] = {}
         first, waiting = {*start}, deque(start)
@@ -328,9 +344,15 @@ class Files:
             if path not in records:
                 records[path] = None
                 with suppress(InputError):
-                    records[path] = self.record(path) if path in first or path.is_relative_to(self.root) else None
+                    read = path in first or outside or not self._is_outside(path)
+                    records[path] = self.record(path) if read else None
                 waiting.extend(self.origins(path, record) if (record := records[path]) else ())
         return records
+
+
+def _holds_skies(folder: Path) -> bool:
+    # the folder skies of an experiment holds predictions, but no images
+    return next(folder.glob("skies/*/*/images.nc"), None) is not None
 
 
 def read_config(path: Path) -> dict[str, Any]:

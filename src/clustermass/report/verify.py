@@ -74,7 +74,7 @@ def verify(path: Path, files: Files) -> Verification:
         if path.is_dir() and one not in named and one.name != RUN_RECORD:
             result.unnamed.append(files.shown(one))
     if not (result.steps or result.findings):
-        raise InputError(f"{path}: says nothing of how it was made. Name results/<run> of a finished run, or results.")
+        raise InputError(f"{path}: doesn't say how it was made. Name results/<run> of a finished run, or results.")
     for one, record in stated.items():
         if record.step == CATALOGUES and one.is_relative_to(files.root):
             broken = list(_broken(one, files))
@@ -158,7 +158,7 @@ def _compare(records: Mapping[Path, Record], files: Files, result: Verification)
     for path, record in records.items():
         for item in record.inputs.items():
             readers.setdefault(item, []).append(path)
-    inputs = {item: files.locate(*item) for item in readers}
+    inputs = {item: files.locate(*item, by[0]) for item, by in readers.items()}
     for (name, stated), there in inputs.items():
         by = readers[name, stated]
         if there is None and not files.is_ours(name):
