@@ -13,7 +13,6 @@ from safetensors.numpy import save_file
 from test_ensemble_pack import experiment, packed, rewrite  # noqa: F401
 from test_network_predict import example
 
-from clustermass.apply.field import check_settings
 from clustermass.apply.masses import AppliedEnsemble
 from clustermass.dataset.standardise import Standardisation
 from clustermass.ensemble import pack as packing
@@ -22,6 +21,7 @@ from clustermass.errors import InputError
 from clustermass.images.geometry import ImageGeometry
 from clustermass.io.netcdf import VARIABLES, read_netcdf, write_netcdf
 from clustermass.network.predict import METADATA, TrainedNetwork, initialise
+from clustermass.network.settings import check_applicable
 
 
 def load(path):
@@ -129,9 +129,94 @@ def test_any_header_of_weights_ends_in_a_sentence(tmp_path, text):
     refused(r"00\.safetensors: ", TrainedNetwork.load, tmp_path / "00.safetensors")
 
 
+def harm(network, **arrays):
+    """Return a network in which weights of these names, or constants, are replaced."""
+    constants = {name: value for name, value in arrays.items() if name in CONSTANTS}
+    weights = {name: array for name, array in arrays.items() if name not in CONSTANTS}
+    return replace(
+        network, weights=network.weights | weights, standardisation=replace(network.standardisation, **constants)
+    )
+
+
+LAST = "dense.layers.2.bias"
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {LAST: np.array([1e300, 0.0])},
+        {LAST: np.array([1j, 0j], np.complex64)},
+        {LAST: np.array([1, 0])},
+        {LAST: np.float32([3e38, 0])},
+        {LAST: np.float32([0, 3e38])},
+        {LAST: np.float32([0, -3e38])},
+        {LAST: np.float32([1000, 0])},
+        {"image_sd": [1e-300, 1.0]},
+        {"image_mean": [1e300, 0.0]},
+        {"side_sd": [0.0]},
+        {"mass_sd": 1e300},
+        {"mass_mean": 1e300},
+        {"mass_sd": -0.4},
+        {"mass_sd": 0.0},
+    ],
+    ids=lambda arrays: "-".join(f"{name}={value}" for name, value in arrays.items()),
+)
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value", "ignore:divide by zero")
+def test_no_network_gives_a_mass_that_is_no_number(tmp_path, network, arrays):
+    path = tmp_path / "00.safetensors"
+    harm(network, **arrays).save(path)
+    with pytest.raises(InputError, match=r"00\.safetensors: (damaged weights file .*float32|the predicted log10 mass)"):
+        applied(path)
+
+
+def test_an_image_that_is_not_finite_is_named(tmp_path, network):
+    network.save(tmp_path / "00.safetensors")
+    images = np.zeros((3, BANDS, SIDE, SIDE))
+    images[1, 0, 2, 2] = np.nan
+    with pytest.raises(InputError, match=r"1 of 3 clusters .* row 1\. The image isn't finite"):
+        Ensemble.from_weights([tmp_path / "00.safetensors"]).predict(images, np.full(3, 0.3), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("layers", "side"),
+    [
+        ([{"conv": 1, "kernel": 31}] * 40 + [{"global_pool": "average"}], 512),
+        ([{"pool": "max", "size": 64, "stride": 1}, {"global_pool": "average"}], 512),
+        ([{"conv": 512}, {"conv": 512}, {"global_pool": "average"}], 64),
+    ],
+    ids=["kernels", "windows", "features"],
+)
+def test_a_network_that_would_take_minutes_is_refused(layers, side):
+    with pytest.raises(InputError, match=r"network\.layers: more than 1000000000 multiplications"):
+        initialise(NETWORK | {"layers": layers}, (side, side, BANDS), 2, [1])
+
+
+def test_messages_name_the_packed_file_and_no_temporary_folder(packed):  # noqa: F811
+    with Ensemble.load(packed) as trained:
+        image, redshift = np.zeros((1, 1, 2, 3)), np.full(1, 0.3)
+        for act in (
+            lambda: trained.predict(image, redshift, device="cpu"),
+            lambda: trained.predict(np.zeros((1, 9, 9, 9)), redshift, device="cpu"),
+            lambda: trained.check_grid(xr.Dataset(coords={"x": np.zeros(4), "y": np.zeros(2), "band": [0.3]})),
+            lambda: trained.posterior("a"),
+        ):
+            with pytest.raises(InputError) as refusal:
+                act()
+            assert str(refusal.value).startswith(f"{packed}: ")
+            assert "clustermass-ensemble-" not in str(refusal.value)
+
+
+IMAGES = {"box_pixels": 300, "pixel_arcsec": 4.0, "base_rebin": 3, "centre": "detected", "det_like_min": 5.0}
+IMAGES |= {"ext_like_min": 6.0, "bands": {"start_ev": 250, "width_ev": 205, "number": 10}}
+EVENTS = {"flag_mask": "auto", "pattern": 15, "modules": [1, 2]}
+RECIPE = {"optimizer": "adamw", "learning_rate": 0.002, "schedule": "cosine", "weight_decay": 0.2, "keep": "last"}
+RECIPE |= {"gradient_clip": 5.0, "batch_size": 64, "epochs": 50, "augmentation": "symmetries", "average_decay": 0.9}
+RECIPE |= {"symmetric_prediction": True}
+SIDE, BANDS = 4, 2
+PREPROCESSING = {"half_width_arcsec": SIDE * 12.0, "pixel_arcsec": 24.0, "transform": "sqrt"}
+SETTINGS = {"cutting": {"images": IMAGES, "events": EVENTS}, "recipe": RECIPE, "preprocessing": PREPROCESSING}
 NETWORK = {"side_inputs": ["z"], "catalogue_dropout": 0.0}
 LAYERS = [{"conv": 2}, {"global_pool": "average"}, {"join": "side"}, {"dense": 3}]
-SIDE, BANDS = 4, 2
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +225,7 @@ def network():
     block = NETWORK | {"layers": LAYERS}
     weights = initialise(block, (SIDE, SIDE, BANDS), 2, [1])
     constants = Standardisation([0.1] * BANDS, [1.0] * BANDS, ["z"], [0.3], [0.2], 14.1, 0.4)
-    recipe = {"loss": "likelihood", "symmetric_prediction": True}
-    return TrainedNetwork(weights, constants, block, recipe, (SIDE, SIDE, BANDS), 0, 1, grid={"x": [0.0] * SIDE})
+    return TrainedNetwork(weights, constants, block, RECIPE, (SIDE, SIDE, BANDS), 0, 1, grid={"x": [0.0] * SIDE})
 
 
 def applied(path):
@@ -180,6 +264,11 @@ CONSTANTS |= {"side_sd": [0.2], "mass_mean": 14.1, "mass_sd": 0.4}
         {"network": NETWORK | {"layers": [{"local": 2, "kernel": 10**5}]}},
         {"network": NETWORK | {"layers": [{"strange": 1}]}},
         {"network": NETWORK | {"side_inputs": ["mass"]}},
+        {"network": NETWORK | {"layers": [{"conv": 10**400}, {"flatten": True}]}},
+        {"network": NETWORK | {"layers": [{"conv": 2, "kernel": 31}, {"pool": "max", "size": 10**400}]}},
+        {"shape": [10**400, 4, 2]},
+        {"member": 10**400, "shape": [4, 4, 10**400]},
+        {"recipe": {**RECIPE, "symmetric_prediction": 10**400}},
         {"grid": {"x": 7}},
         {"grid": {"w": [0.0]}},
         {"ranges": []},
@@ -200,21 +289,16 @@ def test_any_setting_of_a_network_ends_in_a_sentence(tmp_path, network, change):
         applied(path)
 
 
-IMAGES = {"box_pixels": 300, "pixel_arcsec": 4.0, "base_rebin": 3, "centre": "detected", "det_like_min": 5.0}
-IMAGES |= {"ext_like_min": 6.0, "bands": {"start_ev": 250, "width_ev": 205, "number": 10}}
-EVENTS = {"flag_mask": "auto", "pattern": 15, "modules": [1, 2]}
-RECIPE = {"optimizer": "adamw", "learning_rate": 0.002, "schedule": "cosine", "weight_decay": 0.2, "keep": "last"}
-RECIPE |= {"gradient_clip": 5.0, "batch_size": 64, "epochs": 50, "augmentation": "symmetries", "average_decay": 0.9}
-RECIPE |= {"symmetric_prediction": True}
-PREPROCESSING = {"half_width_arcsec": SIDE * 12.0, "pixel_arcsec": 24.0, "transform": "sqrt"}
-SETTINGS = {"cutting": {"images": IMAGES, "events": EVENTS}, "recipe": RECIPE, "preprocessing": PREPROCESSING}
+def applicable(network, folder):
+    network.save(folder / "00.safetensors")
+    check_applicable(TrainedNetwork.load(folder / "00.safetensors"), folder / "00.safetensors")
 
 
-def test_the_settings_that_training_stores_are_accepted(network):
-    check_settings(replace(network, **SETTINGS), "00.safetensors")
+def test_the_settings_that_training_stores_are_accepted(network, tmp_path):
+    applicable(replace(network, **SETTINGS), tmp_path)
     cosmology = {"h0_km_s_mpc": 67.74, "ns": 0.97, "omega_b": 0.048, "omega_m": 0.31, "sigma8": 0.81}
     scaled = PREPROCESSING | {"scale_to_redshift": 0.3, "cosmology": cosmology}
-    check_settings(replace(network, **SETTINGS | {"preprocessing": scaled}), "00.safetensors")
+    applicable(replace(network, **SETTINGS | {"preprocessing": scaled}), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -235,9 +319,9 @@ def test_the_settings_that_training_stores_are_accepted(network):
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_settings_that_no_configuration_may_have_are_refused(network, change):
-    with pytest.raises(InputError, match=r"00\.safetensors: (cutting|preprocessing|recipe|network)(\.| makes)"):
-        check_settings(replace(network, **SETTINGS | change), "00.safetensors")
+def test_settings_that_no_configuration_may_have_are_refused(network, tmp_path, change):
+    with pytest.raises(InputError, match=r"00\.safetensors: (cutting|prepro|recipe|network).*(\.| makes| is missing)"):
+        applicable(replace(network, **SETTINGS | change), tmp_path)
 
 
 @pytest.mark.parametrize("box", [300_000, 12_000])

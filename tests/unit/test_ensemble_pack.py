@@ -239,7 +239,7 @@ def test_networks_that_see_different_images_are_not_packed(experiment, tmp_path)
 
 def test_networks_whose_images_were_made_differently_are_not_applied(experiment):
     images = xr.Dataset(coords=example().grid)
-    odd = {**example().preprocessing, "transform": "another"}
+    odd = {**example().preprocessing, "transform": "log1p"}
     replace(example(), preprocessing=odd).save(experiment / "members" / "01.safetensors")
     with pytest.raises(InputError, match=r"01\.safetensors: its preprocessing differs from that of the first member"):
         Ensemble.from_folder(experiment).check_grid(images)

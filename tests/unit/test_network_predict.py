@@ -10,16 +10,22 @@ from clustermass.dataset.standardise import Standardisation
 from clustermass.errors import InputError
 from clustermass.network.predict import TrainedNetwork
 
+RECIPE = {"optimizer": "adamw", "learning_rate": 1e-3, "schedule": "cosine", "weight_decay": 0.2, "keep": "last"}
+RECIPE |= {"gradient_clip": 5.0, "batch_size": 64, "epochs": 3, "augmentation": "symmetries", "average_decay": 0.9}
+RECIPE |= {"symmetric_prediction": True}
+IMAGES = {"box_pixels": 300, "pixel_arcsec": 4.0, "base_rebin": 3, "centre": "detected", "det_like_min": 5.0}
+IMAGES |= {"ext_like_min": 6.0, "bands": {"start_ev": 250, "width_ev": 205, "number": 10}}
+
 
 def example() -> TrainedNetwork:
     constants = Standardisation([0.1, 1 / 3], [1.0, 2.0], ["z"], [0.3], [0.2], 14.1, 0.4)
     return TrainedNetwork(
         weights={"b": np.arange(6, dtype=np.float32).reshape(2, 3), "a": np.float32([1e-30, np.pi])},
         standardisation=constants,
-        network={"layers": [{"conv": 4}], "side_inputs": ["z"]},
-        recipe={"epochs": 3, "learning_rate": 1e-3},
-        preprocessing={"transform": "sqrt"},
-        cutting={"images": {"box_pixels": 300}},
+        network={"layers": [{"conv": 4}], "side_inputs": ["z"], "catalogue_dropout": 0.0},
+        recipe=RECIPE,
+        preprocessing={"half_width_arcsec": 36.0, "pixel_arcsec": 24.0, "transform": "sqrt"},
+        cutting={"images": IMAGES, "events": {"flag_mask": "auto", "pattern": 15, "modules": [1, 2]}},
         grid={"x": [-12.0, 0.0, 12.0], "y": [-12.0, 12.0], "band": [0.3]},
         ranges={"redshift": [0.1, 0.8]},
         shape=(2, 3, 1),

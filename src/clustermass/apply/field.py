@@ -15,9 +15,7 @@ from astropy.table import Table
 from clustermass.apply.card_data import MOST_CLUSTERS, card_images, cards_beside
 from clustermass.apply.catalogue import CataloguePaths, Columns
 from clustermass.apply.masses import AppliedEnsemble
-from clustermass.config import models, network_models, sky_models
 from clustermass.config.bands import in_kev
-from clustermass.config.validate import check_block
 from clustermass.ensemble.aggregate import read_cosmology
 from clustermass.ensemble.ensemble import Ensemble
 from clustermass.errors import InputError
@@ -34,6 +32,7 @@ from clustermass.io.hdf5 import check_encoding
 from clustermass.io.log import LOGGER, abridged, log_of_result, logs_beside, renamed
 from clustermass.io.products import FieldFiles
 from clustermass.io.provenance import provenance
+from clustermass.network.settings import check_applicable
 
 if TYPE_CHECKING:
     from clustermass.config.bands import BandsKey
@@ -97,7 +96,7 @@ def masses_of_field(
     check_encoding(output)
     for path in filter(Path.is_dir, inputs):
         check_file(path, ORDER)
-    with Ensemble.load(ensemble) as trained:
+    with Ensemble.load(ensemble) as trained, trained.packed_file_named():
         used = trained.named().values() if ensemble.is_dir() else [ensemble]
         logs = logs_beside(output)[:1] if log else ()
         written = [*CataloguePaths.beside(output), cards_beside(output), output.with_suffix(".html"), *logs]
@@ -123,32 +122,6 @@ def sky_of_files(
     files["exposure"] = [*map(str, exposure)]
     sky = {"observed": True, "realizations": {REALIZATION: files}, "catalogue_columns": columns or {}}
     return cast("Sky", sky | {"catalogue_bands": catalogue_bands})
-
-
-def check_settings(network: TrainedNetwork, path: Path) -> None:
-    """Raise InputError if a setting that is stored with a network couldn't be in a configuration.
-
-    `path` is the network's file.
-    """
-    events = network.cutting.get("events")
-    events = {"modules": [*ALL_MODULES], **events} if isinstance(events, dict) else events
-    blocks: tuple[tuple[str, Any, Any], ...] = (
-        ("cutting.images", network.cutting.get("images"), models.Images),
-        ("cutting.events", events, models.Events),
-        ("network", network.network, network_models.Network),
-        ("recipe", network.recipe, network_models.Recipe),
-    )
-    for name, block, kind in blocks:
-        check_block(block, kind, f"{path}: {name}")
-    recipe: dict[str, Any] = {**network.preprocessing}
-    if (cosmology := recipe.pop("cosmology", None)) is not None:
-        check_block(cosmology, sky_models.Distances, f"{path}: preprocessing.cosmology")
-    check_block(recipe, models.Preprocessing, f"{path}: preprocessing")
-    pixels = 2 * recipe["half_width_arcsec"] / recipe["pixel_arcsec"]
-    if abs(pixels - network.shape[0]) > 0.01:
-        raise InputError(
-            f"{path}: preprocessing makes images of {pixels:.6g} pixels, but the network takes {network.shape[0]}."
-        )
 
 
 @contextmanager
@@ -204,9 +177,9 @@ def cut_field(
 def cut_for(network: TrainedNetwork, path: Path, sky: Sky, folder: Path, with_redshift: bool = True) -> CutField:
     """Return a field with its images, which are cut like the training images of `network`; see `cut_field`.
 
-    `path` is the file of the network. InputError in the cases of `check_settings` and `cut_field`.
+    `path` is the file of the network. InputError in the cases of `check_applicable` and `cut_field`.
     """
-    check_settings(network, path)
+    check_applicable(network, path)
     cutting = network.cutting
     modules = named_modules(cutting["events"].get("modules", ALL_MODULES))
     LOGGER.info("the networks want images of %s in %s", modules, in_kev(network.edges_ev))

@@ -6,10 +6,12 @@ import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Concatenate, NamedTuple, ParamSpec, Self, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -34,7 +36,7 @@ from clustermass.ensemble.pack import (
 from clustermass.ensemble.posterior import Posterior
 from clustermass.errors import InputError
 from clustermass.io.files import reading
-from clustermass.io.log import LOGGER, track
+from clustermass.io.log import LOGGER, renamed, track
 from clustermass.io.netcdf import check_finite, read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
 from clustermass.network.predict import TrainedNetwork, predict, use_device
@@ -42,6 +44,21 @@ from clustermass.network.predict import TrainedNetwork, predict, use_device
 if TYPE_CHECKING:
     from clustermass.arrays import FloatArray
     from clustermass.config.models import Selection
+
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S", bound="Ensemble")
+
+
+def names_packed_file(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """Return a method of an ensemble, in whose messages the packed file is named instead of the temporary folder."""
+
+    @wraps(method)
+    def call(self: S, *arguments: P.args, **named: P.kwargs) -> R:
+        with self.packed_file_named():
+            return method(self, *arguments, **named)
+
+    return call
 
 
 class Prediction(NamedTuple):
@@ -78,17 +95,21 @@ class Ensemble(EnsembleFiles):
             return cls.from_folder(path)
         folder, opened = Path(tempfile.mkdtemp(prefix="clustermass-ensemble-")), None
         try:
-            stated = unpack(path, folder)
-            opened = replace(cls.from_folder(folder), _unpacked=folder, _packed=path)
+            with renamed({f"{folder}/": f"{path}: "}):
+                stated = unpack(path, folder)
+                opened = replace(cls.from_folder(folder), _unpacked=folder, _packed=path)
             if opened.sha256() != stated:
+                opened = None
                 raise InputError(f"{path}: its ensemble.nc names other networks than its manifest.json. Pack it anew.")
-        except InputError as error:
-            raise InputError(str(error).replace(f"{folder}/", f"{path}: ")) from error
         finally:
             if opened is None:
                 shutil.rmtree(folder)
         weakref.finalize(opened, shutil.rmtree, folder, ignore_errors=True)
         return opened
+
+    def packed_file_named(self) -> AbstractContextManager[None]:
+        """Return a context in which messages name the packed file, and not the folder into which it was unpacked."""
+        return renamed({f"{self._unpacked}/": f"{self._packed}: "} if self._unpacked else {})
 
     def __enter__(self) -> Self:
         return self
@@ -164,6 +185,7 @@ class Ensemble(EnsembleFiles):
             sigma_redshift = np.abs(above - below) / 2
         return Prediction(mu[..., 0], sigma[..., 0], *combine(mu[..., 0], sigma[..., 0]), sigma_redshift)
 
+    @names_packed_file
     def predict_grid(
         self,
         image: np.ndarray,
@@ -185,6 +207,7 @@ class Ensemble(EnsembleFiles):
         mu, sigma = (np.stack(columns) for columns in zip(*applied, strict=True))
         return mu, sigma
 
+    @names_packed_file
     def check_grid(self, images: xr.Dataset) -> None:
         """Raise InputError unless `images` have the same pixels (``x``, ``y``) and energy bands as the training images.
 
@@ -199,6 +222,7 @@ class Ensemble(EnsembleFiles):
                 for name, trained in network.grid.items():
                     _check_axis(images[name].values, name, trained, path)
 
+    @names_packed_file
     def posterior(self, cluster: str) -> Posterior:
         """Return the recalibrated posterior of the cluster with this id; InputError if `ensemble.nc` lacks the id."""
         table = read_netcdf(self.ensemble, ("member_mu", "member_sigma"))
@@ -208,11 +232,13 @@ class Ensemble(EnsembleFiles):
         mu, sigma = (table[name].values[:, row] for name in ("member_mu", "member_sigma"))
         return self.posteriors(mu, sigma)[0]
 
+    @names_packed_file
     def posteriors(self, member_mu: FloatArray, member_sigma: FloatArray) -> list[Posterior]:
         """Return the recalibrated posterior of each cluster, given the members' predictions (member, cluster)."""
         centre, width = read_calibration(self.calibration).recalibration.components(member_mu, member_sigma)
         return [Posterior(*both) for both in zip(centre.T, width.T, strict=True)]
 
+    @names_packed_file
     def save(self, path: Path) -> str:
         """Write the ensemble to one packed file; return its `digest`.
 

@@ -150,7 +150,7 @@ class Ensemble(trained.Ensemble):
         """
         if output is not None and Path(output).suffix != ".fits":
             raise InputError(f"output is {output}, but must end in .fits; .vot, .ecsv and .nc are written beside it.")
-        with as_files(events, catalogue, exposure) as (lists, table, maps):
+        with self.packed_file_named(), as_files(events, catalogue, exposure) as (lists, table, maps):
             if z_grid is not None:
                 sky = sky_of_files(lists, table, maps, exposure_s, columns, catalogue_bands)
                 applied = AppliedEnsemble.read(self, "cpu", "training")

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from clustermass import limits
 from clustermass.errors import InputError
 from clustermass.network.convolution import block, max_block, same_convolution
 
@@ -201,16 +202,19 @@ class Network(nnx.Module):
 
     `shapes` maps each input of the network to its shape without the sample axis. The first layer is applied to the
     input ``image`` (y, x, band). In the names of weights, the layers that act on maps are `convolutional.layers.0`, 1,
-    2 and so on. The others are `dense.layers.0`, 2, 4 and so on.
+    2 and so on. The others are `dense.layers.0`, 2, 4 and so on. InputError if a layer is unknown or in the wrong
+    place, or if an image takes more multiplications than `limits.MULTIPLICATIONS`.
     """
 
     def __init__(self, layers: Sequence[Layer], shapes: Mapping[str, Shape], outputs: int) -> None:
         self.convolutional, self.dense, self.others = (nnx.Dict(layers=nnx.Dict()) for _ in range(3))
         inputs = {name: jax.ShapeDtypeStruct((1, *shape), jnp.float32) for name, shape in shapes.items()}
-        now, order, leading, self.of_maps = inputs["image"], [], True, 0
+        now, order, leading, multiplications, self.of_maps = inputs["image"], [], True, 0, 0
         last: Layer = {"dense": outputs, "activation": "none"}
         for options in [*_fused(layers, len(shapes["image"]) - 1), last]:
             layer = _built(options, now.shape[1:])
+            multiplications += _multiplications(layer, now.shape[1:])
+            limits.MULTIPLICATIONS.check(multiplications, "network.layers")
             now = jax.eval_shape(lambda maps, inputs, layer=layer: layer(maps, inputs, None), now, inputs)
             if not math.prod(now.shape[1:]):
                 ny, nx = shapes["image"][:2]
@@ -265,6 +269,14 @@ def _built(options: Layer, shape: Shape) -> Any:
         return LAYERS[kind](shape, **options)
     except (TypeError, ValueError, KeyError) as error:
         raise InputError(f"network.layers: {dict(options)}: {error}") from error
+
+
+def _multiplications(layer: nnx.Module, shape: Shape) -> int:
+    """Return at most how many numbers a layer multiplies, or compares, for one input of `shape`."""
+    weights = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(nnx.state(layer, nnx.Param)))
+    if isinstance(layer, Pool):
+        return math.prod(shape) * layer.size ** (len(shape) - 1)
+    return int(weights) * (math.prod(shape[:-1]) if isinstance(layer, Convolution) else 1)
 
 
 def _fused(layers: Sequence[Layer], axes: int) -> list[Layer]:

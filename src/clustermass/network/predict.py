@@ -34,6 +34,7 @@ from clustermass.io.room import check_memory
 from clustermass.network.accelerator import has_accelerator_plugin
 from clustermass.network.layers import Network
 from clustermass.network.losses import loss_of_recipe
+from clustermass.network.settings import check_settings
 
 if TYPE_CHECKING:
     from clustermass.config.models import Events, Images, Preprocessing
@@ -46,6 +47,8 @@ FORMAT = "clustermass-member-5"
 METADATA = "clustermass"  # the only metadata key, because safetensors writes several keys in a random order
 CHUNK = 64  # clusters in each call; with a fixed number the network is compiled only once
 SYMMETRIES = 8
+#: log10 of masses in Msun are between minus and plus this number, so that the masses are finite
+LARGEST = 300.0
 DEVICES = ("auto", "cpu", "gpu")
 
 
@@ -294,17 +297,23 @@ class TrainedNetwork:
             network._check(path)
         except InputError as error:
             raise InputError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
-        except (KeyError, TypeError, ValueError, AttributeError) as why:
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as why:
             raise InputError(f"{path}: damaged weights file ({why!r}). Copy it again, or train the ensemble.") from why
         return network
 
     def _check(self, path: str | Path) -> None:
-        """Raise ValueError, TypeError or InputError if a size or a number is impossible."""
+        """Raise an error if a size, a number or a setting is impossible (see `check_settings`), or a weight isn't float32.
+
+        The error is a ValueError, TypeError, ArithmeticError or InputError. `path` is the network's file.
+        """
         if min(self.shape) <= 0 or not all(np.isfinite(array).all() for array in self.weights.values()):
             raise ValueError("no pixel, or not all weights are finite")
+        if kinds := {array.dtype.name for array in self.weights.values()} - {"float32"}:
+            raise ValueError(f"weights of type {min(kinds)}, not float32")
+        limits.LAYERS.check(len(self.network["layers"]), path)
+        check_settings(self)
         ny, nx, widest = (int(size) for size in self.shape)
         limits.SIDE.check(max(ny, nx), path)
-        limits.LAYERS.check(len(self.network["layers"]), path)
         for layer in self.network["layers"]:
             kernel = layer.get("kernel", 3) ** 2 if "local" in layer else 1
             widest = max(widest * kernel, layer.get("conv", 0), layer.get("local", 0), layer.get("dense", 0))
@@ -322,7 +331,8 @@ def predict(
     `images` (cluster, y, x, band) must be preprocessed like the training images. `redshift` holds k redshifts for each
     image, (cluster, k). `measurements` maps names to measurements (cluster,); see
     `clustermass.dataset.standardise.side_inputs`. Both results are float64 (cluster, k). If the network's recipe has
-    `symmetric_prediction`, means and variances are averaged over the square's eight symmetries.
+    `symmetric_prediction`, means and variances are averaged over the square's eight symmetries. InputError in the cases
+    of `check_predicted`.
     """
     constants = network.standardisation
     loss = loss_of_recipe(network.recipe)(constants.mass_mean, constants.mass_sd)
@@ -339,4 +349,23 @@ def predict(
             variance[rows] += np.exp(log_variance)
     sigma = constants.mass_sd * np.sqrt(variance / len(turns))
     predicted = sigma if network.residual_sd is None else np.full(sigma.shape, network.residual_sd)
-    return constants.mass_mean + constants.mass_sd * (mean / len(turns)), predicted
+    mu = constants.mass_mean + constants.mass_sd * (mean / len(turns))
+    check_predicted(mu, predicted, images)
+    return mu, predicted
+
+
+def check_predicted(mu: np.ndarray, sigma: np.ndarray, images: np.ndarray) -> None:
+    """Raise InputError if a predicted mass or its error isn't a possible number.
+
+    `mu` (log10 M500c / Msun) and `sigma` (dex) have the shape (cluster, k), and the `images` of these clusters
+    (cluster, y, x, band). Masses must be finite in Msun, and each `sigma` finite and above 0.
+    """
+    bad = np.flatnonzero(~((np.abs(mu) < LARGEST) & np.isfinite(sigma) & (sigma > 0)).all(axis=1))
+    if bad.size:
+        row = bad[0]
+        known = np.isfinite(images[row]).all()
+        why = "The network is damaged: train it again" if known else "The image isn't finite: leave the cluster out"
+        raise InputError(
+            f"the predicted log10 mass of {bad.size} of {len(mu)} clusters isn't a possible number; the first is "
+            f"{mu[row][0]:.3g} ± {sigma[row][0]:.3g} in row {row}. {why}."
+        )
