@@ -82,9 +82,9 @@ def sizes(columns: Columns, cosmology: Cosmology) -> Columns:
 def excess_error(redshift: FloatArray, error: FloatArray, trained: float) -> FloatArray:
     """Return the part of each redshift's standard error that exceeds the errors in training, (cluster,).
 
-    The networks' sigma already includes the redshift errors of the training clusters. `trained` is the root mean square
-    of these errors, each divided by 1 + z. The excess is therefore sqrt(error^2 - (trained * (1 + z))^2). It is 0 if
-    `error` is smaller than trained * (1 + z), so exact redshifts don't reduce sigma.
+    The part is sqrt(error^2 - (trained * (1 + z))^2), or 0 if `error` is smaller than trained * (1 + z). `trained` is
+    the root mean square of the training clusters' redshift errors, each divided by 1 + z. The networks' sigma already
+    includes these errors, and exact redshifts don't reduce it.
     """
     return np.sqrt(np.maximum(error**2 - (trained * (1 + redshift)) ** 2, 0.0))
 
@@ -92,14 +92,12 @@ def excess_error(redshift: FloatArray, error: FloatArray, trained: float) -> Flo
 def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: Sequence[str]) -> Columns:
     """Return FLAG_RANGE, FLAG_EDGE and FLAG_NOCAT of a field's clusters, each int16 (cluster,).
 
-    `mass` holds the clusters' log10 masses. FLAG_RANGE has a bit for each quantity outside its training range; a
-    missing quantity (NaN) sets no bit. The range of exposures is wider by a factor `POINT_EXPOSURE` at both ends for
-    clusters whose exposure is taken from the catalogue (ML_EXP). FLAG_EDGE is 1 if the covered fraction of the image is
-    below `COVERED_MIN`.
-
-    FLAG_NOCAT is 1 if count rate, extent or background isn't positive in the catalogue although the networks use it as
-    a side input (`side_names`). For such a cluster the networks use none of the three measurements, and predict a wider
-    sigma. They learned this in training, where the three measurements are left out at random.
+    - FLAG_RANGE has a bit for each quantity outside its training range. A missing quantity (NaN) sets no bit. `mass`
+      holds the log10 masses. For exposures from the catalogue (ML_EXP), the range is wider by a factor `POINT_EXPOSURE`
+      at both ends.
+    - FLAG_EDGE is 1 if the covered fraction of the image is below `COVERED_MIN`.
+    - FLAG_NOCAT is 1 if count rate, extent or background isn't positive in the catalogue, although the networks use it
+      as a side input (`side_names`). The networks then use none of the three measurements, and predict a wider sigma.
     """
     values = {name: field[name].values.astype(float) for name in ("redshift", "ml_cts", "exposure_s")}
     values["log10_m500c"] = mass
@@ -119,6 +117,6 @@ def flags(field: xr.Dataset, mass: FloatArray, training: Training, side_names: S
 
 
 def good(columns: Columns) -> NDArray[np.int16]:
-    """Return the column GOOD, (cluster,). It is 1 if there is a mass and no flag says that it is less trustworthy."""
+    """Return the column GOOD, (cluster,): 1 = there is a mass, and FLAG_RANGE, _OOD, _EDGE and _NOCAT are 0."""
     unflagged = np.all([columns[f"FLAG_{flag}"] == 0 for flag in ("RANGE", "OOD", "EDGE", "NOCAT")], axis=0)
     return (unflagged & np.isfinite(columns["LOGM500"])).astype(np.int16)

@@ -128,7 +128,7 @@ def sky_of_files(
 def folder_for(sky: Sky) -> Iterator[Path]:
     """Yield a temporary folder for the converted field of a sky (see `sky_of_files`).
 
-    Within the `with` block, log lines and InputErrors about a converted file name the user's own file instead.
+    Log lines and InputErrors of the `with` block name the user's files in place of the converted ones.
     """
     given = cast("Mapping[str, Any]", sky["realizations"])[REALIZATION]
     with tempfile.TemporaryDirectory(prefix="clustermass-") as name:

@@ -15,10 +15,10 @@ def find_cluster(columns: Mapping[str, Sequence[str]], wanted: str | int, where:
     """Return the row of the cluster whose name or id is `wanted`, or whose name contains `wanted`.
 
     `columns` holds NAME, ID_SRC and, if the catalogue has them, the other columns of `IDENTIFIERS`, all as texts. Case,
-    spaces and underscores don't matter. If `wanted` consists of digits, it is compared with whole ids and names, not
-    with parts of names. InputError if no cluster or more than one cluster fits. The message begins with `where` (the
-    catalogue) and lists some names: those that fit, or else names similar to `wanted`, or else the first names of the
-    catalogue.
+    spaces and underscores don't matter. If `wanted` consists of digits, it is compared only with whole ids and names.
+
+    InputError if no cluster or more than one cluster fits. The message begins with `where` (the catalogue) and lists
+    some names: those that fit, or else names similar to `wanted`, or else the first names of the catalogue.
     """
     rows, word = rows_called(columns, wanted), _plain(wanted)
     if len(rows) > 1:

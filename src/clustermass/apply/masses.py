@@ -70,15 +70,17 @@ def infer_observed(
 ) -> None:
     """Write the mass catalogue of an observed field in four formats, and further files beside it.
 
-    The total error is given by LOGM500_ERR^2 = s_a^2 + s_e^2 + s_z^2. The aleatoric part s_a and the epistemic part s_e
-    are recalibrated. The part s_z is half the difference of the ensemble's masses at z + e and z - e, where e is the
-    part of the redshift's error that exceeds the errors of the training redshifts (`excess_error`). Quantiles are those
-    of the recalibrated mixture of the members' Gaussians, after s_z is added in quadrature to the sigma of each
-    Gaussian. Conformal intervals use the ensemble's sigma before recalibration and without s_z. They were calibrated
-    with this sigma on validation clusters, whose redshifts also have errors.
+    All clusters have a row in the catalogue.
 
-    All clusters have a row in the catalogue. The mass is NaN if a cluster has no redshift (FLAG_NOZ) or no exposure, or
-    if the exposed share of its image is below `COVERED_LEAST`.
+    - The mass is NaN if a cluster has no redshift (FLAG_NOZ) or no exposure, or if the exposed share of its image is
+      below `COVERED_LEAST`.
+    - The error is given by LOGM500_ERR^2 = s_a^2 + s_e^2 + s_z^2. The aleatoric part s_a and the epistemic part s_e are
+      recalibrated. The part s_z is half the difference of the ensemble's masses at z + e and z - e, where e is the part
+      of the redshift's error that exceeds the errors of the training redshifts (`excess_error`).
+    - Quantiles are those of the recalibrated mixture of the members' Gaussians, after s_z is added in quadrature to the
+      sigma of each Gaussian.
+    - Conformal intervals use the ensemble's sigma before recalibration and without s_z, because they were calibrated
+      with this sigma.
 
     InputError if a file is missing or damaged, if files belong to different fields or preprocessings, or if the field
     has no cluster. If `mass_prior` is `flat`, InputError also in the cases of `read_mass_prior`.
@@ -160,7 +162,7 @@ class AppliedEnsemble:
 
     @classmethod
     def read(cls, trained: Ensemble, device: str, mass_prior: str) -> AppliedEnsemble:
-        """Return `trained` with the contents of its files. `infer_observed` describes `device` and `mass_prior`."""
+        """Return the ensemble with the contents of its files. `infer_observed` describes `device` and `mass_prior`."""
         return cls(
             trained=trained,
             calibration=read_calibration(trained.calibration),

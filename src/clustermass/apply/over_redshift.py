@@ -32,11 +32,14 @@ CURVES = ("LOGM500", "LOGM500_ERR", *QUANTILES)
 def masses_over_redshift(applied: AppliedEnsemble, sky: Sky, redshift: FloatArray, acronym: str) -> xr.Dataset:
     """Return the masses that a field's clusters would have at each of the given redshifts.
 
-    Each value in `redshift` is assumed for all clusters in turn, and is taken as exact. The variables are `CURVES`,
-    each float64 (cluster, z) in dex. A cluster has no mass (NaN) if too little of its image is exposed. The coordinates
-    are `cluster` (the column NAME of the mass catalogue), `z`, the clusters' ID_SRC, RA and DEC, and `trained` (z,),
-    which is False outside the redshifts of the training clusters. InputError if a redshift isn't between 0 and
-    `MAX_REDSHIFT`. Other InputErrors are those of `clustermass.apply.field.masses_of_field`.
+    Each value in `redshift` is assumed for all clusters in turn, and is taken as exact. The result holds:
+
+    - `CURVES`, each float64 (cluster, z) in dex. A cluster has no mass (NaN) if too little of its image is exposed.
+    - the coordinates `cluster` (the column NAME of the mass catalogue), ID_SRC, RA and DEC, each (cluster,), and `z`
+    - the coordinate `trained` (z,), which is False outside the redshifts of the training clusters
+
+    InputError if a redshift isn't between 0 and `MAX_REDSHIFT`, and in the cases of
+    `clustermass.apply.field.masses_of_field`.
     """
     grid = np.atleast_1d(np.asarray(redshift, dtype=float))
     if grid.ndim != 1 or not grid.size or not ((grid > 0) & (grid <= MAX_REDSHIFT)).all():

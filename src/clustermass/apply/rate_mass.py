@@ -21,9 +21,10 @@ def rate_masses(ensemble: Path, columns: Mapping[str, NDArray[Any]]) -> tuple[Fl
 
     The relation is log10 M = a + b r + c q + d q^2, where r is log10(counts / exposure) and q the `redshift_term`. The
     coefficients are fitted to the training clusters in `ensemble.nc`. The error is the standard deviation of the
-    training clusters' residuals. `columns` holds ML_CTS, EXPOSURE and Z of the mass catalogue. Both results are NaN for
-    a cluster that lacks one of these numbers. They are NaN for all clusters if fewer than `MIN_CLUSTERS` training
-    clusters have all three numbers. InputError if `ensemble.nc` is damaged.
+    training clusters' residuals. `columns` holds ML_CTS, EXPOSURE and Z of the mass catalogue.
+
+    Both results are NaN for a cluster that lacks one of these numbers, and for all clusters if fewer than
+    `MIN_CLUSTERS` training clusters have all three. InputError if `ensemble.nc` is damaged.
     """
     table = read_netcdf(ensemble, ("split", "log10_m500c", "redshift", "ml_cts", "exposure_s"))
     with reading(ensemble, "training clusters"):

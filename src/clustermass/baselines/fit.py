@@ -76,11 +76,14 @@ def fit_baselines(
     `seed` is the seed of the boosted trees, and of the choice of `train_clusters` training clusters. If
     `train_clusters` is None, all training clusters are used.
 
-    If `other` is None, the masses of all selected clusters of `sky` are predicted. Otherwise `other` is another sky,
-    and the masses of its selected clusters are predicted instead. All of these are test clusters; clusters whose halo
-    is in the training or validation set are left out. Two clusters of the other sky are in the same group if they share
-    a halo, or if their image boxes of side `box_arcsec` overlap. Features of both skies are measured in the cosmology
-    of `sky`.
+    The masses of all selected clusters of `sky` are predicted or, if another sky `other` is given, those of all
+    selected clusters of `other`:
+
+    - All clusters of `other` are test clusters, except those whose halo is in the training or validation set, which are
+      left out.
+    - Two clusters of `other` are in the same group if they share a halo, or if their image boxes of side `box_arcsec`
+      overlap.
+    - Features of both skies are measured in the cosmology of `sky`.
 
     The baselines that use luminosity or temperature get the true L500 and kT, without measurement errors. The other
     baselines use no true values except the masses to which they are fitted.

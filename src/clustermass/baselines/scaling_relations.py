@@ -113,8 +113,8 @@ def surface_forms(r: FloatArray, q: FloatArray) -> dict[str, FloatArray]:
     """Return design matrices of several forms of a relation between mass, observable and redshift, as a dict by name.
 
     `r` is log10 of the observable, and `q` is the `redshift_term`. One form is the published one. The others have more
-    terms, up to a full cubic: networks should be compared with the best masses that can be had from the observable and
-    the redshift.
+    terms, up to a full cubic, so that networks are compared with the best masses that follow from observable and
+    redshift.
     """
     quadratic = (r, q, q**2, r**2, r * q)
     return {

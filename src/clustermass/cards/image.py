@@ -32,10 +32,13 @@ def pictures(
 ) -> NDArray[np.uint8]:
     """Return colour pictures (row, y, x, 3) of the clusters in `rows`, from counts (cluster, colour, y, x).
 
-    North is up, West is right. The brightness of a pixel follows from asinh(c / median of c), where c are the smoothed
-    counts of the picture. The brightest pixel of a picture has full brightness, unless it may be noise. The colour of a
-    pixel shows which energies are more frequent among its counts than among the counts of all clusters. Grey stripes
-    mark pixels without exposure, where `exposed` (cluster, y, x) is 0.
+    North is up, West is right.
+
+    - The brightness of a pixel follows from asinh(c / median of c), where c are the smoothed counts of the picture. The
+      brightest pixel of a picture has full brightness, unless it may be noise.
+    - The colour of a pixel shows which energies are more frequent among its counts than among the counts of all
+      clusters.
+    - Grey stripes mark pixels without exposure, where `exposed` (cluster, y, x) is 0.
     """
     groups = counts.shape[1]
     palette = PALETTE[np.linspace(0, len(PALETTE) - 1, groups).round().astype(int)]

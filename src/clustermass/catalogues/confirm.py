@@ -67,11 +67,10 @@ class _Pairs(Rows):
 def confirm(candidates: Positions, haloes: OpticalHaloes, random: Positions, parameters: Matching) -> Counterparts:
     """Return the counterpart of each candidate, and F_CONT, by the method of Klein et al. (2018, 2019, 2022).
 
-    A halo can be the counterpart of all positions within `radius_r500` times its R500. Galaxies are counted in an
-    aperture centred on the position. Therefore the richness of a halo at the distance d from the position is multiplied
-    by exp(-(d / (`damping_r500` R500))^2 / 2). If several haloes are possible, the one that is least likely by chance
-    is the counterpart. For each halo, those random positions are counted that have a halo at least as rich at a similar
-    redshift, and the halo with the fewest is taken.
+    A halo can be the counterpart of all positions within `radius_r500` times its R500. At the distance d from the halo,
+    its richness is multiplied by exp(-(d / (`damping_r500` R500))^2 / 2), because galaxies are counted in an aperture
+    centred on the position. If several haloes are possible, the counterpart is the one that is least likely by chance.
+    This is the halo for which the fewest random positions have a halo at least as rich at a similar redshift.
 
     `random` are positions all over the exposed field, at which counterparts are searched in the same way. For the
     counterpart of a candidate, S_random is the share of random positions that have a counterpart at least as rich in

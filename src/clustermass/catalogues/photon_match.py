@@ -29,10 +29,12 @@ def match_by_shares(
 ) -> tuple[BoolArray, Columns]:
     """Return which detections are kept, bool (detection,), and the columns of the table of matches to haloes.
 
-    SHARE is the probability that a photon belongs to a detection. A detection belongs to the source whose photons have
-    the largest sum of SHARE. The detection matches if this source is a halo, and if the detection's fitted counts
-    inside the cut radius are at most match_counts_factor times the halo's photons plus match_counts_offset. If several
-    detections match a halo, only the most likely one is kept.
+    SHARE is the probability that a photon belongs to a detection. The rules are:
+
+    - A detection belongs to the source whose photons have the largest sum of SHARE.
+    - The detection matches if this source is a halo, and if the detection's fitted counts inside the cut radius are at
+      most match_counts_factor times the halo's photons plus match_counts_offset.
+    - If several detections match a halo, only the most likely one is kept.
 
     `detections` and `shares` are results of `detect.detect.detect`. `labels` holds the source of each photon of the
     event list (halo > 0, AGN < 0, background 0), and `in_band` whether the photon's energy is in the band of the source

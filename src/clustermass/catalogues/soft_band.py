@@ -36,8 +36,11 @@ def in_soft_band(
     """Return the table with ML_RATE, ML_CTS, ML_BKG and ML_EXP at 0.2-2.3 keV, computed from numbered bands.
 
     The columns of band 1 have names such as ML_RATE_1. ML_RATE_0 belongs to all bands together. The edges of the bands
-    are `edges_ev`. If this is None, they are taken from the call of ermldet in the header. If the header lacks it and
-    the table is eRASS1's catalogue of hard sources, the published edges are taken. Otherwise the edges are unknown.
+    are the first of these that is known:
+
+    - `edges_ev`
+    - the edges in the call of ermldet in the header
+    - the published edges, if the table is eRASS1's catalogue of hard sources
 
     Rate, counts and background are summed over the bands that make up 0.2-2.3 keV. The exposure is the sum of counts
     divided by the sum of rates. If no bands make up 0.2-2.3 keV, or if the edges of several bands are unknown, rate,

@@ -123,10 +123,9 @@ def join_tables(
     clusters differ in the last digit between two eFEDS tables. A column from a further table is called "<column> of
     <file>". The column is masked for clusters that the further table doesn't contain.
 
-    The second result holds, for each further table with redshifts, the redshift of each row of the catalogue. It is a
-    dict from the names of these tables' files to arrays (rows,), in which NaN means none. InputError for a missing
-    column or a bad cell. InputError also if a further table has no ID_SRC, has no row in common with the catalogue, or
-    gives other positions for the same ID_SRC.
+    The second result maps the file name of each further table with redshifts to the redshifts of the catalogue's rows
+    in this table, (rows,). NaN means none. InputError for a missing column or a bad cell. InputError also if a further
+    table has no ID_SRC, has no row in common with the catalogue, or gives other positions for the same ID_SRC.
     """
     joined, names = catalogue.table.copy(copy_data=False), dict(catalogue.names)
     redshifts: dict[str, FloatArray] = {}

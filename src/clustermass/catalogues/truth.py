@@ -102,16 +102,19 @@ def match_by_photons(
 ) -> Table:
     """Return the table of matches between detections and haloes, found from the labels of photons.
 
-    A label is the number of the source that emitted a photon. A photon belongs to the nearest detection within the
-    radius. A detection belongs to the halo or AGN that emitted most of the detection's photons; background is ignored.
-    The detection matches if this source is a halo with at least the share `MIN_PURITY` of the fitted counts. If a halo
-    has several such detections, only the one with most of the halo's photons matches.
+    A label is the number of the source that emitted a photon. The rules are:
+
+    - A photon belongs to the nearest detection within the radius.
+    - A detection belongs to the halo or AGN that emitted most of the detection's photons; background is ignored.
+    - The detection matches if this source is a halo with at least the share `MIN_PURITY` of the fitted counts.
+    - If a halo has several such detections, only the one with most of the halo's photons matches.
 
     `detections` has the columns `ID_SRC`, `RA`, `DEC` (deg) and `ML_CTS` (NaN = unknown). `truth` has the columns
-    `SRC_ID`, `RA` and `DEC` of haloes. `photons` yields the photons in the band of ML_CTS, piece by piece. The result
-    has the columns `ID_SRC`, `SRC_ID`, `SEPARATION` (arcsec) and `PURITY`, and is sorted by ID_SRC. PURITY is the
-    halo's share of ML_CTS. If ML_CTS is unknown or exceeds the photons within the radius (for sources larger than the
-    radius), PURITY is the halo's share of the photons within the radius.
+    `SRC_ID`, `RA` and `DEC` of haloes. `photons` yields the photons in the band of ML_CTS, piece by piece.
+
+    The result has the columns `ID_SRC`, `SRC_ID`, `SEPARATION` (arcsec) and `PURITY`, and is sorted by ID_SRC. PURITY
+    is the halo's share of ML_CTS. If ML_CTS is unknown, or is larger than the number of photons within the radius,
+    PURITY is the halo's share of these photons instead.
     """
     here, there = _directions(detections), _directions(truth)
     pairs, number, whole = _counted(photons, here, radius_arcsec)

@@ -43,28 +43,28 @@ def read_catalogue(
 ) -> Table:
     """Return a user's table of clusters, read by `read_table`, with the columns of `catalogue.fits`.
 
-    `columns` maps our names to the table's. All other columns are found by their usual names in eSASS, eFEDS and eRASS1
-    tables. Case doesn't matter. RA_CORR and DEC_CORR are preferred to RA and DEC. The `further` tables contain the same
-    detections. They are joined by the detections' ids, and supply columns that the first table doesn't have. Redshift,
-    its error and its kind all come from one table. A luminosity becomes NaN if the table that it comes from gives a
-    redshift that differs from Z by more than `MAX_REDSHIFT_DIFFERENCE`.
-
-    ID_SRC is the user's number of a cluster. If the user's ids are texts, too large for 32 bits, repeated or missing,
-    ID_SRC is the number of the row, and ID_CAT holds the user's ids. `edges_ev` are the edges of the energy bands if a
-    table has several; see `clustermass.catalogues.soft_band`.
-
-    Redshifts that aren't positive or are above `MAX_REDSHIFT` count as missing, because values such as -1, -99.9, -9999
-    and inf mean "unknown". Negative errors count as missing for the same reason. Photometric redshifts with an infinite
-    or very large error (`MAX_ERROR`) also count as missing. In the table of Klein et al. (2022), SPEC_Z_BEST_COMB is
-    preferred to Z_BEST_COMB unless `columns` names a column of redshifts. Redshifts without any error or kind are taken
-    as exact. If the table has no DET_LIKE or no EXT_LIKE, every row passes any cut on this quantity
-    (`VOUCHED_LIKELIHOOD`). If `with_redshift` is False, no table needs redshifts, and Z is NaN in all rows. No row is
-    dropped. Likely contaminants are kept, too; `select_clusters` can drop them. InputError for a missing column, a bad
-    cell, an unknown Z_TYPE, a table of simulated haloes, or if there are several rows and none has a redshift.
-
-    Returns a row for each detection in the order of the file, with the columns and units of
+    The result has a row for each detection in the order of the file, with the columns and units of
     `clustermass.io.products.CATALOGUE`. Optional columns are included if the tables have them; Z_ORIGIN is always
-    included. Missing measurements are NaN. Redshifts are those that the function `redshifts` returns.
+    included. Missing measurements are NaN. No row is dropped (`select_clusters` can drop likely contaminants).
+
+    - **Names.** `columns` maps our names to the table's. All other columns are found by their usual names in eSASS,
+      eFEDS and eRASS1 tables. Case doesn't matter. RA_CORR and DEC_CORR are preferred to RA and DEC.
+    - **Further tables.** The `further` tables contain the same detections. They are joined by the detections' ids, and
+      supply columns that the first table doesn't have.
+    - **Ids.** ID_SRC is the user's number of a cluster. If the user's ids are texts, too large for 32 bits, repeated or
+      missing, ID_SRC is the number of the row, and ID_CAT holds the user's ids.
+    - **Bands.** `edges_ev` are the edges of the energy bands if a table has several; see
+      `clustermass.catalogues.soft_band`.
+    - **Redshifts** are those that `redshifts` returns, all from one table. In the table of Klein et al. (2022),
+      SPEC_Z_BEST_COMB is preferred to Z_BEST_COMB unless `columns` names a column of redshifts. If `with_redshift` is
+      False, no table needs redshifts, and Z is NaN in all rows.
+    - **Luminosities.** A luminosity becomes NaN if the table that it comes from gives a redshift that differs from Z by
+      more than `MAX_REDSHIFT_DIFFERENCE`.
+    - **Likelihoods.** If the table has no DET_LIKE or no EXT_LIKE, every row passes any cut on this quantity
+      (`VOUCHED_LIKELIHOOD`).
+
+    InputError for a missing column, a bad cell, an unknown Z_TYPE, a table of simulated haloes, or if there are several
+    rows and none has a redshift.
     """
     table, other_redshifts = _find(Path(path), columns or {}, further, edges_ev, with_redshift)
     taken = ", ".join(f"{ours} = {theirs}" for ours, theirs in table.names.items())
@@ -190,12 +190,17 @@ MAX_ERROR = 0.3
 def redshifts(table: CheckedTable) -> tuple[FloatArray, FloatArray, NDArray[np.str_], NDArray[np.str_]]:
     """Return redshifts, their standard errors, their kinds, and the names of their columns, each (rows,).
 
-    The table has `Z` and perhaps `Z_ERR`, `Z_TYPE` and `Z_SPEC`. A spectroscopic redshift Z_SPEC above 0 is preferred
-    to Z. A redshift is NaN if it isn't positive, if it is above `MAX_REDSHIFT`, or if it has a photometric error above
-    (1 + z) * `MAX_ERROR`. The error is 0 for spectroscopic redshifts. If a photometric redshift has no error, the error
-    is also 0, and a warning is logged. The error is NaN if there is no redshift. Kinds are 'spec', 'photo' or 'none'.
-    Rows without redshift have the kind 'none' and the column ''. InputError if a Z_TYPE is unknown, or if there are
-    several rows and none has a redshift.
+    The table has `Z` and perhaps `Z_ERR`, `Z_TYPE` and `Z_SPEC`.
+
+    - **Redshift.** A spectroscopic redshift Z_SPEC above 0 is preferred to Z. A redshift is NaN if it isn't positive,
+      if it is above `MAX_REDSHIFT`, or if it has a photometric error above (1 + z) * `MAX_ERROR`. Values such as -1,
+      -99.9 and inf mean "unknown".
+    - **Error.** It is 0 for spectroscopic redshifts, and for photometric ones without a stated error (with a warning).
+      It is NaN if there is no redshift. A negative error counts as not stated. In a table that has neither errors nor
+      kinds, redshifts are taken as exact.
+    - **Kind.** It is 'spec', 'photo' or, without redshift, 'none'. The column is '' if the kind is 'none'.
+
+    InputError if a Z_TYPE is unknown, or if there are several rows and none has a redshift.
     """
     values, error, kind = table.numbers("Z"), _errors(table), _kinds(table)
     origin = np.full(len(table), table.names["Z"])

@@ -37,11 +37,12 @@ def load_sample(
 ) -> xr.Dataset:
     """Return the selected clusters of all realizations of a sky as one dataset, sorted by cluster id.
 
-    `images` are the realizations' `images.nc` or `smoothed/*.nc`, in any order. `selection` keeps clusters that have a
-    true mass and a redshift and are inside its limits: log10_m500c_min <= log10_m500c < log10_m500c_max, det_like >
-    det_like_min and ext_like > ext_like_min. Each limit is optional. If `selection` is None, every cluster is kept,
-    also without a true mass, as in observed fields. `train_selection` holds those limits that are different for
-    training clusters. If `split` (a file that `split_sample` wrote) is given, `join_split` adds subsets and groups.
+    - `images` are the realizations' `images.nc` or `smoothed/*.nc`, in any order.
+    - `selection` keeps clusters that have a true mass and a redshift and are inside its limits: log10_m500c_min <=
+      log10_m500c < log10_m500c_max, det_like > det_like_min and ext_like > ext_like_min. Each limit is optional. If
+      `selection` is None, every cluster is kept, also without a true mass, as in observed fields.
+    - `train_selection` holds those limits that are different for training clusters.
+    - If `split` (a file that `split_sample` wrote) is given, `join_split` adds subsets and groups.
 
     All data are read into memory. While the files are joined, memory holds the data of one file twice. InputError if a
     file is missing or damaged, if files differ in grids or variables, if a cluster occurs twice or isn't in `split`, or

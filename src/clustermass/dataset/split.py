@@ -48,12 +48,13 @@ class Division(TypedDict):
 def split_sample(images: Sequence[Path], output: Path, division: Division) -> None:
     """Assign every cluster of a sky to a subset (train, val or test) and a group, and write both to the file `output`.
 
-    Two clusters are connected if they share a halo (in any realization), or if their image boxes overlap within one
-    realization. A group holds all clusters that are connected, directly or through others. The name of a group is the
-    smallest id of its clusters. All clusters of a group are in the same subset, except in folds by mass. The subset is
-    determined by a hash of the seed and the group's name. Therefore a cluster keeps its subset if realizations are
-    added, or if the selection changes. There is one exception: if a new realization connects two groups, the joint
-    group gets the subset of the group with the smaller name.
+    - **Groups.** Two clusters are connected if they share a halo (in any realization), or if their image boxes overlap
+      within one realization. A group holds all clusters that are connected, directly or through others. The name of a
+      group is the smallest id of its clusters.
+    - **Subsets.** All clusters of a group are in the same subset, except in folds by mass. The subset is determined by
+      a hash of the seed and the group's name. Therefore a cluster keeps its subset if the selection changes, or if
+      realizations are added. Exception: if a new realization connects two groups, the joint group gets the subset of
+      the group with the smaller name.
 
     `images` are the realizations' `images.nc`, in any order. InputError if a file is unreadable or lacks true masses,
     if a cluster id occurs twice, if the shares aren't positive or don't add up to 1, or if a subset has no cluster with

@@ -47,10 +47,9 @@ class Standardisation:
     def side(self, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return the standardised side inputs, float32, with the shape of `redshift` and a last axis for the inputs.
 
-        The arguments are those of `side_inputs`. If some of the inputs are measured ones, which a cluster may lack (see
-        `ordered`), a last column is added. It is 1 for clusters that have all measured inputs. If a cluster lacks one,
-        all of its measured inputs are 0, and so is the last column. The same holds for all clusters if no training
-        cluster has the measured inputs.
+        The arguments are those of `side_inputs`. If some of the inputs are measured ones (see `ordered`), a last column
+        is added: 1 for clusters that have all measured inputs, otherwise 0. For a cluster with 0, all measured inputs
+        are 0, too. If no training cluster has the measured inputs, they are 0 for all clusters.
         """
         inputs = side_inputs(redshift, measurements, self.side_names)
         standard = (inputs - self.side_mean) / np.where(self.side_sd, self.side_sd, np.nan)

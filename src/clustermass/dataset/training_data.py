@@ -41,11 +41,15 @@ _AT_ONCE = 1024  # number of clusters that are processed at a time, to save memo
 class Control:
     """A control: it removes information from an experiment's data, to find out whether networks use this information.
 
-    The information is removed in training and in evaluation. The control ``shuffled_redshift`` permutes the redshifts.
-    ``no_energy`` replaces the counts in each band by the mean of all bands. ``noise_images`` replaces the counts in
-    each band by Poisson noise with the mean `level` (band,), which is the mean of all pixels of the training images.
-    ``none`` changes nothing. To change an image, `transform` (the last step of the preprocessing) is undone first and
-    applied again afterwards.
+    The information is removed in training and in evaluation.
+
+    - ``shuffled_redshift`` permutes the redshifts.
+    - ``no_energy`` replaces the counts in each band by the mean of all bands.
+    - ``noise_images`` replaces the counts in each band by Poisson noise. Its mean is `level` (band,), the mean of all
+      pixels of the training images.
+    - ``none`` changes nothing.
+
+    To change an image, `transform` (the last step of the preprocessing) is undone first and applied again afterwards.
     """
 
     name: str
@@ -241,10 +245,14 @@ def training_weights(weighting: str, log10_m500c: np.ndarray) -> np.ndarray | No
     """Return the weights of the training clusters, (cluster,), with a mean of 1, or None if all weights are equal.
 
     `weighting` is ``none`` or ``uniform_mass``. With ``uniform_mass``, the weighted masses are spread evenly over log10
-    M500c (Krippendorf et al. 2023, Fig. 8). For this, the masses are divided into bins of the width `BIN_DEX`, and
-    empty bins are left out. The weight of a cluster is the mean number of clusters in a bin, divided by the number of
-    clusters in the cluster's own bin. The weight is limited to `LARGEST`, so that no single cluster counts as much as
-    hundreds of others. All weights are then divided by their mean. InputError if `weighting` is unknown.
+    M500c (Krippendorf et al. 2023, Fig. 8):
+
+    - The masses are divided into bins of the width `BIN_DEX`. Empty bins are left out.
+    - The weight of a cluster is the mean number of clusters in a bin, divided by the number of clusters in the
+      cluster's own bin, but at most `LARGEST`.
+    - All weights are then divided by their mean.
+
+    InputError if `weighting` is unknown.
     """
     if weighting not in WEIGHTINGS:
         raise InputError(f"weighting is {weighting!r}, but must be one of: {', '.join(WEIGHTINGS)}.")

@@ -88,13 +88,14 @@ class Calibration:
 def calibrate(ensemble: Path, split: Path, output: Path, recalibration: Literal["auto", "none"], seed: int) -> None:
     """Calibrate sigma and conformal intervals with the validation clusters, and write `calibration.json`.
 
-    If `recalibration` is ``none``, sigma stays as the ensemble predicts it. InputError in the cases of
-    `validation_clusters`.
+    If `recalibration` is ``none``, sigma stays as the ensemble predicts it. The file holds:
 
-    In the file, `n_val` is the number of validation clusters. The block `recalibration` holds the constants of the
-    recalibration and the report of `choose_recalibration`. The block `conformal` holds the text `guarantee`, and under
-    `levels` the result of `half_widths`. The block `validation` holds the validation clusters' scores with the raw and
-    with the recalibrated sigma. Nothing in the file depends on the test set, not even a hash.
+    - `n_val`: the number of validation clusters
+    - `recalibration`: the constants of the recalibration, and the report of `choose_recalibration`
+    - `conformal`: the text `guarantee`, and under `levels` the result of `half_widths`
+    - `validation`: the validation clusters' scores with the raw and with the recalibrated sigma
+
+    Nothing in the file depends on the test set, not even a hash. InputError in the cases of `validation_clusters`.
     """
     val = validation_clusters(ensemble, split)
     mu, sigma, truth = (val[name].values.astype(float) for name in VARIABLES)
@@ -196,14 +197,15 @@ def choose_recalibration(
     `residual` (predicted minus true log10 mass) and `sigma` of the validation clusters are in dex, (cluster,). `group`
     holds the clusters' groups. The forms of recalibration are compared by cross-validation, the simplest first. All
     clusters of a group are in the same fold. A more flexible form is accepted only if its gain in likelihood exceeds
-    the standard error of this gain. This error assumes that the groups are independent.
+    the standard error of this gain. This error assumes that the groups are independent. With fewer than `MIN_GROUPS`
+    groups, sigma isn't recalibrated.
 
     The report holds the chosen `form` (none, scale or scale_and_floor), the `reason` (a text), and `forms` with an
-    entry for each form. An entry holds the fitted constants and two mean negative log-likelihoods: `nll` of the
-    clusters that were fitted, and `nll_left_out` of left-out clusters. `over` names the form with which this form is
-    compared: the form that was accepted last before it. `gain` is the `nll_left_out` of `over` minus that of this form,
-    and `gain_error` is the standard error of `gain`. With fewer than `MIN_GROUPS` groups the form is none, and `forms`
-    is empty.
+    entry for each form that was compared. An entry holds the fitted constants and:
+
+    - `nll`, `nll_left_out`: mean negative log-likelihood of the clusters that were fitted, and of left-out clusters
+    - `over`: the form with which this form is compared, which is the last one that was accepted before
+    - `gain`, `gain_error`: `nll_left_out` of `over` minus that of this form, and the standard error of this difference
     """
     chosen, form, groups = Recalibration(), "none", np.unique(group).size
     if groups < MIN_GROUPS:

@@ -46,13 +46,13 @@ def crps_gaussian(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> Float
 def calibration_scores(mu: FloatArray, sigma: FloatArray, truth: FloatArray) -> Json:
     """Return scores of Gaussian predictions of log10(M500c / Msun), given means, sigmas and true values in dex.
 
-    `n` is the number of clusters. With fewer than three clusters, all other scores are None. `coverage68` and
-    `coverage95` are the fractions of true values within 1 and 1.96 sigma (0.683 and 0.95 if calibrated).
-    `coverage68_ci68` and `coverage95_ci68` are the 68 % confidence intervals of these fractions. `z_score_mean` and
-    `z_score_std` are the mean and the standard deviation of (truth - mu) / sigma (0 and 1 if calibrated).
-    `residual_std_over_mean_sigma` is the standard deviation of truth - mu, divided by the mean sigma (1 if calibrated).
-    `crps_dex` is the mean of `crps_gaussian`, and `nll` the mean of `negative_log_likelihood`. The result also holds
-    the scores of `uniformity`.
+    - `n`: number of clusters; with fewer than three, all other scores are None
+    - `coverage68`, `coverage95`: fractions of true values within 1 and 1.96 sigma (0.683 and 0.95 if calibrated)
+    - `coverage68_ci68`, `coverage95_ci68`: 68 % confidence intervals of these fractions
+    - `z_score_mean`, `z_score_std`: mean and standard deviation of (truth - mu) / sigma (0 and 1 if calibrated)
+    - `residual_std_over_mean_sigma`: standard deviation of truth - mu, divided by the mean sigma (1 if calibrated)
+    - `crps_dex`, `nll`: means of `crps_gaussian` and of `negative_log_likelihood`
+    - the scores of `uniformity`
     """
     if mu.size < MIN_CLUSTERS:
         return {"n": int(mu.size), **dict.fromkeys(_GAUSSIAN_SCORES)}

@@ -221,11 +221,11 @@ def _ensemble(test: xr.Dataset) -> Json:
 def summarise_ood(scores: Path) -> Json:
     """Return a summary of the test clusters' out-of-distribution scores in `scores`, a file that `score_ood` wrote.
 
-    `false_alarm_rate` is the share of flagged clusters that is expected by chance. `n` is the number of test clusters,
-    and `n_validation` the number of validation clusters. `flagged` is the share of flagged test clusters, and
-    `flagged_ci68` its 68 % interval; both are None if there are no test clusters. `why` holds, for each quantity, the
-    number of flagged clusters whose most unusual quantity it is. `sample_p` is the p-value of the whole sample (see
-    `out_of_distribution.sample_p`).
+    - `n`, `n_validation`: number of test clusters, and of validation clusters
+    - `false_alarm_rate`: share of flagged clusters that is expected by chance
+    - `flagged`, `flagged_ci68`: share of flagged test clusters, and its 68 % interval; None without test clusters
+    - `why`: for each quantity, the number of flagged clusters whose most unusual quantity it is
+    - `sample_p`: p-value of the whole sample (see `out_of_distribution.sample_p`)
     """
     table = read_netcdf(scores, ("ood_p", "ood_why", "flag_ood"))
     number = int(table.attrs["n_validation"])

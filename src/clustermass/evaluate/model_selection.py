@@ -64,12 +64,14 @@ def search(
     everything else in which candidates differ. Images have `bands` energy bands unless the preprocessing joins bands.
     The test clusters influence nothing in the output; not even a hash depends on them.
 
-    In the file `output` (`search.json`), `n_val` is the number of validation clusters, and `n_groups` the number of
-    their groups. `first` is the name of the first candidate, and `best` that of the best one. `ranking` lists all
-    names, beginning with the smallest negative log-likelihood. The block `candidates` has an entry for each candidate.
-    The entry holds the measures that `compare` returns, the number of networks (`members`), the number of training
-    clusters (`n_train`), the number of `parameters` of one network, and the settings in which the candidate differs
-    from the first one (`departures`).
+    The file `output` (`search.json`) holds:
+
+    - `n_val`, `n_groups`: number of validation clusters, and of their groups
+    - `first`, `best`: names of the first and of the best candidate
+    - `ranking`: all names, beginning with the smallest negative log-likelihood
+    - `candidates`: for each candidate, the measures that `compare` returns, the number of networks (`members`), of
+      training clusters (`n_train`) and of `parameters` of one network, and `departures`, the settings in which the
+      candidate differs from the first one
 
     InputError if a file is missing, is damaged or lacks a variable, if a prediction isn't finite, if there are fewer
     than three validation clusters, or if the candidates have different validation clusters.
@@ -251,11 +253,14 @@ def members_curve(members: Sequence[Path], split: Path, output: Path, resampling
     """Compare ensembles of the first 1, 2, 5, ... members on the test clusters, and write the measures as JSON.
 
     `members` are the files `members/{member}.nc` in order. `split` is the file with the subsets of their sky. Sigma
-    isn't recalibrated. InputError in the cases of `read_members`, and if there are fewer than three test clusters.
+    isn't recalibrated. The file `output` holds:
 
-    In the file `output`, `n_test` is the number of test clusters, and `n_groups` the number of their groups. For each
-    number of members, `sizes` holds the measures that `compare` returns, and `member_over_ensemble_sigma` (see
-    `sigma_ratio`). `alone` holds the mean and the standard deviation of the single members' `scatter_dex` and `nll`.
+    - `n_test`, `n_groups`: number of test clusters, and of their groups
+    - `sizes`: for each number of members, the measures that `compare` returns, and `member_over_ensemble_sigma` (see
+      `sigma_ratio`)
+    - `alone`: mean and standard deviation of the single members' `scatter_dex` and `nll`
+
+    InputError in the cases of `read_members`, and if there are fewer than three test clusters.
     """
     table = read_members(members)
     table = table.isel(cluster=table["split"].values.astype(str) == "test")

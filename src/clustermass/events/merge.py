@@ -39,10 +39,13 @@ def stream_many(paths: Sequence[str | Path], folder: Path) -> Iterator[EventList
     """Yield the event lists of one field joined into one list, piece by piece, so that each photon is counted once.
 
     The lists may belong to single telescope modules or to overlapping observations. A file may hold several lists, each
-    as a table EVENTS. A row that agrees with a row of an earlier list in TIME, TM_NR, RAWX and RAWY is the same photon.
-    If any list has no detector pixels, RA and DEC are compared instead of RAWX and RAWY. The repeated row is dropped,
-    and the number of dropped rows is logged. Sky pixels are kept only if there is a single list. Other optional columns
-    are kept only if all lists have them.
+    as a table EVENTS.
+
+    - **Repeated photons.** A row that agrees with a row of an earlier list in TIME, TM_NR, RAWX and RAWY is the same
+      photon. If any list has no detector pixels, RA and DEC are compared instead of RAWX and RAWY. The repeated row is
+      dropped, and the number of dropped rows is logged.
+    - **Columns.** Sky pixels are kept only if there is a single list. Other optional columns are kept only if all lists
+      have them.
 
     To join several lists, `folder` needs some 40 bytes of disk space for each photon, and further space for
     `find_repeated`. InputError in the cases of `EventTable.stream` and `event_tables`. InputError also if there is no

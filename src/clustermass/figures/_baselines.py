@@ -121,8 +121,10 @@ def learning_curve(metrics: Sequence[Block], rows: Sequence[Mapping[str, Any]]) 
     """Return a figure of the scatter against the number of training clusters.
 
     A family consists of experiments that differ only in their training clusters. There is a panel for each test sample
-    of each family. Each of `metrics` is the content of a `metrics.json`, for one experiment on one test sample. The
-    entry of `rows` at the same place holds three names: this `experiment`, its `family`, and the `sky` of the test
+    of each family.
+
+    `metrics` and `rows` have an entry for each experiment and test sample. The entry of `metrics` is the content of a
+    `metrics.json`. The entry of `rows` holds the names of the `experiment`, its `family`, and the `sky` of the test
     sample. `sky` is None for the test set of the training sky; this entry comes first among the entries of an
     experiment.
     """

@@ -65,9 +65,9 @@ def spread(
     """Return a figure that shows for which test clusters the members' predictions differ.
 
     The spread of a cluster is the difference between the largest and the smallest log10 mass that the members predict.
-    Above are images of the test clusters with the largest and with the smallest spread. Below, the spread of all test
-    clusters is drawn against the counts of the brightest neighbour divided by the cluster's counts. Without catalogues,
-    the spread is drawn against the cluster's counts.
+    The upper panels show images of the two test clusters with the largest and with the smallest spread. The lower panel
+    shows the spread of all test clusters, against the counts of the brightest neighbour divided by the cluster's
+    counts. Without catalogues, it shows the spread against the cluster's counts.
 
     All data are files of a run. `images`, `truth` and `catalogues` (if any) each hold one file for each realization, in
     the same order. `half_width_arcsec` is half the side of the networks' input images. The errors of medians are
@@ -104,8 +104,8 @@ def spread(
 def spreads(ensemble: Path, predictions: Path, split: Path) -> xr.Dataset:
     """Return the predictions of the test clusters, with six more variables of shape (cluster,).
 
-    Of the log10(M500c / Msun) that the members predict, `lowest` and `highest` are the smallest and the largest, and
-    `spread` is their difference. The others are `realization`, `halo_id` and `group` of the cluster.
+    `lowest` and `highest` are the smallest and the largest log10(M500c / Msun) that the members predict, and `spread`
+    is their difference. The others are `realization`, `halo_id` and `group` of the cluster.
     """
     members = subset(ensemble, "test", require=["member_mu"])
     predicted = subset(predictions, "test", require=["mu", "sigma_calibrated"])

@@ -165,11 +165,15 @@ def photons_of_images(paths: Sequence[str | Path], edges_ev: Sequence[int], patt
     """Return the photons of a set of band images on one pixel grid. Each photon is at the centre of its pixel.
 
     A configured band lies between two neighbouring values of `edges_ev`. The images inside this band are summed, and
-    must fill it without gap or overlap. Flags, patterns and good times were already selected when the images were made.
-    Therefore all photons get a pattern that passes `pattern_mask`. Photons are displaced from their true positions by
-    up to half a pixel. If the images are centred on a cluster, its cut-out is nevertheless the same as from the event
-    list. InputError if a configured band can't be put together (the message names all such bands), if the images don't
-    share a grid or hold no photon, or if a file is faulty (`read_images`).
+    must fill it without gap or overlap.
+
+    - **Selection.** Flags, patterns and good times were already selected when the images were made. Therefore all
+      photons get a pattern that passes `pattern_mask`.
+    - **Positions.** Photons are displaced from their true positions by up to half a pixel. If the images are centred on
+      a cluster, its cut-out is nevertheless the same as from the event list.
+
+    InputError if a configured band can't be put together (the message names all such bands), if the images don't share
+    a grid or hold no photon, or if a file is faulty (`read_images`).
     """
     images = [image for path in paths for image in read_images(Path(path))]
     _check_grids(images)

@@ -82,13 +82,16 @@ def extract_images(
 ) -> None:
     """Write `images.nc` of one realization, with an image of each detection above the likelihood limits in `images`.
 
-    `events` is an event list of eSASS, of SIXTE or of this package. `exposure` is a vignetting-corrected exposure map
-    in s. If `events_block["modules"]` leaves modules out, the map is multiplied by the share of the list's good time
-    that the other modules have. If `exposure` is None, the exposure comes from the good time intervals (the mean of the
-    seven modules, not corrected for vignetting), and the covered fraction is the share of the box's 5 x 5 cells that
-    hold photons. Detections whose box reaches beyond the field are kept, with a `covered_fraction` below 1. Cluster ids
-    are `<realization>_<ID_SRC>`. `truth` and `matches` are the haloes of a simulated sky, and their matches with
-    detections. They are None for an observed sky. InputError if something is wrong with a file or a setting.
+    - `events` is an event list of eSASS, of SIXTE or of this package.
+    - `exposure` is a vignetting-corrected exposure map in s. If `events_block["modules"]` leaves modules out, the map
+      is multiplied by the share of the list's good time that the other modules have. If `exposure` is None, the
+      exposure is the mean good time of the seven modules, without vignetting, and the covered fraction is the share of
+      the box's 5 x 5 cells that hold photons.
+    - `truth` and `matches` are the haloes of a simulated sky, and their matches with detections. They are None for an
+      observed sky.
+
+    Detections whose box reaches beyond the field are kept, with a `covered_fraction` below 1. Cluster ids are
+    `<realization>_<ID_SRC>`. InputError if something is wrong with a file or a setting.
     """
     geometry = ImageGeometry.from_config(images)
     detections = _read_detections(Path(catalogue), images, FROM_MAP if exposure is not None else GOOD_TIME)

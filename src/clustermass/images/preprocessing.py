@@ -47,11 +47,14 @@ TRANSFORMS: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 def preprocess(images: Path, output: Path, recipe: Recipe) -> None:
     """Write `smoothed/<preprocessing>.nc`: the preprocessed images as `image` (float32), and further variables.
 
-    The further variables are copied from `images`, which is a file `images.nc`. This file holds either `counts`, on the
-    grid on which they are stored (base grid), or `image`, published images that have been smoothed already. In the
-    second case, its attribute `applied` says how they were smoothed. The recipe must then contain the same smoothing,
-    and only its clip and transform are applied. InputError if the file is damaged, if the recipe doesn't fit the base
-    grid or the smoothing in `applied`, or if the recipe's transform is unknown. The message names the key.
+    The further variables are copied from the file `images` (`images.nc`). This file holds one of two variables:
+
+    - `counts`, on the grid on which they are stored (base grid);
+    - `image`, published images that have been smoothed already, as the attribute `applied` says. The recipe must
+      contain the same smoothing, and only its clip and transform are applied.
+
+    InputError if the file is damaged, if the recipe doesn't fit the base grid or the smoothing in `applied`, or if the
+    recipe's transform is unknown. The message names the key.
     """
     needed = ("redshift",) if recipe.get("scale_to_redshift") is not None else ()
     source = read_netcdf(images, require=("x", "y", "band", *needed))

@@ -65,10 +65,12 @@ def field_exposure(
     `photons` are the selected photons, and `centre` is their mean position in deg. `band_images` are images that the
     user gave instead of event lists; it is None if the user gave event lists.
 
-    The exposure is taken from the user's maps. If there is no map, the exposure of all clusters is the configured
-    `exposure_s`. If this isn't set either, the exposure of each cluster is its ML_EXP, which `of_exposed_part` corrects
-    at the edge of the field. Clusters without ML_EXP get the mean good time of the seven modules, if the field is a
-    single pointing.
+    The exposure of a cluster is the first of these that is known:
+
+    - the user's maps
+    - the configured `exposure_s`
+    - the cluster's ML_EXP, which `of_exposed_part` corrects at the edge of the field
+    - the mean good time of the seven modules, if the field is a single pointing
 
     The user's exposures are those of all modules in the event lists. They are multiplied by `share`, the share of the
     exposure that belongs to the chosen modules. InputError if no row lies in the field, or no cluster has an exposure.

@@ -23,8 +23,7 @@ def in_field(planes: Iterable[tuple[NDArray[np.float32], WCS]], ra: FloatArray, 
 
     `planes` are exposure maps (y, x) and their celestial coordinates. Exposure is searched for in cells with sides of
     about `_CELL_ARCMIN`. Therefore a position may also count if the nearest exposure is up to about one cell farther
-    away than `REACH_ARCMIN`. Time and memory grow with the area of the field and with the number of rows, but not with
-    the product of both.
+    away than `REACH_ARCMIN`.
     """
     near = np.zeros(ra.size, dtype=bool)
     for image, wcs in planes:

@@ -31,11 +31,12 @@ class _Plain(gzip.GzipFile):
 def unpack(archive: Path, names: Sequence[str], check: Callable[[Path, str], str]) -> None:
     """Extract the files `names` of a .tar.gz into the folder that holds the archive.
 
-    Folders inside the archive aren't made. Files get their final names only after the whole archive has been read and
-    all files have passed `check`. The function `check` takes the present path and the final name of a file, and returns
-    a text that says what is wrong with the file, or "" if nothing is. InputError if the archive is damaged, cut short
-    or too large. InputError also if a file is missing or wrong, is in the archive twice, isn't a regular file, or would
-    be written outside the folder.
+    Folders inside the archive aren't made. The function `check` takes the present path and the final name of a file,
+    and returns a text that says what is wrong with the file, or "" if nothing is. Files get their final names only
+    after the whole archive has been read and all files have passed `check`.
+
+    InputError if the archive is damaged, cut short or too large. InputError also if a file is missing or wrong, is in
+    the archive twice, isn't a regular file, or would be written outside the folder.
     """
     with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".unpack.") as temporary:
         try:

@@ -164,10 +164,13 @@ def receive(url: str, part: Path, downloads: Downloads, size: int | None = None)
 
     `size` is the number of bytes of the file, or None if it is unknown. The block `downloads` sets the number of tries,
     the number of seconds without data after which a try ends, and the length of the first pause between tries in s. The
-    pause doubles after each try. Bytes of an earlier try are kept if the server confirms that the file is the same. For
-    this, `<part>.json` holds the file's ETag or Last-Modified, which is sent to the server in the header If-Range.
-    TransferError if the address does not give the file; what was received so far is then kept, unless it is wrong.
-    InputError if the disk is full.
+    pause doubles after each try.
+
+    Bytes of an earlier try are kept if the server confirms that the file is the same. For this, `<part>.json` holds the
+    file's ETag or Last-Modified, which is sent to the server in the header If-Range.
+
+    TransferError if the address does not give the file. Received bytes are then kept, unless they are wrong. InputError
+    if the disk is full.
     """
     tries, pause_s = downloads.get("tries", 6), downloads.get("pause_s", 2.0)
     for number in range(1, tries + 1):

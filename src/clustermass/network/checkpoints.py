@@ -1,9 +1,12 @@
 """The state of a member (one network of an ensemble) in training, its checkpoint file, and a check of its losses.
 
-The checkpoint is the file `{member}.{hash}.safetensors`. The hash depends on everything that determines the trained
-network. Files of the member with another hash are never read, and are removed once the member is finished. If a
-checkpoint can't be read, the member starts from the beginning. If a checkpoint can't be written, the training continues
-without it. A checkpoint holds arrays and JSON (no pickled objects), and their checksum. It is written atomically.
+The checkpoint is the file `{member}.{hash}.safetensors`. It holds arrays and JSON (no pickled objects), and their
+checksum. It is written atomically.
+
+- The hash depends on everything that determines the trained network. Files of the member with another hash are never
+  read, and are removed once the member is finished.
+- If a checkpoint can't be read, the member starts from the beginning.
+- If a checkpoint can't be written, the training continues without it.
 """
 
 from __future__ import annotations

@@ -1,12 +1,17 @@
 """The kinds of layers of networks, and the network that applies a list of layers.
 
 The list `network.<name>.layers` of the configuration has one entry for each layer. The first key of an entry is the
-kind of the layer. The docstring of each class states the entry for its kind. To add a kind, write a class similar to
-those here and add it to `LAYERS` (docs/explanation/architecture.md lists the other places). The arguments of the class
-are the shape of what the layer acts on (without the sample axis) and the options of the entry. A layer is then called
-with three arguments: the result of the layer before it, a dict with all inputs of the network, and a random key. There
-is no dropout if the key is None. The attribute `of_maps` is True if a layer acts on maps, False if it acts on one
-vector of features for each sample, and None if it can act on both.
+kind of the layer. The docstring of each class states the entry for its kind.
+
+To add a kind, write a class similar to those here and add it to `LAYERS` (docs/explanation/architecture.md lists the
+other places):
+
+- The arguments of the class are the shape of what the layer acts on (without the sample axis) and the options of the
+  entry.
+- A layer is called with three arguments: the result of the layer before it, a dict with all inputs of the network, and
+  a random key. There is no dropout if the key is None.
+- The attribute `of_maps` is True if a layer acts on maps, False if it acts on one vector of features for each sample,
+  and None if it can act on both.
 """
 
 from __future__ import annotations

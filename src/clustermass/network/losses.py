@@ -166,7 +166,7 @@ def loss_of_recipe(recipe: Recipe) -> type[Loss]:
 def weighted_mean(terms: Array, weight: Array) -> Array:
     """Return the mean of weight * loss over the samples, not divided by the mean weight.
 
-    `terms` holds the losses; both arrays are (sample,). Without the division, the results of batches of equal size have
-    the result of the whole set as their mean.
+    `terms` holds the losses; both arrays are (sample,). Without the division, the mean over batches of equal size is
+    the result for the whole set.
     """
     return (weight * terms).mean()

@@ -49,11 +49,10 @@ def train_networks(
     clusters, augmentation and dropout are determined by `seed` and its number. Members resume from `checkpoints` and
     save their state there. If `checkpoints` is None, nothing is saved.
 
-    If `side_by_side` is True, all members are trained together in one program (`jax.vmap`). If it is False, they are
-    trained one after another. None means together on a GPU, and one after another on a CPU. The two ways have different
-    rounding errors, so that their results agree only to about 1e-4. If members are trained one after another by one CPU
-    thread, the result of a member depends only on the data, `network`, `recipe`, `seed` and its number, to the last
-    bit. It doesn't depend on which other members are trained, or on interruptions.
+    `side_by_side` says whether all members are trained together in one program (`jax.vmap`), or one after another. None
+    means together on a GPU, and one after another on a CPU. The two ways have different rounding errors, so that their
+    results agree only to about 1e-4. With one CPU thread and one member after another, the result is reproducible to
+    the last bit, whichever other members are trained, and also after interruptions.
 
     InputError if a subset is empty or holds numbers that aren't finite, if the images aren't square, if a key of the
     recipe has an unknown value, or if a loss diverges.
@@ -197,10 +196,11 @@ def _check(train: Subset, val: Subset, recipe: Recipe) -> None:
 class LearningRate:
     """Learning rates of the steps of each epoch, according to the `schedule` of a recipe.
 
-    With ``cosine``, the rate rises linearly over the share `warmup_fraction` of all steps, and then falls along half a
-    cosine to a hundredth of its peak. With ``plateau``, the rate is multiplied by `factor` whenever the validation loss
-    hasn't fallen for `patience` epochs, as in Keras and optax. It never falls below `minimum`. With ``constant``, the
-    rate is the same for all steps. `factor`, `patience` and `minimum` are in the block `plateau` of the recipe.
+    - ``cosine``: the rate rises linearly over the share `warmup_fraction` of all steps, and then falls along half a
+      cosine to a hundredth of its peak.
+    - ``plateau``: the rate is multiplied by `factor` whenever the validation loss hasn't fallen for `patience` epochs,
+      as in Keras and optax. It never falls below `minimum`. These three keys are in the block `plateau` of the recipe.
+    - ``constant``: the rate is the same for all steps.
 
     The argument `steps` is the number of steps in an epoch. `losses` are the validation losses of the epochs that are
     already done.

@@ -218,8 +218,8 @@ def variants(results: Results, recipes: Iterable[str]) -> Table:
 
     On each other sky, the standard networks are compared with new networks that were trained on this sky. The scatter
     and bias of both are measured on the same clusters. The scatter of each network is also divided by the scatter of
-    the recalibrated count rate. This ratio is measured on all clusters on which the network was tested. These are more
-    for the standard networks.
+    the recalibrated count rate. For the standard networks, this ratio is measured on all clusters of the sky, which are
+    more than those in the test set of the new networks.
     """
     header = "sky|recipe|clusters|as trained: scatter, dex|bias, dex|÷ count rate"
     rows = [[*header.split("|"), "trained anew: scatter, dex", "bias, dex", "÷ count rate", "scatter ÷ as trained"]]

@@ -134,9 +134,9 @@ def kinds(path: Path) -> tuple[str, ...]:
 def seconds(step: str, work: float, costs: Sequence[Costs]) -> float | None:
     """Return the estimated CPU seconds of a job of the step `step`; None if no run has the step.
 
-    `costs` holds the costs of several runs. The estimate is made from one of them: the first run whose jobs of this
-    step had the amount of work closest to `work`. The seconds of these jobs are scaled with the amount of work. The
-    estimate is their median.
+    `costs` holds the costs of several runs. The estimate is the median over the jobs of this step in one of the runs,
+    scaled to the amount of work `work`. The run is the first one whose jobs of this step had the amount of work closest
+    to `work`.
     """
     start = _START_TRAINING_S if step == _TRAINING else _START_S
 

@@ -228,10 +228,13 @@ _READERS = {
 class Files:
     """Access to the files of a results folder `root`, and to a user's own files, from which results were made.
 
-    A user's files are looked for beside the results folder, in the current folder, and in `folders`. If the file that
-    was made from them is outside of the results folder, they are looked for beside that file, too. Provenance records
-    name a user's file without its folder, or by its path relative to the folder in which the run was started. They call
-    the results folder "results".
+    Provenance records name a user's file without its folder, or by its path relative to the folder in which the run was
+    started. They call the results folder "results". A user's files are looked for in these places:
+
+    - beside the results folder
+    - in the current folder
+    - in `folders`
+    - beside the file that was made from them, if that file is outside of the results folder
     """
 
     def __init__(self, root: Path, folders: Sequence[Path] = ()) -> None:
