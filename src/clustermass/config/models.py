@@ -227,7 +227,7 @@ class Observed(TypedDict):
     acronym: Annotated[str, key("survey's name, the beginning of NAME in the catalogue (SIM for simulated fields)")]
     mass_prior: Annotated[
         MassPrior,
-        key("prior in the masses: training = the training sample's; flat = also columns LOGM500_FLAT* without it"),
+        key("flat = adds columns LOGM500_FLAT*, from which the training sample's mass distribution is divided out"),
     ]
     fields: Annotated[list[str], key("names of observed skies")]
     published: Annotated[dict[Name, PublishedMasses], key("published masses, by name of the observed sky")]

@@ -124,9 +124,9 @@ class Matching(TypedDict):
     ext_like_min: Annotated[float, key("for confirmed: detections above this are followed up", ge=0)]
     radius_r500: Annotated[float, key("for confirmed: largest distance of a halo [its R500c]", gt=0, le=5)]
     damping_r500: Annotated[
-        float, key("for confirmed: distance over which the richness found falls [R500c]", gt=0, le=10)
+        float, key("for confirmed: scale on which the measured richness falls with distance [R500c]", gt=0, le=10)
     ]
-    random_positions: Annotated[Count, key("for confirmed: positions at which F_CONT counts chance haloes")]
+    random_positions: Annotated[Count, key("for confirmed: number of random positions from which F_CONT is computed")]
     f_cont_max: Annotated[Probability, key("for confirmed: counterparts with a lower F_CONT are accepted")]
 
 

@@ -77,7 +77,7 @@ class Population(TypedDict):
 
     distribution: Annotated[
         Literal["uniform", "mass_function"],
-        key("of the clusters: uniform = in log10 mass and redshift; mass_function = as in the universe"),
+        key("uniform = in log10 mass and redshift; mass_function = as frequent as in the universe"),
     ]
     number: Annotated[int, key("number of clusters in a realization, at most one in each patch", ge=1, le=10**5)]
     log10_m500c_min: Annotated[float, key("lowest log10(M500c / Msun)", ge=12, le=16)]

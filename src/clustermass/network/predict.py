@@ -302,7 +302,7 @@ class TrainedNetwork:
         return network
 
     def _check(self, path: str | Path) -> None:
-        """Raise an error if a size, a number or a setting is impossible (see `check_settings`), or a weight isn't float32.
+        """Raise an error if a size, number or setting is impossible (see `check_settings`), or a weight isn't float32.
 
         The error is a ValueError, TypeError, ArithmeticError or InputError. `path` is the network's file.
         """
