@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import clustermass
-from clustermass.cli import configuration, detect, masses, pack, results, send, show
+from clustermass.cli import configuration, detect, inject, masses, pack, results, send, show
 from clustermass.errors import InputError
 from clustermass.io.log import Ended, escape_tracebacks, orderly_end, printable, printable_lines
 
@@ -16,6 +16,8 @@ EXIT_CODES = "Exit status: 0 done, 1 something is wrong with the input (one mess
 COMMANDS = (
     masses.MASSES,
     detect.DETECT,
+    inject.INJECT,
+    inject.RECOVERED,
     show.SHOW,
     send.SEND,
     pack.PACK,

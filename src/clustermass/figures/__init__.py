@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from clustermass.figures._comparison import comparison
     from clustermass.figures._observed import observed, published_masses
     from clustermass.figures._predictions import calibration, predictions
+    from clustermass.figures._recovered import recovered
     from clustermass.figures._sample import energy_bands, sample
     from clustermass.figures._sky_validation import sky_validation
     from clustermass.figures._spread import spread
@@ -36,6 +37,7 @@ __all__ = [
     "observed",
     "predictions",
     "published_masses",
+    "recovered",
     "sample",
     "sky_validation",
     "spread",

@@ -27,7 +27,7 @@ def in_field(planes: Iterable[tuple[NDArray[np.float32], WCS]], ra: FloatArray, 
     """
     near = np.zeros(ra.size, dtype=bool)
     for image, wcs in planes:
-        cells, cell_deg = _exposed_cells(image, wcs)
+        cells, cell_deg = exposed_cells(image, wcs)
         if len(cells):
             reach = np.radians(REACH_ARCMIN / 60 + cell_deg / np.sqrt(2))
             distance, _ = KDTree(cells).query(unit_vectors(ra, dec), distance_upper_bound=2 * np.sin(reach / 2))
@@ -55,8 +55,11 @@ def meant(planes: Sequence[tuple[NDArray[np.float32], WCS]], first: FloatArray, 
     return ""
 
 
-def _exposed_cells(image: NDArray[np.float32], wcs: WCS) -> tuple[FloatArray, float]:
-    """Return unit vectors to the blocks of pixels with exposure, (block, 3), and the size of a block in deg."""
+def exposed_cells(image: NDArray[np.float32], wcs: WCS) -> tuple[FloatArray, float]:
+    """Return unit vectors to the centres of all cells with exposure, (cell, 3), and the size of a cell in deg.
+
+    A cell is a block of pixels of the exposure map `image`.
+    """
     scales = proj_plane_pixel_scales(wcs)[::-1]  # of y and x
     steps = [max(1, round(_CELL_ARCMIN / 60 / scale)) for scale in scales]
     starts = [np.arange(0, pixels, step) for pixels, step in zip(image.shape, steps, strict=True)]

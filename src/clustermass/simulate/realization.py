@@ -77,7 +77,7 @@ def simulate_realization(
     write_table(sources, "SOURCES", SOURCES, sources_table(sky, clusters, agn, exposure_map), header)
     if truth is not None:
         listed, richness = listed_haloes(haloes, bright, sky["richness"], generators["richness"])
-        columns = _truth(listed, field, cosmology, src_id, int(realization)) | richness
+        columns = truth_columns(listed, field, cosmology, src_id, int(realization)) | richness
         write_table(truth, "TRUTH", TRUTH, columns, header)
 
 
@@ -141,7 +141,7 @@ def listed_haloes(
     return haloes[rows], {"LAMBDA": true[rows], "LAMBDA_OBS": measured[rows]}
 
 
-def _truth(
+def truth_columns(
     clusters: EmittingHaloes, field: Field, cosmology: Mapping[str, float], labels: IdArray, realization: int
 ) -> dict[str, NDArray[Any]]:
     """Return the columns of `truth.fits`, with one row for each halo. COUNTS is the number of events from the halo."""
