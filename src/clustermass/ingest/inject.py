@@ -17,6 +17,7 @@ from clustermass.catalogues.surveys import SYNONYMS
 from clustermass.catalogues.tables import find_columns
 from clustermass.config.resolve import default_config, merge
 from clustermass.errors import InputError
+from clustermass.events.dialects import OF_PHOTONS
 from clustermass.events.eventlist import EventList, Selection
 from clustermass.events.merge import stream_many
 from clustermass.events.write import UNUSED, StoredEvents, write_events, write_labels
@@ -126,7 +127,10 @@ def _sky(config: Mapping[str, Any], wanted: Wanted) -> Sky:
 
 def _avoided(path: Path) -> list[Avoided]:
     """Return the circles around the sources in a table in which no cluster is injected."""
-    table = find_columns(read_table(path), path, {name: SYNONYMS[name] for name in ("RA", "DEC", "EXT")})
+    rows = read_table(path)
+    if len(OF_PHOTONS & {name.upper() for name in rows.colnames}) > 1:
+        raise InputError(f"{path}: is an event list, but a table of sources is wanted (such as that of detect).")
+    table = find_columns(rows, path, {name: SYNONYMS[name] for name in ("RA", "DEC", "EXT")})
     if missing := [name for name in ("RA", "DEC") if name not in table]:
         raise InputError(
             f"{path}: has no column {' and '.join(missing)}. Give a table of sources with positions in deg."
