@@ -267,9 +267,8 @@ def half_widths(residual: FloatArray, sigma: FloatArray) -> dict[str, Json]:
 
     `residual` and `sigma` (cluster,) are those of n validation clusters. The score of a cluster is |residual| / sigma.
     For an interval with the nominal coverage p, the half-width is the k-th smallest score, where k = ceil((n + 1) * p).
-    Among all n + 1 scores, the score of a new cluster has each rank with equal probability. Therefore the interval
-    holds the true mass of a new cluster with probability k / (n + 1) (Vovk et al. 2005; Lei et al. 2018, JASA 113,
-    1094, Theorem 2.2).
+    The interval then holds the true mass of a new cluster with probability k / (n + 1), because the new score has each
+    rank among all n + 1 scores with equal probability (Vovk et al. 2005; Lei et al. 2018, JASA 113, 1094, Theorem 2.2).
 
     The result maps each level in percent (as text) to the `rank` k, the `half_width`, and `coverage_std`, which is the
     result of `coverage_error`. The last two are None if k > n, because then no finite interval has this coverage.

@@ -141,10 +141,12 @@ def find_repeated(
 ) -> NDArray[np.bool_]:
     """Return whether each photon is also in an earlier list, bool (photons,).
 
-    Photons are the same if they agree in TIME, TM_NR and the two columns `place`. `lists` holds the pieces of each
-    list. The photons of all lists are numbered from 0 on. `starts` holds the number of each list's first photon and, as
-    its last entry, the total number of photons. `spans` holds the time spans of each list's modules. A photon is
-    compared only if its time is in the time span of its module in another list.
+    Photons are the same if they agree in TIME, TM_NR and the two columns `place`. A photon is compared only if its time
+    is in the time span of its module in another list.
+
+    - `lists` holds the pieces of each list. The photons of all lists are numbered from 0 on.
+    - `starts` holds the number of each list's first photon and, as its last entry, the total number of photons.
+    - `spans` holds the time spans of each list's modules.
 
     The photons to compare are written to a temporary file in `folder`, divided into buckets. Equal photons are in the
     same bucket, so that each bucket can be processed alone. A photon in a bucket takes 21 to 33 bytes. The result is a

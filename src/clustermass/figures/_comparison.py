@@ -114,9 +114,9 @@ def draw_panel(axes: Axes, key: str, digits: int, places: np.ndarray, lines: Seq
 def limits(lines: Sequence[Row], key: str) -> tuple[float, float]:
     """Return the limits of a panel.
 
-    The panel contains the values and intervals of all experiments that aren't controls and, for ratios, also 1. Values
-    of controls may be outside the panel. If the value of a control is inside, its whole interval is inside, too. If all
-    experiments are controls, the panel contains all values and intervals.
+    The panel contains the values and intervals of all experiments that aren't controls and, for ratios, also 1. A
+    control whose value is inside is shown with its whole interval. If all experiments are controls, the panel contains
+    all values and intervals.
     """
     shown = [row for row in lines if row["control"] == "none"] or lines
     ends = [] if key == "scatter_dex" else [1.0]

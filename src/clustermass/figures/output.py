@@ -39,7 +39,7 @@ class StyledFigure(Figure):
         super().__init__(*args, **kwargs)
 
     def draw(self, renderer: RendererBase) -> None:
-        """Draw the figure with the stored settings. This is needed because some ticks are created only now."""
+        """Draw the figure with the stored settings, which some ticks need because they are created only now."""
         with matplotlib.rc_context(self._settings):
             super().draw(renderer)
 

@@ -190,10 +190,14 @@ def deproject(x: ArrayLike, y: ArrayLike, ra0: float, dec0: float) -> tuple[Floa
 def image_pixels(offset: FloatArray, centre: float, rebin: int, size: int) -> NDArray[np.float64]:
     """Return, along one axis, the numbers (from 0) of the image pixels in which photons lie.
 
-    The rule is evtool's: i = floor((X - xc) / rebin) + size / 2. X is the `offset` of a photon along this axis in whole
-    sky pixels. It is infinite for positions that the projection can't show. xc is the `centre` of the image. An image
-    pixel is `rebin` sky pixels wide, and the image has `size` pixels along a side, an even number. A pixel includes its
-    lower edge. Numbers below 0, and numbers of at least `size`, are outside the image.
+    The rule is evtool's: i = floor((X - xc) / rebin) + size / 2.
+
+    - X is the `offset` of a photon along this axis in whole sky pixels. It is infinite for positions that the
+      projection can't show.
+    - xc is the `centre` of the image.
+    - `rebin` is the width of an image pixel in sky pixels. A pixel includes its lower edge.
+    - `size` is the number of pixels along a side of the image, an even number. Numbers below 0, and numbers of at least
+      `size`, are outside the image.
     """
     return np.asarray(np.floor((offset - centre) / rebin) + size // 2)
 

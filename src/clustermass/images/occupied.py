@@ -62,7 +62,7 @@ def fill_gaps(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def mean_position(pieces: Iterable[EventList]) -> tuple[float, float]:
-    """Return the photons' mean direction, RA in [0, 360) and Dec in deg. The division into pieces doesn't matter."""
+    """Return the photons' mean direction, RA in [0, 360) and Dec in deg, for any division into pieces."""
     total, number = np.zeros(3), 0
     for piece in pieces:
         directions = unit_vectors(piece.ra, piece.dec)

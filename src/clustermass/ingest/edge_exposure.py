@@ -25,11 +25,12 @@ def of_exposed_part(
     sides of `pixel_arcmin`.
 
     If the whole box is exposed, the result is the row's own exposure. Otherwise the middle of the exposed part is
-    farther inside the field, where the exposure is usually longer. To extrapolate the row's exposure to this middle, a
-    plane is fitted to the exposures of the nearest rows: those within 10', but at least 3 and at most 30. The slope of
-    the plane gives the difference between the middle and the row's position. The result is at least half the row's own
-    exposure, and at most the largest exposure of the nearest rows. If fewer than three rows have an exposure, each row
-    keeps its own. Unknown exposures stay NaN.
+    farther inside the field, where the exposure is usually longer. The row's exposure is extrapolated to this middle:
+
+    - A plane is fitted to the exposures of the nearest rows: those within 10', but at least 3 and at most 30. The slope
+      of the plane gives the difference between the middle and the row's position.
+    - The result is at least half the row's own exposure, and at most the largest exposure of the nearest rows.
+    - If fewer than three rows have an exposure, each row keeps its own. Unknown exposures stay NaN.
     """
     places = np.stack([x, y], axis=1)
     share, middle = _exposed_part(places, exposed, pixel_arcmin)

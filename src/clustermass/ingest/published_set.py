@@ -168,11 +168,11 @@ def read_published_catalogue(
     `Nreal` are int64, all others float64. Three columns are added: `log10_m500c` in log10(Msun), `l500` in erg/s (NaN =
     unknown), and `halo_id` (int64), which is the same for all rows of a halo in all realizations.
 
-    Nreal must hold every number from 1 to `realizations`, and no other. M500c must be in the unit `mass_unit`, a key of
-    `_MASS_UNITS`. If the file has R500c_arcmin, M500c must agree with it. InputError if the file is missing or faulty,
-    is a feather file, or lacks a column. InputError also if a cell has an impossible value (the message names file,
-    column and row), if realizations are missing, or if the masses agree with R500c_arcmin only in the other of the two
-    units.
+    InputError if the file is missing or faulty, is a feather file, or lacks a column. InputError also in these cases:
+
+    - A cell has an impossible value. The message names file, column and row.
+    - Nreal doesn't hold every number from 1 to `realizations`, or holds another number.
+    - M500c isn't in the unit `mass_unit`, a key of `_MASS_UNITS`, but agrees with R500c_arcmin in the other unit.
     """
     if path.suffix.lower() in (".f", ".feather"):
         raise InputError(

@@ -20,9 +20,9 @@ _SECONDS, _SECONDS_PER_BYTE = 30.0, 2e-5
 def bounded(path: Path) -> Iterator[None]:
     """Raise InputError if the enclosed code takes far more memory or time than a sound file `path` of its size needs.
 
-    A small file can be built so that reading it takes very much memory or time. What counts is the memory that the
-    whole process takes in addition while the code runs, and the processor time of the process. The time is bounded in
-    the main thread only, where Python receives signals. macOS doesn't bound the memory.
+    A small file can be built so that reading it takes very much memory or time. The memory is what the whole process
+    takes in addition while the code runs, and the time is the processor time of the process. The time is bounded in the
+    main thread only, where Python receives signals. macOS doesn't bound the memory.
     """
     size = path.stat().st_size if path.is_file() else 0
     try:

@@ -1,7 +1,7 @@
 """Images that fpack compressed are unpacked in a process of their own.
 
 astropy's C code trusts the parameters of the compression, so that a hostile file can make it read or write outside its
-memory. If it crashes the process that unpacks, the main process still goes on.
+memory. A crash ends only the process that unpacks the image.
 """
 
 import json

@@ -219,10 +219,13 @@ def write_table(
 ) -> None:
     """Write a FITS file of one table atomically: ``write_table(path, "GTI", GTI, {"START": start, "STOP": stop})``.
 
-    `name` is EXTNAME. `values` maps the names of `columns` to arrays (rows,); arrays under other names aren't written.
-    KeyError if `values` lacks a column that isn't optional. `header` maps keywords of the table's header to a value or
-    to (value, comment). `provenance`, the result of `io.provenance.provenance`, becomes HISTORY of the primary header.
-    If `checksum`, CHECKSUM and DATASUM are added. The HDUs `images` follow the table.
+    - `name` is EXTNAME.
+    - `values` maps the names of `columns` to arrays (rows,); arrays under other names aren't written. KeyError if
+      `values` lacks a column that isn't optional.
+    - `header` maps keywords of the table's header to a value or to (value, comment).
+    - `provenance`, the result of `io.provenance.provenance`, becomes HISTORY of the primary header.
+    - If `checksum`, CHECKSUM and DATASUM are added.
+    - The HDUs `images` follow the table.
     """
     hdus = [primary_hdu(provenance), table_hdu(name, columns, values, header), *images]
     write_fits(fits.HDUList(hdus), path, checksum)

@@ -1,4 +1,4 @@
-"""How the command `clustermass` is called in printed advice, so that it works when pasted."""
+"""How the command `clustermass` is called in printed advice, so that a user can paste the advice into a shell."""
 
 import shlex
 import shutil

@@ -130,8 +130,8 @@ def run_epoch(
 
     `rates` holds the learning rate of each step, (step,). The last batch is filled up with the first samples of the
     epoch, so that all steps average over the same number of samples. The random key determines order, augmentation and
-    dropout. Returns the new state, the losses (step,), and the running average of the weights. This average starts at
-    zero, and is corrected for the bias that this causes.
+    dropout. Returns the new state, the losses (step,), and the running average of the weights, corrected for its start
+    at zero.
     """
     average = optax.ema(program.average_decay)
     loss_and_gradient = jax.value_and_grad(partial(batch_loss, program))

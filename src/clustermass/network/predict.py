@@ -59,9 +59,9 @@ def use_device(device: str, threads: int = 1) -> str:
     otherwise the CPU). With ``auto``, a warning is logged if JAX's GPU plugin is installed but finds no GPU. InputError
     if `device` is unknown, if `threads` is below 1, or if `device` is ``gpu`` and JAX finds no GPU.
 
-    With one thread, a CPU gives the same bytes in every run. The function passes the number of CPU `threads` to JAX by
-    the environment variable ``PJRT_NPROC``, because the option ``--xla_cpu_multi_thread_eigen=false`` has no effect
-    with jax 0.10.2. After JAX's first computation, this number and the use of GPU memory can't be changed.
+    `threads` is the number of CPU threads. With one thread, a CPU gives the same bytes in every run. JAX gets the
+    number by the environment variable ``PJRT_NPROC``, because the option ``--xla_cpu_multi_thread_eigen=false`` has no
+    effect with jax 0.10.2. After JAX's first computation, this number and the use of GPU memory can't be changed.
     """
     if device not in DEVICES:
         raise InputError(f"training.device: {device!r} is unknown. Choose one of {', '.join(DEVICES)}.")

@@ -194,11 +194,14 @@ def effect_of(ratio: Measured, error: float = 0.0) -> str:
 def as_published(change: Change, ratio: Measured, test_clusters: int) -> str:
     """Return a text that says whether a change has the published effect: "yes", "no" or "not seen".
 
-    `ratio` is our scatter with the change, divided by our scatter without it. If the paper states a ratio, the text is
-    the result of `agreement`. If it states the effect "worse", the text is "yes" if our scatter grows by at least 3
-    sigma. For the effects "same" and "not_better", sigma includes the paper's error 1 / sqrt(test_clusters), because
-    the paper's test set could not show smaller changes. The text is "" if the paper states neither a ratio nor an
-    effect. In any case it is "—" if we have no ratio.
+    `ratio` is our scatter with the change, divided by our scatter without it.
+
+    - If the paper states a ratio, the text is the result of `agreement`.
+    - If the paper states the effect "worse", the text is "yes" if our scatter grows by at least 3 sigma.
+    - For the effects "same" and "not_better", sigma includes the paper's error 1 / sqrt(test_clusters), because the
+      paper's test set could not show smaller changes.
+    - If the paper states neither a ratio nor an effect, the text is "".
+    - If we have no ratio, the text is "—".
     """
     if ratio.value is None:
         return "—"

@@ -140,7 +140,7 @@ def print_verification(result: Verification, files: Files) -> None:
 def print_trace(path: Path, files: Files) -> None:
     """Print the steps by which a file was made from the events; InputError if the file has no provenance record.
 
-    The last line says where the way back ends if a file on it isn't found.
+    If a file isn't found, the last line says where the chain of files ends.
     """
     whole = path.resolve()
     chain = files.chain([whole], outside=True)
