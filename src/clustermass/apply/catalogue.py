@@ -128,7 +128,7 @@ def _conformal_cards(calibration: Calibration) -> Cards:
 
 
 def _range_cards(key: str, ends: tuple[float, float], what: str) -> Cards:
-    """Return two header cards with a range in training, or none if it is unknown: FITS headers can't hold NaN."""
+    """Return two header cards with the ends of a training range, or none if they are NaN: FITS can't hold NaN."""
     low, high = ends
     return {f"{key}LO": (low, f"smallest {what}"), f"{key}HI": (high, f"largest {what}")} if low <= high else {}
 

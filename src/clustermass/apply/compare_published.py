@@ -153,7 +153,7 @@ def _measured(masses: CheckedTable, catalogues: Mapping[str, Path]) -> Columns:
 def _clusters(
     masses: CheckedTable, measured: Columns, published: Published, rows: NDArray[np.int64], relations: Baselines
 ) -> Columns:
-    """Return ids, redshifts, flags and masses (NaN = missing), (cluster,). `rows` refers to `published` (-1 = none)."""
+    """Return ids, redshifts, flags and masses (NaN = missing), (cluster,). `rows` refers to `published`; -1 = none."""
     redshift, mass, error = map(masses.numbers, ("Z", "LOGM500", "LOGM500_ERR"))
     stated = (published.mass, published.low, published.high)
     reference, low, high = (np.where(rows >= 0, values[rows], np.nan) for values in stated)
@@ -174,7 +174,7 @@ def _clusters(
 
 
 def _cut(clusters: Columns, block: PublishedMasses, path: Path) -> Columns:
-    """Return the clusters with a published mass in the range of `block`. InputError if none of them has both masses."""
+    """Return the clusters with a published mass in the range of `block`. InputError if none has a network mass."""
     mass, kept = clusters["published"], np.ones(clusters["published"].size, dtype=bool)
     if (low := block.get("log10_m500c_min")) is not None:
         kept &= mass > low

@@ -257,7 +257,7 @@ class AppliedEnsemble:
         return table
 
     def _masses(self, field: xr.Dataset) -> Columns:
-        """Return the networks' columns. A mass is NaN without redshift or exposure, or if too little is exposed."""
+        """Return the networks' columns. A mass is NaN if redshift or exposure is missing or too little is exposed."""
         redshift = field["redshift"].values.astype(float)
         stated = np.nan_to_num(field["redshift_err"].values.astype(float))
         error = excess_error(redshift, stated, self.training.redshift_error)

@@ -147,7 +147,7 @@ def _catalogue(sample: xr.Dataset) -> dict[str, FloatArray]:
 
 
 def _net(profile: AnnulusCounts, counts: FloatArray, radius: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return net `counts`, plain or robust, within `radius` (arcsec), and their Poisson error, (cluster, band) each."""
+    """Return background-subtracted counts within `radius` (arcsec), and their Poisson error, (cluster, band) each."""
     area = np.pi * np.minimum(radius, OUTER_RADII[-1])[:, None] ** 2 / 3600
     inside = within(counts, radius)
     return inside - profile.background() * area, np.sqrt(inside + 1)

@@ -88,7 +88,7 @@ def _warn_of_comments(path: Path, comments: list[str], columns: int, separator: 
 
 
 def _check_quotes(path: Path, table: Table, lines: int, separator: str) -> None:
-    """Raise InputError if a quotation mark swallowed some of the `lines` lines from which `table` was read."""
+    """Raise InputError if a quotation mark made some of the `lines` lines of a table parts of a cell."""
     if len(table) == lines:
         return
     broken = [cell for name in _of_kind(table, "U") for cell in _texts(table[name]) if "\n" in cell]

@@ -92,7 +92,7 @@ class Buckets(_SpillFile):
             self._parts[number].append(self._write(part))
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
-        """Yield the rows of each non-empty bucket by the buckets' numbers; within a bucket, in the order of adding."""
+        """Yield the rows of each non-empty bucket in the order of the buckets' numbers, and in the order of adding."""
         for _, places in sorted(self._parts.items()):
             yield np.concatenate([*map(self._read, places)])
 

@@ -152,7 +152,7 @@ def _dataset(images: NDArray[np.float32], part: _Columns, names: NDArray[np.str_
 
 
 def _truth(part: _Columns) -> dict[str, NDArray[Any]]:
-    """Return the columns of a realization's `truth.fits`, one row for each halo. `part` may have several."""
+    """Return the columns of a realization's `truth.fits`, one row for each halo, also if `part` has several."""
     first = np.unique(part["halo_id"], return_index=True)[1]
     unknown = np.full(first.size, np.nan)
     columns = {name: part[column][first] if column in part else unknown for name, column in _TRUTH.items()}

@@ -95,7 +95,10 @@ def _each(sources: object, path: Path) -> list[tuple[object, Path]]:
 
 
 def _on_disk(source: object, path: Path, kind: type[Table | CCDData]) -> Path:
-    """Return the path of `source`, after writing it to `path` if it is in memory. InputError if it can't be."""
+    """Return the path of `source`, after writing it to `path` if it is in memory.
+
+    InputError if `source` is of another `kind`, or if FITS can't hold it.
+    """
     if isinstance(source, str | os.PathLike):
         check_path(given := Path(source))
         return given

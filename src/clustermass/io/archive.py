@@ -22,7 +22,7 @@ class _Plain(gzip.GzipFile):
     """The unpacked bytes of an archive, which are read in small pieces."""
 
     def read(self, size: int | None = -1) -> bytes:
-        """Return the next `size` bytes; EOFError if `size` is negative or large, as only a faulty header asks."""
+        """Return the next `size` bytes; EOFError for a negative or large `size`, which only a faulty header has."""
         if size is None or not 0 <= size <= _PIECE_BYTES:
             raise EOFError(f"a header of {size} bytes")
         return super().read(size)

@@ -167,7 +167,7 @@ def table_of(hdu: Any, path: Path) -> Table:
 
 
 def check_scale(column: fits.Column, path: Path) -> None:
-    """Raise InputError if a column has TSCAL = 0, by which all its cells would be equal."""
+    """Raise InputError if a column has TSCAL = 0, because all its cells would then be equal."""
     if column.bscale == 0:
         raise InputError(
             f"{path}: column {column.name} has TSCAL = 0, by which all its cells are equal. Correct TSCAL."

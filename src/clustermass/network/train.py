@@ -80,7 +80,7 @@ def train_networks(
 
 
 def _groups(members: Iterator[Member], side_by_side: bool | None) -> Iterator[list[Member]]:
-    """Yield groups of members to train together: those with equal epochs done or single ones, see `train_networks`."""
+    """Yield groups of members to train together: those with the same number of epochs done, or single members."""
     if side_by_side is None:
         side_by_side = jax.default_backend() != "cpu"
     if not side_by_side:
@@ -101,7 +101,7 @@ def _run(
     seed: int,
     checkpoints: Checkpoints | None,
 ) -> None:
-    """Finish the training of members with equal epochs done. `offset` is added to all losses that are recorded."""
+    """Finish the training of members with the same number of epochs done. `offset` is added to all recorded losses."""
     progress, kept = stacked([member.progress for member in group]), stacked([member.kept for member in group])
     root = jax.random.key(seed % 2**32)
     keys = [jax.random.fold_in(root, member.number) for member in group]

@@ -191,7 +191,7 @@ def _without_record(path: Path, files: Files, result: Verification) -> None:
 
 
 def _broken(catalogue: Path, files: Files) -> Iterator[Finding]:
-    """Yield each file that doesn't state its inputs, and a chain that reaches neither events nor images."""
+    """Yield a finding for each file that doesn't state its inputs, and one if the chain reaches no events or images."""
     shown, chain = files.shown(catalogue), files.chain([catalogue])
     for path, record in chain.items():
         if not path.is_relative_to(files.root):
