@@ -16,8 +16,9 @@ from typing import cast
 
 import yaml
 from snakemake.api import SnakemakeApi
-from snakemake.exceptions import WorkflowError
+from snakemake.exceptions import RuleException, WorkflowError
 from snakemake.logging import logger
+from snakemake.persistence.file import FilePersistence
 from snakemake.settings.enums import RerunTrigger
 from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings
 
@@ -25,7 +26,9 @@ from clustermass.config.models import Config
 from clustermass.config.resolve import load_config
 from clustermass.config.validate import check_config
 from clustermass.errors import InputError
+from clustermass.io.files import reading
 from clustermass.io.log import printable, printable_lines
+from clustermass.io.state import check_state
 from clustermass.report.estimate import Costs
 from clustermass.report.plan import Job, described, in_short
 
@@ -63,16 +66,18 @@ def main(arguments: Sequence[str]) -> int:
             raise InputError(
                 f"--directory {options.directory}: no such folder. Without the option it is the repository."
             )
+        check_state(options.directory / ".snakemake")
         config = load_config([BASE, *overlays])
         check_config(config)
         measured = json.loads(MEASURED.read_text(encoding="utf-8"))
         default = Costs.of(cast(Config, load_config([BASE])), measured["seconds"], measured["bytes"])
-        jobs = planned(overlays, options.directory)
+        with reading(options.directory / ".snakemake", "records of Snakemake"):
+            jobs = planned(overlays, options.directory)
         given = jobs, cast(Config, config), options.cores, default, options.directory
         lines = ([in_short(*given)] if jobs else []) if options.short else described(*given)
         for line in lines:
             print(printable(line))
-    except (InputError, WorkflowError) as error:
+    except (InputError, WorkflowError, RuleException) as error:
         print(printable_lines(error), file=sys.stderr)
         return 1
     return 0
@@ -87,7 +92,9 @@ def planned(overlays: Sequence[Path], directory: Path) -> list[Job]:
     rules = DAGSettings(
         rerun_triggers=RerunTrigger.parse_choices_set(profile["rerun-triggers"]),
         max_checksum_file_size=profile["max-checksum-file-size"],
+        force_incomplete=profile["rerun-incomplete"],
     )
+    FilePersistence.save_iocache = lambda _: None  # a plan writes no file
     seen = Jobs()
     with SnakemakeApi(OutputSettings(dryrun=True, enable_file_logging=False)) as api:
         logger.handlers = [seen]  # instead of the one that prints

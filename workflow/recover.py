@@ -22,6 +22,7 @@ from processes import snakemakes
 
 from clustermass.errors import InputError
 from clustermass.io.log import printable_lines
+from clustermass.io.state import check_state
 
 SNAKEMAKE = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(Path(__file__).parents[1] / "Snakefile")]
 #: SLURM gives a run's jobs the id of the run as name; other names in a log must not name other jobs of the user
@@ -41,6 +42,7 @@ def main(arguments: list[str]) -> int:
         print("A snakemake is at work in this folder; wait for it or stop it first.", file=sys.stderr)
         return 1
     try:
+        check_state(directory / ".snakemake")
         left = locks(directory / ".snakemake")
     except InputError as error:
         print(printable_lines(error), file=sys.stderr)

@@ -24,6 +24,7 @@ from processes import snakemakes, stop_orphans
 from clustermass.config.resolve import load_config
 from clustermass.errors import InputError
 from clustermass.io.log import advice, printable, printable_lines
+from clustermass.io.state import check_state
 from clustermass.report.console import headline
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -139,6 +140,7 @@ def recover() -> None:
     InputError
         The lock was set by another user or on another machine, so that it isn't known whether its process still runs.
     """
+    check_state(STATE.resolve())  # the folder itself may be a link of the user's, to another disk
     left = locks(STATE)
     if stopped := stop_orphans(ROOT):
         print(f"An earlier run was killed: stopped {stopped} of its steps that went on without it.", file=sys.stderr)

@@ -254,6 +254,27 @@ def test_kinds_of_redshift(tmp_path):
         read_catalogue(csv(tmp_path, [rows[0], "2,1,1,0.3,0.01,7"], header))
 
 
+@pytest.mark.parametrize(
+    "kind", ["star-forming photo-z", "SDSS", "no spec", "non-spectroscopic", "10", "spec/photo", "pending", "not photo"]
+)
+def test_a_kind_of_redshift_that_is_not_clear_is_refused(tmp_path, kind):
+    expected = {"star-forming photo-z": "photo"}.get(kind)
+    path = csv(tmp_path, ["1,1,1,0.3,0.05,spec", f"2,1,1,0.3,0.05,{kind}"], "ID_SRC,RA,DEC,Z,Z_ERR,Z_TYPE")
+    if expected:
+        assert read_catalogue(path)["Z_TYPE"].tolist() == ["spec", expected]
+        return
+    with pytest.raises(InputError, match=rf"column Z_TYPE, row 2: '{kind}' is neither photo \(0\) nor spec \(1\)"):
+        read_catalogue(path)
+
+
+def test_a_word_in_the_kind_of_redshift_counts_not_its_first_letter(tmp_path):
+    kinds = ["SDSS photo", "photo_z", "SDSS spec", "spec_z_boot", "n/a", "lit_z"]
+    rows = [f"{number},1,1,0.3,0.05,{kind}" for number, kind in enumerate(kinds, start=1)]
+    table = read_catalogue(csv(tmp_path, rows, "ID_SRC,RA,DEC,Z,Z_ERR,Z_TYPE"))
+    assert table["Z_TYPE"].tolist() == ["photo", "photo", "spec", "spec", "photo", "photo"]
+    assert table["Z_ERR"].tolist() == pytest.approx([0.05, 0.05, 0, 0, 0.05, 0.05])
+
+
 def test_redshifts_without_error_or_kind_are_exact(tmp_path, caplog):
     table = read_catalogue(csv(tmp_path, ["1,1,1,0.3"], "ID_SRC,RA,DEC,Z"))
     assert (table["Z_TYPE"][0], table["Z_ERR"][0]) == ("spec", 0)

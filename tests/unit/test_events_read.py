@@ -52,6 +52,57 @@ def test_a_column_in_another_unit_is_refused(tmp_path, unit, name):
         read_events(path)
 
 
+@pytest.mark.parametrize(
+    ("unit", "name"), [("h", "RA"), ("chan", "PI"), ("adu", "PI"), ("keV", "PI"), ("arcsec", "DEC")]
+)
+def test_a_column_whose_unit_is_of_another_kind_is_refused(tmp_path, unit, name):
+    path = write_esass(tmp_path / "events.fits", photons())
+    with fits.open(path, mode="update") as hdus:
+        hdus[1].header[f"TUNIT{hdus[1].columns.names.index(name) + 1}"] = unit
+    with pytest.raises(InputError, match=rf"column {name} of table EVENTS is in {unit}, but must be in"):
+        read_events(path)
+
+
+def test_words_that_are_no_units_pass(tmp_path):
+    path = write_esass(tmp_path / "events.fits", photons())
+    with fits.open(path, mode="update") as hdus:
+        hdus[1].header[f"TUNIT{hdus[1].columns.names.index('RA') + 1}"] = "degree"
+        hdus[1].header[f"TUNIT{hdus[1].columns.names.index('TIME') + 1}"] = "seconds of time"
+    assert len(read_events(path)) == len(photons()["RA"])
+
+
+@pytest.mark.parametrize(
+    ("table", "cards", "message"),
+    [
+        (1, {"TIMEZERO": 1000.0}, "table EVENTS has TIMEZERO = 1000"),
+        (2, {"TIMEZERO": -3.5}, r"table GTI1 has TIMEZERO = -3\.5"),
+        (2, {"TUNIT1": "d"}, "column START of table GTI1 is in d, but must be in s"),
+        (0, {"RADESYS": "FK4"}, "the frame FK4"),
+        (1, {"EPOCH": 1950.0}, "the frame 1950"),
+    ],
+)
+def test_what_a_header_states_of_times_and_frames_is_not_ignored(tmp_path, table, cards, message):
+    path = write_esass(tmp_path / "events.fits", photons())
+    with fits.open(path, mode="update") as hdus:
+        hdus[table].header.update(cards)
+    with pytest.raises(InputError, match=rf"events\.fits: .*{message}"):
+        read_events(path)
+
+
+@pytest.mark.parametrize(("table", "name"), [(1, "RA"), (1, "PI"), (2, "START")])
+def test_columns_that_differ_only_in_case_are_refused(tmp_path, table, name):
+    path = write_esass(tmp_path / "events.fits", photons())
+    with fits.open(path) as hdus:
+        whole = [hdu.copy() for hdu in hdus]
+    data, header = whole[table].data, whole[table].header
+    other = fits.Column(name.lower(), "D", array=np.asarray(data[name], float) + 1)
+    whole[table] = fits.BinTableHDU.from_columns([*data.columns, other], name=header["EXTNAME"])
+    whole[table].header["CREATOR"] = header.get("CREATOR", "")
+    fits.HDUList(whole).writeto(path, overwrite=True)
+    with pytest.raises(InputError, match=rf"several columns of table \w+ are called {name}, {name.lower()}\. Rename"):
+        read_events(path)
+
+
 @pytest.mark.parametrize("shape", ["(1)", "(0)", "(1,1)"])
 def test_columns_that_state_a_shape_of_one_value_are_read(tmp_path, shape):
     plain = read_events(path := write_esass(tmp_path / "events.fits", photons()))

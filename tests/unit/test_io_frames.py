@@ -39,6 +39,32 @@ def test_fits_tables_in_other_frames_are_refused(tmp_path, cards):
         read_table(tmp_path / "t.fits")
 
 
+@pytest.mark.parametrize("cards", [{"RADESYS": "FK4"}, {"EQUINOX": 1950.0}, {"RADESYS": "GALACTIC"}, {"EPOCH": 1950.0}])
+def test_text_tables_whose_header_states_another_frame_are_refused(tmp_path, cards):
+    table = Table({"RA": [136.0], "DEC": [1.5]})
+    table.meta.update(cards)
+    table.write(tmp_path / "t.ecsv")
+    ((key, value),) = cards.items()
+    (tmp_path / "t.tbl").write_text(f"\\{key} = '{value}'\n|RA   |DEC  |\n|double|double|\n 136.0  1.5 \n")
+    for name in ("t.ecsv", "t.tbl"):
+        with pytest.raises(InputError, match=rf"{name}: its header states the frame .*(FK4|1950|GALACTIC)"):
+            read_table(tmp_path / name)
+
+
+def test_text_tables_in_usual_frames_are_read(tmp_path):
+    table = Table({"RA": [136.0], "DEC": [1.5]}, meta={"RADESYS": "ICRS", "EQUINOX": 2000.0, "EPOCH": 2016.0})
+    table.write(tmp_path / "t.ecsv")
+    assert read_table(tmp_path / "t.ecsv")["RA"].tolist() == [136.0]
+
+
+def test_the_frame_in_the_first_header_of_a_table_counts(tmp_path):
+    first = fits.PrimaryHDU()
+    first.header["RADESYS"] = "FK4"
+    fits.HDUList([first, fits.BinTableHDU(Table({"RA": [136.0], "DEC": [1.5]}))]).writeto(tmp_path / "t.fits")
+    with pytest.raises(InputError, match=r"t\.fits: its header states the frame FK4"):
+        read_table(tmp_path / "t.fits")
+
+
 def test_columns_of_votables_in_other_frames_are_left_out(tmp_path, caplog):
     (tmp_path / "t.vot").write_text(VOTABLE.format("new", "*"))
     with caplog.at_level(logging.WARNING, "clustermass"):

@@ -1,8 +1,10 @@
 """`clustermass plan`: the jobs that it lists are those that Snakemake would run, and nothing is changed."""
 
+import base64
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +96,68 @@ def test_without_the_workflow_one_sentence_says_so(tmp_path, monkeypatch, capsys
     error = capsys.readouterr().err
     assert error.startswith("clustermass: plan needs the workflow, which isn't installed with the package.")
     assert error.count("\n") == 1
+
+
+def link(path, target):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(target)
+
+
+def pipe(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(path)
+
+
+RECORD = base64.urlsafe_b64encode(b"results/skies/embedded/01/events.fits").decode()
+HOSTILE = {
+    "link": lambda state, canary: link(state / "iocache" / "latest.pkl", canary),
+    "dangling link": lambda state, canary: link(state / "incomplete" / RECORD, canary / "none"),
+    "link of a folder": lambda state, canary: link(state / "metadata", canary.parent),
+    "link of all": lambda state, canary: link(state, canary.parent),
+    "pipe": lambda state, _: pipe(state / "metadata" / RECORD),
+    "pipe of a lock": lambda state, _: pipe(state / "locks" / "0.input.lock"),
+    "file": lambda state, _: state.write_text("x"),
+}
+
+
+@pytest.mark.parametrize("make", HOSTILE.values(), ids=HOSTILE)
+def test_no_link_or_pipe_among_snakemake_s_records_is_followed(make, tmp_path):
+    (tmp_path / "canary").mkdir()
+    (tmp_path / "canary" / "precious").write_text("precious")
+    folder = tmp_path / "others"
+    (folder / "results").mkdir(parents=True)
+    make(folder / ".snakemake", tmp_path / "canary" / "precious")
+    command = [sys.executable, "-P", ROOT / "workflow" / "plan.py", TEST, "--directory", folder]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.search(r"\.snakemake\S*: is a link or no \w+, which Snakemake never makes\. Remove it\.", done.stderr)
+    assert "Traceback" not in done.stderr
+    assert [path.read_text() for path in (tmp_path / "canary").iterdir()] == ["precious"]
+
+
+RECORDS = ('{"record_format_version": 6, "params": [["list"]], "input": 5, "rule": {"a": 1}}', "[" * 200_000)
+
+
+@pytest.mark.workflow
+@pytest.mark.parametrize("record", RECORDS, ids=["types", "depth"])
+def test_a_damaged_record_of_snakemake_is_a_sentence(record, finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "copy", symlinks=True)
+    for path in (folder / ".snakemake" / "metadata").iterdir():
+        path.write_text(record)
+    status, said, errors = plan(folder)
+    assert (status, said) == (1, "")
+    assert re.search(r"\.snakemake: no readable records of Snakemake", errors)
+    assert "Traceback" not in errors
+
+
+@pytest.mark.workflow
+def test_a_plan_leaves_no_file_and_takes_a_killed_step_as_not_finished(finished, tmp_path):
+    folder = shutil.copytree(finished, tmp_path / "copy", symlinks=True)
+    event = next((folder / "results" / "skies").glob("*/01/events.fits"))
+    name = base64.urlsafe_b64encode(str(event.relative_to(folder)).encode()).decode()
+    (folder / ".snakemake" / "incomplete" / name).write_text("{}")
+    before = {path for path in folder.rglob("*") if path.is_file()}
+    status, said, errors = plan(folder)
+    assert (status, errors) == (0, "")
+    assert "not finished" in said
+    assert {path for path in folder.rglob("*") if path.is_file()} == before

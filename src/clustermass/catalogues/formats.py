@@ -63,6 +63,8 @@ _OTHERS = {
 _GIVE = "Give the table as FITS, VOTable, ECSV or CSV."
 #: line breaks; `splitlines` would also divide at other control characters, which a cell may hold
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
+#: keyword and value in the header of an IPAC table
+_KEYWORD = re.compile(r"\\(?:\w+\s+)?(\w+)\s*=\s*['\"]?([^'\"]*)")
 
 #: number with "_" between digits, which Python reads without "_": in a row of text, and in a cell of a VOTable
 _UNDERSCORE = re.compile(r"(?<![\w.])[+-]?[\d.]*\d_\d[\d_.]*(?![\w.])")
@@ -136,7 +138,8 @@ def _first_table(hdus: fits.HDUList, path: Path) -> fits.BinTableHDU | fits.Tabl
     hdu = next((hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
     if hdu is None:
         raise InputError(f"{path}: holds no table: an image, or cut short. Give the whole file with the table.")
-    check_frame(hdu.header, path)
+    for header in (hdu.header, *(one.header for one in hdus[:1] if not one.header["NAXIS"])):
+        check_frame(header, path)
     if twins := sorted(name for name, number in Counter(hdu.columns.names).items() if number > 1):
         raise InputError(f"{path}: several columns are called {', '.join(map(printable, twins))}. Rename all but one.")
     for column in hdu.columns if isinstance(hdu, fits.BinTableHDU) else ():
@@ -242,6 +245,7 @@ def _read_text(path: Path, begin: bytes) -> Table:
                 rows = [line for line in lines if not line.startswith("#")]
                 check_lines(rows, len(header.get("datatype", ())), str(header.get("delimiter", " ")), path)
                 read = ascii_tables.read(lines, format="ecsv", guess=False)
+                check_frame(read.meta, path)
                 check_underscores({cell for row in rows for cell in _UNDERSCORE.findall(row)}, read, path)
                 return read
             if any("Byte-by-byte Description" in line for line in lines[:1000]):
@@ -250,6 +254,7 @@ def _read_text(path: Path, begin: bytes) -> Table:
                 return read_fixed_places(lines, "cds")
             if lines and lines[0].startswith(("\\", "|")):
                 kind = "IPAC"
+                check_frame({match[1].upper(): match[2] for match in map(_KEYWORD.match, lines) if match}, path)
                 described = [line.split("|") for line in lines if line.startswith("|")]
                 for unit in (part for parts in described for part in parts):
                     check_unit(unit, path)

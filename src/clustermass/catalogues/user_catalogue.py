@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 _MEASURED = ("EXT", "ML_RATE", "ML_CTS", "ML_EXP", "ML_BKG")
 _REQUIRED = {"RA": "right ascension", "DEC": "declination", "Z": "redshift"}
+#: kinds of redshift by short words in Z_TYPE
+_KINDS = {"0": "photo", "p": "photo", "z_p": "photo", "1": "spec", "s": "spec", "z_s": "spec"}
+_KINDS |= dict.fromkeys(("", "-", "--", "n", "na", "n/a", "nan", "none", "null"), "")
+_NEGATED = re.compile(r"(^|[^a-z])(no|non|not|without)[^a-z]|^(no|non)")
 #: spectroscopic redshifts of Klein et al. (2022), besides Z_BEST_COMB
 _SPECTROSCOPIC: dict[str, tuple[str, ...]] = {"Z_SPEC": ("SPEC_Z_BEST_COMB",)}
 #: Krippendorf et al. (2023) leave out eFEDS detections with at least this probability of being no cluster
@@ -268,12 +273,20 @@ def _kinds(table: CheckedTable) -> NDArray[np.str_]:
     if "Z_TYPE" not in table:
         return np.full(len(table), "", dtype="U5")
     texts = table.texts("Z_TYPE")
-    words = [text.lower().removesuffix(".0") for text in texts]
+    kinds = [_kind(text.strip().lower().removesuffix(".0")) for text in texts]
+    table.check([kind is not None for kind in kinds], [*map(repr, texts)], "Z_TYPE", "neither photo (0) nor spec (1)")
+    return np.array(kinds, dtype="U5")
+
+
+def _kind(word: str) -> str | None:
+    """Return the kind of redshift that a cell of Z_TYPE states, '' if it states none, or None if it isn't clear."""
+    if word in _KINDS:
+        return _KINDS[word]
     # in eRASS1, "cg_spec_z" is the central galaxy's alone, and "lit_z" is from the literature and may be of either kind
-    first = ["s" if "spec" in word else "" if word.startswith("lit") else word[:1] for word in words]
-    kinds = {"0": "photo", "p": "photo", "1": "spec", "s": "spec", "": "", "n": "", "-": ""}
-    table.check([mark in kinds for mark in first], [*map(repr, texts)], "Z_TYPE", "neither photo (0) nor spec (1)")
-    return np.array([kinds[mark] for mark in first], dtype="U5")
+    if word.startswith("lit"):
+        return ""
+    spec, photo = "spec" in word, "phot" in word
+    return None if spec == photo or _NEGATED.search(word) else "spec" if spec else "photo"
 
 
 def select_clusters(catalogue: Table, path: Path, cuts: CatalogueSelection | None) -> Table:

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.units import Unit
+from astropy.units import Unit, UnrecognizedUnit
 from numpy.typing import NDArray
 
 from clustermass.errors import InputError
 from clustermass.events.eventlist import SIXTE_FLAG
-from clustermass.events.rows import Rows
+from clustermass.events.rows import Rows, check_names
 from clustermass.io.fits import check_scale
 from clustermass.io.frames import check_frame
-from clustermass.io.log import LOGGER
+from clustermass.io.log import LOGGER, printable
 from clustermass.io.text_tables import check_unit
 
 _CALIBRATED = ("TIME", "RA", "DEC", "PI", "TM_NR", "PAT_TYP", "FLAG")
@@ -44,6 +44,8 @@ def recognise(rows: Rows, creator: str, path: Path) -> str:
     InputError also if positions are in a frame other than ICRS and FK5 J2000.
     """
     check_frame(rows.header, path)
+    check_names(rows, path)
+    check_zero_time(rows, path)
     # compared as shares, so that one missing column doesn't turn a file into the other kind
     shares = [sum(name in rows.names for name in needed) / len(needed) for needed in (_SIXTE_EVENTS, _CALIBRATED)]
     if shares[0] > shares[1]:
@@ -78,10 +80,27 @@ def _require(rows: Rows, needed: Sequence[str], kind: str, path: Path) -> None:
                 f"{scaling!r:.50}, but must hold one number a row. Remake the event list."
             )
         check_scale(column, path)
-        check_unit(stated := rows.columns[name].unit or "", path)
-        unit, ours = Unit(str(stated), parse_strict="silent"), Unit(_UNITS.get(name, ""))
-        if unit.is_equivalent(ours) and unit != ours and name in _UNITS:
-            raise InputError(f"{path}: column {name} of table {rows.name} is in {stated}, but must be in {ours}.")
+        if name in _UNITS:
+            check_column_unit(rows, name, _UNITS[name], path)
+
+
+def check_column_unit(table: Any, name: str, ours: str, path: Path) -> None:
+    """Raise InputError if the column `name` of a `table` states a unit other than `ours`.
+
+    Words that aren't units pass, and so does the degree, which lists of eSASS state for nearly every column. InputError
+    also if the unit isn't safe to read (see `check_unit`).
+    """
+    check_unit(stated := table.columns[name].unit or "", path)
+    unit = Unit(str(stated), parse_strict="silent")
+    if not isinstance(unit, UnrecognizedUnit) and unit not in (Unit(ours), Unit("deg"), Unit("")):
+        raise InputError(f"{path}: column {name} of table {table.name} is in {stated}, but must be in {ours}.")
+
+
+def check_zero_time(table: Any, path: Path) -> None:
+    """Raise InputError if the header of a `table` states a TIMEZERO, which would have to be added to all its times."""
+    if (zero := table.header.get("TIMEZERO", 0)) != 0:
+        stated = printable(zero)[:40]
+        raise InputError(f"{path}: table {table.name} has TIMEZERO = {stated}. Add it to all times, and set it to 0.")
 
 
 def event_columns(rows: Rows, dialect: str) -> dict[str, NDArray[Any]]:

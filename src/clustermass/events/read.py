@@ -10,10 +10,18 @@ from astropy.io import fits
 
 from clustermass.arrays import FloatArray
 from clustermass.errors import InputError
-from clustermass.events.dialects import OF_PHOTONS, event_columns, module_of, recognise
+from clustermass.events.dialects import (
+    OF_PHOTONS,
+    check_column_unit,
+    check_zero_time,
+    event_columns,
+    module_of,
+    recognise,
+)
 from clustermass.events.eventlist import EventList, union
-from clustermass.events.rows import Rows, pieces_of
+from clustermass.events.rows import Rows, check_names, pieces_of
 from clustermass.io.fits import opened_fits
+from clustermass.io.frames import check_frame
 from clustermass.io.log import LOGGER
 from clustermass.io.products import is_simulated
 
@@ -129,6 +137,7 @@ def _column_names(table: Any) -> set[str]:
 def _empty_list(whole: Sequence[Any], tables: Sequence[Any], table: Any, path: Path, rows: int) -> EventList:
     header = table.header
     creator = header.get("CREATOR") or whole[0].header.get("CREATOR") or ""
+    check_frame(whole[0].header, path)
     dialect = recognise(next(pieces_of(table, path, rows))[1], str(creator), path)
     number = tables.index(table)
     return EventList(
@@ -175,8 +184,12 @@ def _read_gti(tables: Iterable[Any], module: int, path: Path) -> dict[int, Float
 def _intervals(hdu: Any, path: Path) -> FloatArray:
     if missing := {"START", "STOP"} - {str(name).upper() for name in hdu.columns.names}:
         raise InputError(f"{path}: table {hdu.name} lacks column {' and '.join(sorted(missing))}. Remake the file.")
+    check_names(hdu, path)
+    check_zero_time(hdu, path)
     if any(hdu.data[name].dtype.kind not in "iuf" or hdu.data[name].ndim > 1 for name in ("START", "STOP")):
         raise InputError(f"{path}: START or STOP of table {hdu.name} doesn't hold one number a row. Remake the file.")
+    for name in ("START", "STOP"):
+        check_column_unit(hdu, name, "s", path)
     intervals = np.stack([np.array(hdu.data[name], dtype=np.float64) for name in ("START", "STOP")], axis=1)
     bad = np.flatnonzero(~np.isfinite(intervals).all(axis=1) | (intervals[:, 1] < intervals[:, 0]))
     if bad.size:

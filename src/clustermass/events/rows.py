@@ -1,5 +1,6 @@
 """Rows of a FITS table of events, read piece by piece."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import cached_property
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clustermass.errors import InputError
 from clustermass.io.fits import unpacked
+from clustermass.io.log import printable
 
 
 class Rows:
@@ -45,6 +48,15 @@ class Rows:
         if zero != 0:
             values += zero
         return values
+
+
+def check_names(table: Any, path: Path) -> None:
+    """Raise InputError if two columns of a `table` have the same name, where upper and lower case don't count."""
+    names = [str(column.name) for column in table.columns]
+    number = Counter(map(str.upper, names))
+    if twins := [name for name in names if number[name.upper()] > 1]:
+        listed = ", ".join(map(printable, twins))
+        raise InputError(f"{path}: several columns of table {table.name} are called {listed}. Rename all but one.")
 
 
 def pieces_of(table: Any, path: Path, rows: int) -> Iterator[tuple[int, Rows]]:

@@ -10,13 +10,19 @@ from clustermass.io.log import printable
 
 _FRAMES = re.compile(r"(eq_)?(icrs|fk5|j2000)", re.IGNORECASE)
 _EQUINOX = re.compile(r"j?2000(\.0*)?", re.IGNORECASE)
+_B1950 = re.compile(r"b?1950(\.0*)?", re.IGNORECASE)
 #: names of columns with a right ascension or a declination
 _EQUATORIAL = re.compile(r"_?(ra|dec?)(j2000|deg|_.*)?", re.IGNORECASE)
 
 
 def check_frame(header: Mapping[str, Any], path: Path) -> None:
-    """Raise InputError if the header of a FITS table states a frame or an equinox other than ICRS and FK5 J2000."""
+    """Raise InputError if the header of a table states a frame or an equinox other than ICRS and FK5 J2000.
+
+    An EPOCH of 1950 is an equinox, under its name in old files. Other values of EPOCH are times of observation.
+    """
     frame, equinox = header.get("RADESYS", header.get("RADECSYS", "")), header.get("EQUINOX", 2000.0)
+    if "EQUINOX" not in header and _B1950.fullmatch(str(header.get("EPOCH", "")).strip()):
+        equinox = header["EPOCH"]
     if not _is_usual(frame, equinox):
         stated = printable(f"{frame} {equinox}".strip())[:60]
         raise InputError(f"{path}: its header states the frame {stated}. Give RA and DEC in ICRS, and its RADESYS.")

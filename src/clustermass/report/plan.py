@@ -31,6 +31,7 @@ _REASONS = {
     "Updated input files": "input file changed",
     "Missing output files": _NEW,
     "Incomplete output files": "not finished",
+    "Forced execution": "not finished",  # a plan forces only outputs of killed steps
     "Input files updated by another job": _FOLLOWS,
 }
 _PARAMS = re.compile(r"Params have changed.* before: (.*) now: (.*?) *(?:;|$)")
