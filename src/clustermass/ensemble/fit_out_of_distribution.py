@@ -96,15 +96,14 @@ def fit_ood_model(train: FloatArray, validation: FloatArray, transform: str, see
 def _expected(basis: FloatArray, values: FloatArray, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Fit the mean and the log scatter of a quantity as functions of redshift, exposure and core brightness.
 
-    Return three arrays: the coefficients of the mean (term,), those of the log scatter (term,), and the values of
-    `OodModel.knot_value` for this quantity (knot,). `values` holds the quantity called `name`, and `basis`
-    (cluster, term) the polynomial terms of redshift, exposure and core brightness. If the quantity itself is the
-    redshift or the exposure, only constants are fitted. If it is the core brightness, functions of redshift and
-    exposure are fitted.
+    Return the coefficients of the mean (term,), those of the log scatter (term,), and the values of
+    `OodModel.knot_value` for this quantity (knot,). `values` holds the quantity called `name`, and `basis` (cluster,
+    term) the polynomial terms of redshift, exposure and core brightness. For redshift and exposure themselves, only
+    constants are fitted. For the core brightness, functions of redshift and exposure are fitted.
 
-    The coefficients of both fits are found by least squares, in two passes. In the second pass, the fit of the mean is
-    weighted with the inverse of the scatter from the first pass. Each deviation from the mean is then divided by the
-    scatter; the quantiles of these ratios are the knot values.
+    Both fits are by least squares, in two passes. In the second pass, the fit of the mean is weighted with the inverse
+    of the scatter from the first pass. Each deviation from the mean is then divided by the scatter; the quantiles of
+    these ratios are the knot values.
     """
     finite = np.isfinite(values)
     basis, values = basis[finite], values[finite]

@@ -156,9 +156,11 @@ def _gti_tables(hdus: Iterable[Any], number: int, tables: int) -> list[Any]:
     """Return the GTI tables in `hdus` that belong to one table of events.
 
     `number` is the number of this table of events, counted from 0, and `tables` is how many tables of events the file
-    has. GTI tables with a module's number in their name, such as GTI5, belong to every table of events. If there are as
-    many GTI tables without a number as tables of events, the first one belongs to the first table of events, and so on.
-    Otherwise every GTI table belongs to every table of events.
+    has.
+
+    - GTI tables with a module's number in their name, such as GTI5, belong to every table of events.
+    - If there are as many other GTI tables as tables of events, each of them belongs to the table of events at the same
+      place. Otherwise they belong to every table of events.
     """
     found = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU) and _GTI.fullmatch(hdu.name.upper())]
     nameless = [hdu for hdu in found if not hdu.name[-1].isdigit()]

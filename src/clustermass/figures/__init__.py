@@ -58,7 +58,7 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     """Return the function that draws the figure `name`.
 
-    Its module is imported only now, so that a change of one figure's module doesn't re-run the other figures.
+    Modules of figures are imported only on demand, so that a change of one doesn't re-run the other figures.
     """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

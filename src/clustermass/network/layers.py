@@ -314,9 +314,8 @@ def _one_of(choices: Mapping[str, Any], word: str) -> str:
 
 
 def _kernel(shape: Shape, fan_in: int | None = None) -> nnx.Param[jax.Array]:
-    """Return a kernel of zeros. `initialise` in `clustermass.network.predict` replaces them by random initial values.
+    """Return a kernel of zeros, for which `initialise` draws values of variance 1 / `fan_in`.
 
-    The variance of the initial values is 1 / `fan_in`, where `fan_in` is the number of inputs to each output. If
-    `fan_in` is None, this number is the product of all axes but the last.
+    `fan_in` is the number of inputs to each output: by default, the product of all axes but the last.
     """
     return nnx.Param(jnp.zeros(shape), fan_in=fan_in or math.prod(shape[:-1]))

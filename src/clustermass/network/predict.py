@@ -129,10 +129,7 @@ def _template(network: NetworkBlock, shape: Shape, outputs: int) -> Parts:
 
 @cache
 def _template_of(network: str, shape: Shape, outputs: int) -> Parts:
-    """Return a kernel of zeros, for which `initialise` draws values of variance 1 / `fan_in`.
-
-    `fan_in` is the number of inputs to each output: without it, the product of all axes but the last.
-    """
+    """Return the `_template` of a network given as JSON. Results are cached, because each takes a tenth of a second."""
     block = json.loads(network)
     shapes = {"image": shape, "side": (sum(widths(block["side_inputs"])),)}
     return nnx.split(nnx.eval_shape(lambda: Network(block["layers"], shapes, outputs)), nnx.Param)
