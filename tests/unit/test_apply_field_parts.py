@@ -16,6 +16,7 @@ from ood_inputs import by_hand, write_calibration, write_ood_model
 from clustermass.apply import catalogue
 from clustermass.apply import field as application
 from clustermass.apply.field import masses_of_field
+from clustermass.cards.page import write_page
 from clustermass.dataset.standardise import Standardisation
 from clustermass.images.cutouts import cut_in_parts, extract_images
 from clustermass.images.exposure import ExposureMap
@@ -94,6 +95,28 @@ def test_masses_are_the_same_to_the_bit_whatever_the_parts(field, monkeypatch, c
     assert 10 < np.isfinite(rows["LOGM500"]).sum() < CLUSTERS - 3
     assert len(set(rows["LOGM500"][np.isfinite(rows["LOGM500"])])) > 10
     assert 0 < rows["FLAG_EDGE"].sum() < CLUSTERS
+
+
+@pytest.mark.parametrize("fault", ["more clusters than a page shows", "an interruption"])
+def test_cards_and_page_of_an_earlier_catalogue_are_not_left_beside_a_new_one(field, monkeypatch, fault):
+    output = masses(field, "again", monkeypatch, exposure_s=1100.0)
+    cards, page = output.with_suffix(".cards.nc"), output.with_suffix(".html")
+    assert cards.is_file()
+    write_page(output, page)
+    if fault == "an interruption":
+
+        def interrupted(*_):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("clustermass.apply.masses.write_cards", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            masses(field, "again", monkeypatch, exposure_s=1200.0)
+    else:
+        monkeypatch.setattr(application, "MOST_CLUSTERS", CLUSTERS - 1)
+        masses(field, "again", monkeypatch, exposure_s=1200.0)
+    assert not cards.exists()
+    assert not page.exists()
+    assert len(fits.getdata(output)) == CLUSTERS
 
 
 @pytest.mark.long

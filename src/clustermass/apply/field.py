@@ -64,7 +64,7 @@ def masses_of_field(
 
     The FITS file is `output`. Files beside it have the endings .vot, .ecsv and .nc (the same catalogue), .reg (regions
     for DS9) and .moc.fits (coverage of the field). If the field has at most `MOST_CLUSTERS` clusters, there is also
-    .cards.nc (pictures and numbers for the page of the field).
+    .cards.nc (pictures and numbers for the page of the field). Cards and page of an earlier catalogue are removed.
 
     Images are cut and preprocessed like the training images of the ensemble. InputError if there is no trained
     ensemble, if an input is missing or faulty, or if `overwrite` is False and a file to write exists already.
@@ -99,7 +99,7 @@ def masses_of_field(
     with Ensemble.load(ensemble) as trained, trained.packed_file_named():
         used = trained.named().values() if ensemble.is_dir() else [ensemble]
         logs = logs_beside(output)[:1] if log else ()
-        written = [*CataloguePaths.beside(output), cards_beside(output), output.with_suffix(".html"), *logs]
+        written = [*CataloguePaths.beside(output), *_pictures(output), *logs]
         check_outputs(written, overwrite, [*inputs, *used])
         sky = sky_of_files(events, catalogue, exposure, exposure_s, columns, catalogue_bands)
         settings = {"catalogue_columns": columns or {}, "catalogue_bands": catalogue_bands, "exposure_s": exposure_s}
@@ -206,9 +206,18 @@ def _masses(
             columns.append(applied.columns(smoothed, "images of the field"))
             simulated = part.attrs["simulated"]
         catalogues = {REALIZATION: field.catalogue}
+        for path in _pictures(
+            output
+        ):  # those of an earlier catalogue, which an interruption would leave beside the new one
+            path.unlink(missing_ok=True)
         table = applied.write(columns, pictures, catalogues, output, simulated, cosmology, acronym, made_by)
         write_moc([field.exposure], CataloguePaths.beside(output).moc, made_by)
         return table
+
+
+def _pictures(output: Path) -> tuple[Path, Path]:
+    """Return the paths of the data of the cards and of the page, which lie beside the mass catalogue `output`."""
+    return cards_beside(output), output.with_suffix(".html")
 
 
 def check_outputs(paths: Sequence[Path], overwrite: bool, inputs: Sequence[Path] = ()) -> None:
