@@ -16,11 +16,14 @@ from clustermass.cards.find import find_masses
 from clustermass.cards.image import pictures, png
 from clustermass.cards.page import content
 from clustermass.cards.show import draw_card, list_of_strangest, save_card, text_card
-from clustermass.cards.words import mass_in_words, notes
+from clustermass.cards.words import _MAY_BE, mass_in_words, notes
 from clustermass.cli import main
 from clustermass.ensemble.ood_quantities import QUANTITIES
 from clustermass.errors import InputError
 from clustermass.io.netcdf import write_netcdf
+
+BLEND = "a blend, photons taken for a neighbour's, or a rate from another energy band or exposure"
+UNLIKE = "an image unlike those in training, such as a blend"
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +93,11 @@ def test_each_flag_is_explained(tmp_path):
     name, z, mass, rarity, flags = lines[1].split("  ")[1:]
     assert (name, z, rarity, flags) == (field.columns["NAME"][2], "z 0.300", "OOD_P 0.0040", "FLAG_OOD")
     assert mass == f"log10 M500c {field.columns['LOGM500'][2]:.2f}"
-    assert lines[2].startswith("    count rate in the catalogue, ")
-    assert sorted(line.split("  ")[-1] for line in lines[3:-1]) == [
+    words = " ".join(" ".join(lines[2:]).split())
+    assert words.startswith(f"Possible cause: {BLEND}. Most unusual: count rate in the catalogue, {abs(rate):.1f} σ ")
+    assert words.count("Most unusual: ") == 5
+    assert words.count("Possible cause") == 1  # of the cluster with FLAG_OOD
+    assert sorted(line.split("  ")[-1] for line in lines[3:-1] if "OOD_P" in line) == [
         "FLAG_EDGE",
         "FLAG_NOCAT",
         "FLAG_RANGE (redshift)",
@@ -142,15 +148,14 @@ def test_a_bright_neighbour_is_named(tmp_path, offsets, counts, extent, flagged,
     field = FieldCards.read(write_field(tmp_path, FLAG_OOD=np.full(6, flagged)))
     for name, value in zip(("x", "y", "cts", "ext_like"), (*offsets, counts, extent), strict=True):
         field.data[f"near_{name}"][1, 3] = value
-    found = [note for note in notes(field, 1) if "neighbour" in note.text]
+    found = [note for note in notes(field, 1) if note.text.startswith("Bright neighbour")]
     assert [
         note.text.startswith(f"Bright neighbour {begins} the cluster's counts ({counts} against 80)") for note in found
     ] == [True] * bool(begins)
     assert [note.warns for note in found] == [warns] * bool(begins)
     assert "No flag" in notes(field, 1)[0].text if not flagged else "No flag" not in str(notes(field, 1))
-    assert f"a neighbour with {counts / 80:.1f} times its counts" in list_of_strangest(field) or not (
-        flagged and begins
-    )
+    listed = " ".join(list_of_strangest(field).split())
+    assert (f"with {counts / 80:.1f} times the cluster's counts." in listed) == bool(flagged and begins)
 
 
 def test_small_masses_have_a_smaller_power_of_ten_and_a_radius_beyond_the_image_is_stated(tmp_path):
@@ -196,13 +201,14 @@ def test_masses_that_disagree_are_a_warning(tmp_path, excess, words):
 @pytest.mark.parametrize(
     ("why", "bits", "z", "radius", "causes"),
     [
-        ("rate", 0, 0.3, 3, ""),
-        ("epistemic", 0, 0.3, 3, ""),
+        ("rate", 0, 0.3, 3, f": {BLEND}"),
+        ("epistemic", 0, 0.3, 3, f": {UNLIKE}"),
         ("rate", 1, 0.01, 25, ": redshift below the range of the training clusters"),
-        ("aleatoric", 8, 0.3, 3, ""),  # the predicted mass isn't a cause
-        ("aleatoric", 9, 0.01, 25, "s: redshift below the range of the training clusters, R500c larger than the image"),
-        ("mass", 5, 1.3, 3, "s: redshift above the range of the training clusters, exposure outside the range of the "
+        ("aleatoric", 8, 0.3, 3, f": {UNLIKE}"),  # the predicted mass isn't a cause
+        ("aleatoric", 9, 0.01, 25, "s: redshift below the range of the training clusters; R500c larger than the image"),
+        ("mass", 5, 1.3, 3, "s: redshift above the range of the training clusters; exposure outside the range of the "
          "training clusters"),
+        ("redshift", 0, 0.3, 3, ": a wrong redshift, or one that is rare in training"),
     ],
 )  # fmt: skip
 def test_possible_causes_of_unusual_quantities_are_named(tmp_path, why, bits, z, radius, causes):
@@ -210,11 +216,16 @@ def test_possible_causes_of_unusual_quantities_are_named(tmp_path, why, bits, z,
     field = FieldCards.read(write_field(tmp_path, **changed, Z=np.full(6, z), R500C_ARCMIN=np.full(6, radius)))
     field.data["near_cts"][:] = 0  # no bright neighbour
     (text,) = [note.text for note in notes(field, 1) if "FLAG_OOD" in note.text]
-    assert text.partition(" Possible cause")[2].partition(" Most unusual: ")[0] == causes + "." * bool(causes)
+    assert text.partition(" Possible cause")[2].partition(" Most unusual: ")[0] == f"{causes}."
     field.data["near_x"][1, 0] = field.data["near_y"][1, 0] = field.data["near_ext_like"][1, 0] = 100
     field.data["near_cts"][1, 0] = 200
     (text,) = [note.text for note in notes(field, 1) if "FLAG_OOD" in note.text]
-    assert ("a bright neighbour" in text) == (why != "rate")
+    named = "a bright neighbour, extended, with 2.5 times the cluster's counts" in text
+    assert named == (why != "redshift")
+
+
+def test_each_unusual_quantity_has_a_possible_cause():
+    assert {*_MAY_BE} == {*QUANTITIES}
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,18 @@ from browser import CHROMIUM, opened
 
 from clustermass.cards.field import FieldCards
 from clustermass.cards.page import content, write_page
+from clustermass.cards.show import strangest
 
 in_browser = pytest.mark.skipif(not CHROMIUM, reason="no Chromium here: the page isn't opened in a browser")
 #: names of a hostile table
 EVIL = ["</script><script>window.hit=1</script>", "<img src=x onerror='window.hit=1'>", "a & b", "<!--<script>"]
 FEW, MANY = 6, 500
+#: the first cluster is flagged; three clusters have the same OOD_P
+COLUMNS = {
+    "FLAG_OOD": np.array([1, 0, 0, 0, 0, 0]),
+    "OOD_WHY": np.array(["rate", *[""] * 5]),
+    "OOD_P": np.array([0.02, 0.5, 0.02, 0.3, 0.02, np.nan]),
+}
 
 
 def page_of(folder, **field):
@@ -29,8 +36,7 @@ def page_of(folder, **field):
 
 @pytest.fixture(scope="module")
 def few(tmp_path_factory):
-    flags = {"FLAG_OOD": np.array([1, 0, 0, 0, 0, 0]), "OOD_WHY": np.array(["rate", *[""] * 5])}
-    return page_of(tmp_path_factory.mktemp("few"), names=[*EVIL, "", "x"], **flags)
+    return page_of(tmp_path_factory.mktemp("few"), names=[*EVIL, "", "x"], **COLUMNS)
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +68,9 @@ def test_names_of_others_can_not_leave_the_data(few):
     assert [cluster["own"] for cluster in data["clusters"][:4]] == [[name] for name in EVIL]
     assert len(re.findall("<script", text)) == 2
     assert "script-src 'sha256-" in text
-    assert few.read_bytes() == page_of(few.parent, names=[*EVIL, "", "x"], FLAG_OOD=np.array([1, 0, 0, 0, 0, 0]),
-                                       OOD_WHY=np.array(["rate", *[""] * 5])).read_bytes()  # fmt: skip
+    assert few.read_bytes() == page_of(few.parent, names=[*EVIL, "", "x"], **COLUMNS).read_bytes()
 
 
-@in_browser
 @pytest.mark.parametrize("most, left_out", [(6, 0), (2, 4)])
 def test_of_a_large_field_those_with_the_largest_likelihoods_are_shown(tmp_path, monkeypatch, most, left_out):
     monkeypatch.setattr("clustermass.cards.page.MOST_CLUSTERS", most)
@@ -78,8 +82,9 @@ def test_of_a_large_field_those_with_the_largest_likelihoods_are_shown(tmp_path,
     assert ids == ([102, 104] if left_out else [101, 102, 103, 104, 105, 106])
 
 
+@in_browser
 def test_a_table_is_sorted_by_the_heads_of_its_columns(page):
-    likelihood = [float(text) for text in column(page, 6)]
+    likelihood = [float(text) for text in column(page, 8)]
     assert likelihood == sorted(likelihood, reverse=True)
     for state in ("descending", "ascending"):
         page.click("log₁₀ M500c")
@@ -88,6 +93,30 @@ def test_a_table_is_sorted_by_the_heads_of_its_columns(page):
         assert mass[-1] == "–"
         assert mass[:-1] == sorted(mass[:-1], reverse=state == "descending")
     assert page.run("document.querySelectorAll('[aria-sort=none]').length") == 7
+
+
+@in_browser
+def test_the_keyboard_brings_the_strangest_first_in_the_order_of_the_command(few, page):
+    field = FieldCards.read(few.parent / "masses.fits")
+    names = field.columns["NAME"][strangest(field)].tolist()
+    assert rows(page)[: len(names)] != names
+    page.run("document.getElementById('strangest').focus()")
+    press(page, "Enter", 13)
+    page.wait_for("document.getElementById('shown').textContent == '6 of 6 clusters are shown, the strangest first.'")
+    assert rows(page) == [*names, field.columns["NAME"][5]]  # the last one has no OOD_P
+    assert page.run("document.querySelector('th[data-key=OOD_P]').getAttribute('aria-sort')") == "ascending"
+    page.click("Strangest first")  # a second time changes nothing
+    assert rows(page)[: len(names)] == names
+    nodes = [node for node in page.call("Accessibility.getFullAXTree")["nodes"] if not node["ignored"]]
+    buttons = [node for node in nodes if node["role"]["value"] == "button"]
+    (button,) = [node for node in buttons if node["name"]["value"] == "Strangest first"]
+    assert "most unlike the training clusters come first" in button["description"]["value"]
+
+
+def press(page, key, code):
+    for kind in ("keyDown", "keyUp"):
+        text = {"text": "\r"} if key == "Enter" and kind == "keyDown" else {}
+        page.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
 
 
 @in_browser
@@ -150,18 +179,13 @@ def test_a_card_opens_by_its_name_and_closes(page):
 
 @in_browser
 def test_the_keyboard_reaches_rows_and_cards(page):
-    def press(key, code):
-        for kind in ("keyDown", "keyUp"):
-            text = {"text": "\r"} if key == "Enter" and kind == "keyDown" else {}
-            page.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
-
     for _ in range(40):
-        press("Tab", 9)
+        press(page, "Tab", 9)
         if page.run("!!document.activeElement.closest('tbody')"):
             break
     chosen = page.run("document.activeElement.textContent")
     assert page.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    press("Enter", 13)
+    press(page, "Enter", 13)
     page.wait_for("!document.getElementById('card').hidden")
     assert page.run("document.getElementById('card-title').textContent") == chosen
     page.run("document.querySelector('#card nav a').click()")
@@ -172,7 +196,7 @@ def test_the_keyboard_reaches_rows_and_cards(page):
 
 @in_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1500])
+@pytest.mark.parametrize("width", [360, 1280, 1500])
 def test_widths_and_colours(page, width, scheme):
     page.call("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 500)
     page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
@@ -182,6 +206,8 @@ def test_widths_and_colours(page, width, scheme):
     assert page.run("getComputedStyle(document.body).backgroundColor") == (
         "rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 26)"
     )
+    if width > 1000:  # the table beside the card shows all its columns
+        assert page.run("(t => t.scrollWidth <= t.clientWidth)(document.getElementById('table'))")
     side = page.run("document.getElementById('card').getBoundingClientRect().left > innerWidth / 2")
     assert side == (width > 1000)
 

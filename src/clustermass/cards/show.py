@@ -4,7 +4,6 @@ import json
 import shlex
 import textwrap
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from matplotlib.style import context
 
 from clustermass.cards.field import FieldCards
 from clustermass.cards.image import pictures
-from clustermass.cards.words import bright_neighbours, mass_in_words, notes, out_of_range, own_names, unusual
+from clustermass.cards.words import cause_and_symptom, largest_distance, mass_in_words, notes, out_of_range, own_names
 from clustermass.ensemble.ood_quantities import QUANTITIES
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS
 from clustermass.errors import InputError
@@ -56,8 +55,13 @@ def text_card(field: FieldCards, row: int) -> str:
         first = near[0]
         where = f"{first.separation:.0f}″ to the {first.direction}"
         lines += [f"  nearest   {where}: {first.kind} detection, {first.counts:.0f} counts"]
-    fill = partial(textwrap.fill, width=_WIDTH, initial_indent="  ", subsequent_indent="    ")
-    return "\n".join([*lines, *(fill(f"{'!' if note.warns else '·'} {note.text}") for note in notes(field, row))])
+    texts = (f"{'!' if note.warns else '·'} {note.text}" for note in notes(field, row))
+    return "\n".join([*lines, *(_filled(text, "  ") for text in texts)])
+
+
+def _filled(text: str, indent: str) -> str:
+    """Return a text in lines of `_WIDTH` characters. The first one is indented by `indent`, the others by two more."""
+    return textwrap.fill(text, width=_WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ")
 
 
 def strangest(field: FieldCards) -> list[int]:
@@ -81,14 +85,17 @@ def list_of_strangest(field: FieldCards) -> str:
         flags = [flag for flag in ("FLAG_OOD", "FLAG_RANGE", "FLAG_EDGE", "FLAG_NOCAT") if cells[flag]]
         flags = [f"{flag} ({out_of_range(field, row)})" if flag == "FLAG_RANGE" else flag for flag in flags]
         lines += [f"  {cells['NAME']}  {numbers}  {' '.join(flags) or 'no flag'}"]
-        lines += [f"    {_strangeness(field, row)}"] if cells["FLAG_OOD"] else []
+        lines += [_filled(text, "    ") for text in [_strangeness(field, row)] if text]
     command = f"{program()} show NAME --field {shlex.quote(str(field.path))}"
     return "\n".join([*lines, f"Show one: {command} (an id or a part of the name will do)"])
 
 
 def _strangeness(field: FieldCards, row: int) -> str:
-    times = [one.counts / float(field.columns["ML_CTS"][row]) for one in bright_neighbours(field, row)[:1]]
-    return ", ".join([unusual(field, row), *(f"a neighbour with {one:.1f} times its counts" for one in times)])
+    """Return what may have made a cluster unusual, and its most unusual quantity; without FLAG_OOD, only the latter."""
+    if field.columns["FLAG_OOD"][row]:
+        return cause_and_symptom(field, row)
+    largest = largest_distance(field, row)
+    return f"Most unusual: {largest}." if largest else ""
 
 
 def _redshift(value: float) -> str:

@@ -26,6 +26,22 @@ _BRIGHT = {"extended": 0.3, "point-like": 0.5}
 _BRIGHTER = 3.0
 #: quantities that describe the networks' answer, not the cluster
 _OF_NETWORKS = ("mass", "aleatoric", "epistemic")
+#: quantity -> what may have made it unusual, if neither the catalogue nor the neighbours show a cause
+_MAY_BE = {
+    "redshift": "a wrong redshift, or one that is rare in training",
+    "exposure": "a wrong exposure, or one that is rare in training",
+    "core": "a point source (AGN) in the core, or an unusually bright or faint core",
+    **dict.fromkeys(("core_soft", "core_hard"), "a point source (AGN) in the core, or gas of unusual temperature"),
+    "ring": "a merger, or a source that isn't a detection of its own",
+    **dict.fromkeys(
+        ("outskirts", "neighbour", "outer_soft", "outer_hard"), "another source in the image, or an unusual background"
+    ),
+    "offset": "a merger, or a position that isn't the cluster's centre",
+    "rate": "a blend, photons taken for a neighbour's, or a rate from another energy band or exposure",
+    "extent": "an unusually compact or wide cluster, a blend, or an extent from other software",
+    "background": "a bright source nearby, or a background from other software",
+    **dict.fromkeys(_OF_NETWORKS, "an image unlike those in training, such as a blend"),
+}
 #: masses by count rate and by the networks disagree if they differ by more than this, in dex
 _DISAGREE = 0.5
 _CALM = "No flag: inside the range of the training clusters and like them."
@@ -53,25 +69,33 @@ def notes(field: FieldCards, row: int) -> list[Note]:
         found.append(text + f"than {_percent(COVERED_MIN)} (FLAG_EDGE). Its mass tends to be too low.")
     if cells["FLAG_OOD"]:
         text = f"Unlike the training clusters (FLAG_OOD): {_rank(field, float(cells['OOD_P']))}."
-        found.append(f"{text}{_causes(field, row)} Most unusual: {unusual(field, row)}.")
+        found.append(f"{text} {cause_and_symptom(field, row)}")
     if cells["FLAG_NOCAT"]:
         text = "The input table lacks count rate, extent or background (FLAG_NOCAT): the mass comes from image and "
         found.append(text + "redshift alone, with a wider error.")
-    flagged = [Note(True, text) for text in found] or [Note(False, f"{_CALM}{_largest(field, row)}")]
+    largest = largest_distance(field, row)
+    calm = f"{_CALM} Its largest distance: {largest}." if largest else _CALM
+    flagged = [Note(True, text) for text in found] or [Note(False, calm)]
     flagged += [Note(True, text) for text in _disagreement(field, row)]
     return [*flagged, *_bright_notes(field, row), *(Note(False, text) for text in _large(field, row))]
 
 
-def unusual(field: FieldCards, row: int) -> str:
+def cause_and_symptom(field: FieldCards, row: int) -> str:
+    """Return sentences with the possible causes of a flagged cluster's strangeness, and its most unusual quantity."""
+    causes = _causes(field, row)
+    return f"Possible cause{'s' * (len(causes) > 1)}: {'; '.join(causes)}. Most unusual: {_unusual(field, row)}."
+
+
+def _unusual(field: FieldCards, row: int) -> str:
     """Return a text with a flagged cluster's most unusual quantity, and how far it is from what the others imply."""
     why = str(field.columns["OOD_WHY"][row])
     known = [one for one in field.distances(row) if one.quantity == why]
-    return _distance(known[0]) if known else QUANTITIES.get(why, why)
+    return _distance(known[0]) if known else QUANTITIES.get(why, why or "unknown")
 
 
-def _largest(field: FieldCards, row: int) -> str:
-    """Return a sentence on a cluster's largest distance from the training clusters, or "" if none is known."""
-    return "".join(f" Its largest distance: {_distance(one)}." for one in field.distances(row)[:1])
+def largest_distance(field: FieldCards, row: int) -> str:
+    """Return a text with a cluster's largest distance from the training clusters, or "" if none is known."""
+    return "".join(map(_distance, field.distances(row)[:1]))
 
 
 def _distance(one: Distance) -> str:
@@ -79,17 +103,25 @@ def _distance(one: Distance) -> str:
     return f"{QUANTITIES[one.quantity]}, {abs(one.given):.1f} σ {side} what its other quantities imply"
 
 
-def _causes(field: FieldCards, row: int) -> str:
-    """Return a sentence on possible causes of a flagged cluster's unusual quantities, or "" if no cause is found."""
+def _causes(field: FieldCards, row: int) -> list[str]:
+    """Return texts on possible causes of a flagged cluster's most unusual quantity.
+
+    Causes that the cluster's numbers show come first. Without any, the text is the one in `_MAY_BE`.
+    """
+    why = str(field.columns["OOD_WHY"][row])
     found = [
         f"{_RANGE[name][0].lower()} {_side(field, row, name)} the range of the training clusters"
         for name in field.outside(row)
         if name != "log10_m500c"
     ]
-    if field.columns["OOD_WHY"][row] in _OF_NETWORKS:
-        found += ["R500c larger than the image"] * bool(_large(field, row))
-        found += ["a bright neighbour"] * bool(bright_neighbours(field, row))
-    return f" Possible cause{'s' * (len(found) > 1)}: {', '.join(found)}." if found else ""
+    found += ["R500c larger than the image"] * bool(why in _OF_NETWORKS and _large(field, row))
+    if why not in ("redshift", "exposure"):
+        own = float(field.columns["ML_CTS"][row])
+        found += [
+            f"a bright neighbour, {one.kind}, with {one.counts / own:.1f} times the cluster's counts"
+            for one in bright_neighbours(field, row)[:1]
+        ]
+    return found or [_MAY_BE.get(why, "unknown")]
 
 
 def _disagreement(field: FieldCards, row: int) -> list[str]:

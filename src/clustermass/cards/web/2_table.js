@@ -4,10 +4,10 @@ const COLUMNS = [
   { key: "Z", title: "z", of: (c) => c.columns.Z, decimals: 3 },
   { key: "LOGM500", title: "log₁₀ M500c", of: (c) => c.columns.LOGM500, decimals: 2 },
   { key: "LOGM500_ERR", title: "error", of: (c) => c.columns.LOGM500_ERR, decimals: 2 },
-  { key: "ML_CTS", title: "counts", of: (c) => c.columns.ML_CTS, decimals: 0 },
-  { key: "DET_LIKE", title: "DET_LIKE", of: (c) => c.columns.DET_LIKE, decimals: 0 },
   { key: "OOD_P", title: "OOD_P", of: (c) => c.columns.OOD_P, decimals: 3 },
   { key: "FLAGS", title: "flags", of: (c) => flagsOf(c).map((f) => f.slice(5)).join(" "), about: "flags that are set" },
+  { key: "ML_CTS", title: "counts", of: (c) => c.columns.ML_CTS, decimals: 0 },
+  { key: "DET_LIKE", title: "DET_LIKE", of: (c) => c.columns.DET_LIKE, decimals: 0 },
 ];
 const KINDS = {
   all: ["all clusters", () => true],
@@ -21,11 +21,12 @@ function buildTable() {
   const heads = COLUMNS.map((column) => {
     const button = make("button", { type: "button", title: column.about ?? DATA.about[column.key] }, column.title);
     button.addEventListener("click", () => sortBy(column.key));
-    return make("th", { scope: "col", "data-key": column.key, "aria-sort": "none" }, button);
+    const kind = column.decimals === undefined ? null : "number";
+    return make("th", { scope: "col", class: kind, "data-key": column.key, "aria-sort": "none" }, button);
   });
   const body = make("tbody");
   for (const cluster of CLUSTERS) body.append((cluster.row = buildRow(cluster)));
-  const caption = make("caption", {}, "Sort by a click on a column's head. A name opens its card.");
+  const caption = make("caption", {}, "Sort by a click on a column's head. A name opens its card, which says the flags in words. OOD_P: share of validation clusters that are at least as unusual; up to 0.01 it sets the flag OOD.");
   byId("table").append(make("table", {}, caption, make("thead", {}, make("tr", {}, heads)), body));
 }
 
@@ -34,7 +35,7 @@ function buildRow(cluster) {
   const link = make("a", { href: linkTo(cluster) }, picture, make("span", {}, nameOf(cluster)));
   const cells = COLUMNS.slice(1).map((column) => {
     const value = column.of(cluster);
-    return typeof value === "string" ? make("td", {}, value) : make("td", { class: "number" }, number(value, column.decimals));
+    return typeof value === "string" ? make("td", { class: "flags" }, value) : make("td", { class: "number" }, number(value, column.decimals));
   });
   return make("tr", { class: warned(cluster) ? "noted" : null }, make("th", { scope: "row" }, link), cells);
 }
@@ -49,19 +50,32 @@ function sortBy(key) {
   sortRows();
 }
 
+// The strangest clusters first: those with the smallest OOD_P, in the same order as `clustermass show` lists them.
+function sortByStrangeness() {
+  order = { key: "OOD_P", down: false };
+  sortRows();
+  byId("table").scrollTop = 0;
+  byId("table").scrollIntoView({ block: "nearest" });
+}
+
+// The largest distance of a cluster from the training clusters: the order of clusters with the same OOD_P.
+const farthest = (cluster) => Math.abs(cluster.distances[0]?.[1] ?? 0);
+
 function sortRows() {
   const column = COLUMNS.find((one) => one.key === order.key);
   const sign = order.down ? -1 : 1;
   const missing = (value) => value === null || value === "";
-  const sorted = CLUSTERS.map((cluster) => [column.of(cluster), cluster.row]).sort(([a], [b]) => {
+  const equal = (one, other) => (order.key === "OOD_P" ? farthest(other) - farthest(one) : 0);
+  const sorted = CLUSTERS.map((cluster) => [column.of(cluster), cluster]).sort(([a, one], [b, other]) => {
     if (missing(a) || missing(b)) return missing(a) - missing(b);
-    return sign * (a < b ? -1 : a > b ? 1 : 0);
+    return sign * (a < b ? -1 : a > b ? 1 : equal(one, other));
   });
-  byId("table").querySelector("tbody").append(...sorted.map(([, row]) => row));
+  byId("table").querySelector("tbody").append(...sorted.map(([, cluster]) => cluster.row));
   for (const head of document.querySelectorAll("th[data-key]")) {
     const here = head.dataset.key === order.key;
     head.setAttribute("aria-sort", here ? (order.down ? "descending" : "ascending") : "none");
   }
+  tellShown();
 }
 
 function buildFilter() {
@@ -72,6 +86,7 @@ function buildFilter() {
     select.append(make("option", { value: flag, title: DATA.about[flag] }, flag));
   }
   byId("filter").addEventListener("input", filterRows);
+  byId("strangest").addEventListener("click", sortByStrangeness);
   byId("filter").addEventListener("submit", (event) => event.preventDefault());
   byId("filter").addEventListener("reset", () => setTimeout(filterRows));
 }
@@ -79,16 +94,20 @@ function buildFilter() {
 function filterRows() {
   const words = byId("text").value.toLowerCase().replaceAll("_", " ").trim();
   const chosen = KINDS[byId("kind").value][1];
-  let shown = 0;
   for (const cluster of CLUSTERS) {
     const names = [nameOf(cluster), String(cluster.columns.ID_SRC), ...cluster.own].join("\n").toLowerCase().replaceAll("_", " ");
     const kept =
       chosen(cluster) && names.includes(words) && within(cluster.columns.Z, "z") && within(cluster.columns.LOGM500, "m");
     cluster.row.hidden = !kept;
     cluster.mark.classList.toggle("out", !kept);
-    shown += kept;
   }
-  byId("shown").textContent = `${shown} of ${CLUSTERS.length} clusters are shown.`;
+  tellShown();
+}
+
+function tellShown() {
+  const shown = CLUSTERS.filter((cluster) => !cluster.row.hidden).length;
+  const strangest = order.key === "OOD_P" && !order.down ? ", the strangest first" : "";
+  byId("shown").textContent = `${shown} of ${CLUSTERS.length} clusters are shown${strangest}.`;
 }
 
 // Whether a value lies between two fields of the form; an empty field sets no limit.
