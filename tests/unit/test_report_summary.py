@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from cards_inputs import write_field
 
 from clustermass.report.console import headline
 from clustermass.report.summary import costs_by_step, folders_of, key_figures, summarise
@@ -47,6 +48,10 @@ def test_table_with_and_without_count_rates(tmp_path, capsys, ratios, shown):
     headline(tmp_path)
     assert f"open {tmp_path / 'clusters.html'} in a browser" in capsys.readouterr().out
     assert "0.980 ± 0.010" in printed
+    write_field(tmp_path)
+    headline(tmp_path)
+    line = "Field field, experiment fiducial: 5 of 6 clusters have a mass, 1 have none (no redshift: 1); 0 of the "
+    assert line in capsys.readouterr().out
     assert "0.988" in printed
 
 

@@ -3,6 +3,7 @@
 import base64
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,8 @@ from clustermass.io.files import write_json
 from clustermass.io.log import step
 from clustermass.io.provenance import PACKAGE
 from clustermass.io.provenance import provenance
+from clustermass.report.observed_field import masses_in_words
+from clustermass.report.observed_field import strangest_of_page
 from clustermass.report.summary import costs_by_step
 from clustermass.report.summary import folders_of
 from clustermass.report.summary import for_captions
@@ -31,8 +34,10 @@ START = {
 def start_page(inputs: Any, folder: Path) -> tuple[dict[str, Any], list[Path]]:
     """Return the content of the report's start page, and the paths of its figures.
 
-    The content is a block with the links to pages and catalogues (relative to `folder`), and with the figures' texts.
+    The content is a block with the links to pages and catalogues (relative to `folder`), with a text on each observed
+    field and on its most unusual clusters, and with the figures' texts.
     """
+    fields = [of_field(Path(path), folder) for path in inputs.pages if path.endswith(".html")]
     links = []
     for kind, paths in (("Clusters of", inputs.pages), ("Mass catalogue of", inputs.masses)):
         for path in (Path(one).relative_to(folder) for one in paths if one.endswith((".html", "masses.fits"))):
@@ -40,7 +45,23 @@ def start_page(inputs: Any, folder: Path) -> tuple[dict[str, Any], list[Path]]:
             links.append({"href": quote(path.as_posix()), "text": f"{kind} {field}, {experiment}"})
     found = {end: next((path for path in inputs.figures if path.endswith(end)), None) for end in START}
     figures = [Path(path) for path in found.values() if path]
-    return {"links": links, "figures": [{"text": START[end]} for end, path in found.items() if path]}, figures
+    return {
+        "links": links,
+        "fields": fields,
+        "figures": [{"text": START[end]} for end, path in found.items() if path],
+    }, figures
+
+
+def of_field(page: Path, folder: Path) -> dict[str, Any]:
+    """Return the texts of the start page on the field with this `page`; they are safe in HTML."""
+    experiment, _, field, _ = page.relative_to(folder).parts
+    address = quote(page.relative_to(folder).as_posix())
+    strangest = [
+        {"href": f"{address}#{quote(name)}", "name": escape(name), "text": escape(text)}
+        for name, text in strangest_of_page(page)
+    ]
+    text = escape(masses_in_words(page.with_name("masses.fits")))
+    return {"name": f"{field}, {experiment}", "text": text, "strangest": strangest}
 
 
 def finished(text: str, figures: list[Path]) -> str:

@@ -6,6 +6,7 @@ import itertools
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from clustermass.config.resolve import is_regular
 from clustermass.errors import InputError
 from clustermass.io.files import reading
 from clustermass.io.log import printable
 from clustermass.io.program import program
+from clustermass.report.observed_field import masses_in_words
 from clustermass.report.records import CONFIG, RUN_RECORD, Files, Record
 from clustermass.report.summary import read_summary
 
@@ -52,19 +55,27 @@ def headline(run: str | Path) -> None:
             line
             for name, figures in experiments.items()
             for field, path in figures["catalogues"].items()
-            for line in _of_field(Path(path), f"field {field}, experiment {name}")
+            for line in _of_field(Path(path), field, name)
         ]
     console = _console()
     console.print(table)
-    _print(console, f"Report:    {run / 'report.html'}", *catalogues)
+    _print(console, f"Report: open {run / 'report.html'} in a browser", *catalogues)
 
 
-def _of_field(masses: Path, what: str) -> Iterator[str]:
-    """Yield the path of a mass catalogue and, if its page exists, how to open it. `what` names field and experiment."""
-    yield f"Catalogue: {masses}  ({what})"
+def _of_field(masses: Path, field: str, experiment: str) -> Iterator[str]:
+    """Yield lines about the mass catalogue of a field: how many clusters have a mass, and where its files are.
+
+    The number is left out if the catalogue can't be read, and the page of its clusters if it doesn't exist.
+    """
+    with suppress(InputError):
+        if is_regular(masses):
+            yield f"Field {field}, experiment {experiment}: {masses_in_words(masses)}."
+    yield f"  Catalogue: {masses}"
     if (page := masses.with_name("clusters.html")).is_file():
         command = f"{program()} show --field {shlex.quote(str(masses))}"
-        yield f"Clusters:  open {page} in a browser, or list the strangest: {command} (--strangest draws one)"
+        yield f"  Clusters:  open {page} in a browser"
+        yield f"  The most unusual clusters: {command}"
+        yield f"  A picture of the first of them: {command} --strangest"
 
 
 def _console() -> Console:
