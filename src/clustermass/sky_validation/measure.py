@@ -10,7 +10,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from clustermass.arrays import FloatArray
+from clustermass.arrays import BoolArray, FloatArray
 from clustermass.catalogues.tables import find_rows, read_product
 from clustermass.errors import InputError
 from clustermass.images.exposure import exposure_at, read_exposure
@@ -43,8 +43,8 @@ VARIABLES = {
     "events": ("count", "events of the list"),
     "photons": ("count", "events in 0.2-2.3 keV"),
     "accounted": ("count", "background and fitted counts of all detections, 0.2-2.3 keV"),
-    "haloes": ("1", "simulated haloes with exposure"),
-    "detected": ("1", "haloes that a detection is matched to"),
+    "haloes": ("1", "haloes with exposure above the lowest flux"),
+    "detected": ("1", "haloes above the lowest flux that a detection is matched to"),
     "points_5": ("1", "point sources with DET_LIKE >= 5"),
     "points_6": ("1", "point sources with DET_LIKE >= 6"),
     "haloes_above": ("1", "haloes above the flux"),
@@ -61,6 +61,7 @@ VARIABLES = {
     "ml_cts": ("count", "ML_CTS, 0.2-2.3 keV"),
     "ml_exp": ("s", "ML_EXP"),
     "ml_bkg": ("count arcmin-2", "ML_BKG, 0.2-2.3 keV"),
+    "single": ("1", "1 = the most likely candidate of its halo, 0 = another one, or no halo"),
     "redshift": ("1", "true redshift of the candidate's halo; NaN = no halo"),
     "log10_m500c": ("1", "true log10(M500c / Msun) of the halo"),
     "l500": ("erg s-1", "true luminosity of the halo inside R500c, 0.5-2 keV rest frame"),
@@ -111,8 +112,9 @@ def measure(realizations: Sequence[RealizationFiles]) -> xr.Dataset:
 def measure_realization(files: RealizationFiles) -> xr.Dataset:
     """Return the measurements (`VARIABLES`, except `field`) of one realization.
 
-    Pixels without exposure don't count in the area, and haloes without exposure don't count as simulated. InputError if
-    a file is missing, damaged or lacks a column, if a value is not finite, or if the files do not belong together.
+    Pixels without exposure don't count in the area. Haloes without exposure don't count as simulated, and neither do
+    those fainter than `FLUX[0]`: they have no photons, and are in the truth table only if they are rich. InputError if a
+    file is missing, damaged or lacks a column, if a value is not finite, or if the files do not belong together.
     """
     catalogue, config_hash = _columns(files.catalogue, "CATALOGUE", ("ID_SRC", "RA", "DEC", *_MEASURED))
     truth, _ = _columns(files.truth, "TRUTH", ("SRC_ID", "RA", "DEC", "FLUX", *_TRUE))
@@ -121,7 +123,8 @@ def measure_realization(files: RealizationFiles) -> xr.Dataset:
     image, wcs = read_exposure(files.exposure)
     pixels = solid_angle_deg2(image.shape, wcs)
     halo = _halo_rows(files, catalogue["ID_SRC"], truth["SRC_ID"], matches)
-    exposed = exposure_at(image, wcs, truth["RA"], truth["DEC"]) > 0
+    lit, found = truth["FLUX"] > FLUX[0], np.unique(halo[halo >= 0])
+    exposed = lit & (exposure_at(image, wcs, truth["RA"], truth["DEC"]) > 0)
     det_like, extended = catalogue["DET_LIKE"], catalogue["EXT_LIKE"] > EXT_LIKE_MIN
     candidate, point = extended & (det_like > DET_LIKE_MIN), ~extended & (det_like >= 6)
     events, photons = _count_events(files.events)
@@ -134,27 +137,40 @@ def measure_realization(files: RealizationFiles) -> xr.Dataset:
         "photons": photons,
         "accounted": background + float(catalogue["ML_CTS"].sum()),
         "haloes": float(exposed.sum()),
-        "detected": float((halo >= 0).sum()),
+        "detected": float(lit[found].sum()),
         "points_5": float((~extended & (det_like >= 5)).sum()),
         "points_6": float(point.sum()),
     }
     flux, points = truth["FLUX"], catalogue["ML_RATE"][point]
     cumulative = {
         "haloes_above": ("flux", above(flux[exposed], FLUX)),
-        "detected_above": ("flux", above(flux[halo[halo >= 0]], FLUX)),
-        "selected_above": ("flux", above(flux[halo[candidate & (halo >= 0)]], FLUX)),
+        "detected_above": ("flux", above(flux[found], FLUX)),
+        "selected_above": ("flux", above(flux[np.unique(halo[candidate & (halo >= 0)])], FLUX)),
         "points_above": ("rate", above(points, RATE)),
     }
     columns = {name.lower(): catalogue[name][candidate] for name in _MEASURED}
     _check_positive(files.catalogue, columns["ml_rate"], "ML_RATE of extended detections")
     real, row = halo[candidate] >= 0, np.maximum(halo[candidate], 0)
     columns |= {ours: np.where(real, truth[name][row], np.nan) for name, ours in _TRUE.items() if len(truth[name])}
+    columns["single"] = is_most_likely(halo[candidate], columns["det_like"]).astype(float)
     candidates = {name: ("candidate", values) for name, values in columns.items()}
     candidates |= surroundings(catalogue, candidate, candidate & (halo >= 0), point)
     dataset = xr.Dataset(
         {**numbers, **cumulative, **candidates}, {"flux": FLUX, "rate": RATE, "separation": SEPARATION}
     )
     return dataset.assign_attrs(sky_config_hash=config_hash)
+
+
+def is_most_likely(halo: NDArray[np.int64], det_like: FloatArray) -> BoolArray:
+    """Return whether each candidate is the one with the highest DET_LIKE among those of its halo, bool (candidate,).
+
+    `halo` is the row of the candidate's halo, or -1 if it has none. In this case the result is False.
+    """
+    order = np.argsort(-det_like, kind="stable")
+    numbers, first = np.unique(halo[order], return_index=True)
+    most_likely = np.zeros(halo.size, dtype=bool)
+    most_likely[order[first[numbers >= 0]]] = True
+    return most_likely
 
 
 def above(values: FloatArray, limits: FloatArray) -> FloatArray:

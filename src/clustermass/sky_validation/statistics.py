@@ -139,12 +139,13 @@ def leave_one_out(data: xr.Dataset) -> list[xr.Dataset]:
 def chosen(data: xr.Dataset, which: str) -> NDArray[np.bool_]:
     """Return whether each candidate is in the class `which`, bool (candidate,).
 
-    The class is `all`, `selected` (the candidates that match a halo) or `bright` (the selected ones whose DET_LIKE and
-    EXT_LIKE are above `BRIGHT`).
+    The class is `all`, `selected` (the candidates that match a halo), `single` (one candidate for each of these haloes,
+    the most likely one) or `bright` (the selected ones whose DET_LIKE and EXT_LIKE are above `BRIGHT`).
     """
     halo = np.isfinite(data["log10_m500c"].values)
     bright = (data["det_like"].values > BRIGHT) & (data["ext_like"].values > BRIGHT)
-    return {"all": np.ones_like(halo), "selected": halo, "bright": halo & bright}[which]
+    single = data["single"].values == 1
+    return {"all": np.ones_like(halo), "selected": halo, "single": single, "bright": halo & bright}[which]
 
 
 def per_field(data: xr.Dataset, name: str) -> float:
@@ -256,9 +257,9 @@ def mass_regression(data: xr.Dataset, term: int) -> float:
     return float(np.linalg.lstsq(design, mass, rcond=None)[0][term]) if len(mass) > design.shape[1] else np.nan
 
 
-def mass_offset(data: xr.Dataset) -> float:
-    """Return the mean of `offsets_from_relation` over the selected clusters, in dex; NaN if there are none."""
-    return _nan_if_none(offsets_from_relation(data)[chosen(data, "selected")], np.mean)
+def mass_offset(data: xr.Dataset, which: str) -> float:
+    """Return the mean of `offsets_from_relation` over the class `which` (see `chosen`), in dex; NaN if it is empty."""
+    return _nan_if_none(offsets_from_relation(data)[chosen(data, which)], np.mean)
 
 
 def offsets_from_relation(data: xr.Dataset) -> FloatArray:

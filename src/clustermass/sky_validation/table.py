@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from clustermass.sky_validation.statistics import PublishedNumber
 DEFINITIONS = {
     "candidates": "detections with DET_LIKE > 5 and EXT_LIKE > 6",
     "selected": "candidates that are matched to a halo",
+    "single": "one candidate for each halo of the selected, the most likely one",
     "error": "jackknife standard error of the value over the realizations",
     "published_error": "standard error of one field: root of the number, or binomial statistics of a quantile's rank",
     "tuned": "this key of the sky's configuration was set to get the line; all other lines are predicted",
@@ -78,19 +79,22 @@ def _rows(
     unit: str = "",
     demand: str = "reported",
     percents: Sequence[int] = (),
+    sigmas: Sequence[float] = (),
     bins: str = "",
     **limits: Any,
 ) -> Iterator[Row]:
     """Yield the rows of one entry of the table in `published.yaml`.
 
-    If `percents` are given, there is a row for each of these quantiles (in percent). If `bins` is the name of a
+    If `percents` are given, there is a row for each of these quantiles (in percent). It must lie within `sigmas`
+    published errors of the published quantile, if there is a demand. If `bins` is the name of a
     `published_running` entry, there is a row for each bin of this entry. If neither is given, there is one row.
     `limits` are the last three arguments of `tolerance`.
     """
-    for percent in percents:
+    for percent, sigma in zip_longest(percents, sigmas, fillvalue=0.0):
         words = name + (", median" if percent == 50 else f", {percent} % quantile")
-        call, stated = (statistic[0], percent, *statistic[1:]), statistics.published_quantile(key, percent)
-        yield Row(f"{key} {percent}", group, words, unit, call, stated, None, demand)
+        call, stated = (statistic[0], percent, *statistic[1:]), statistics.published_quantile(key, int(percent))
+        limit = tolerance(f"{key} {percent}", demand, stated, absolute=sigma * (stated.error or 0.0))
+        yield Row(f"{key} {percent}", group, words, unit, call, stated, limit, demand)
     for span, (edges, stated) in (statistics.published_medians(bins) if bins else {}).items():
         words = f"{name}, {statistics.published()['running'][bins]['by']} {span}"
         yield Row(f"{key} {span}", group, words, unit, (*statistic, *edges), stated, None, demand)
