@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from clustermass.config.sky_models import Detection
 
 LEAST_GAIN = 0.5  # extended sources are fitted if one at the place of the point source improves C by this
-SPLIT_COST = 3.0  # drop of C by which two point sources must be better than an extended one
+SPLIT_COST = 15.0  # drop of C by which two point sources must be better than an extended one
 LEAST_COUNTS = 0.5  # counts in a stamp from which another source matters there
 SAME_ARCSEC = 12.0  # a second point source this near to a known one is the same
 _ANGLE, _RADIUS = np.meshgrid(np.arange(8) * np.pi / 4.0, [14.0, 22.0, 32.0])
