@@ -113,8 +113,8 @@ def measure_realization(files: RealizationFiles) -> xr.Dataset:
     """Return the measurements (`VARIABLES`, except `field`) of one realization.
 
     Pixels without exposure don't count in the area. Haloes without exposure don't count as simulated, and neither do
-    those fainter than `FLUX[0]`: they have no photons, and are in the truth table only if they are rich. InputError if a
-    file is missing, damaged or lacks a column, if a value is not finite, or if the files do not belong together.
+    those fainter than `FLUX[0]`: they have no photons, and are in the truth table only if they are rich. InputError if
+    a file is missing, damaged or lacks a column, if a value is not finite, or if the files do not belong together.
     """
     catalogue, config_hash = _columns(files.catalogue, "CATALOGUE", ("ID_SRC", "RA", "DEC", *_MEASURED))
     truth, _ = _columns(files.truth, "TRUTH", ("SRC_ID", "RA", "DEC", "FLUX", *_TRUE))
