@@ -44,7 +44,7 @@ def test_page_shows_the_numbers_of_the_realizations(measured):
     panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
     assert list(panels) == list(PANELS)
     assert re.search(
-        r"2 fields of 4 deg².* \d of 8 required and \d of 8 desired agreements hold", figure.get_suptitle()
+        r"2 fields of 4 deg².* \d of 10 required and \d of 8 desired agreements hold", figure.get_suptitle()
     )
     # 340 candidates a field, 40 of them spurious, rates uniform in log10 between -1.5 and 0
     printed = [text.get_text() for text in panels["Fitted counts"].texts]
