@@ -116,7 +116,14 @@ def test_neighbours_are_those_that_brute_force_finds():
 
 def test_more_pairs_of_neighbours_than_fit_into_memory_are_refused():
     place = np.zeros(20_000)
-    refused("4e[+]08 pairs of positions within 300 arcsec", brightest_near, place, place, place, np.arange(20_000))
+    refused(
+        "positions within 300 arcsec: more than 2000000 pairs of a cluster and another detection",
+        brightest_near,
+        place,
+        place,
+        place,
+        np.arange(20_000),
+    )
 
 
 def test_neighbours_are_detections_without_a_mass_too(field):

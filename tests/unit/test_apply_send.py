@@ -1,8 +1,10 @@
 """A mass catalogue sent by SAMP: what tools on astropy's hub get, and what is said without a hub or a tool."""
 
+import socket
 import threading
 import time
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from astropy.table import Table
 from clustermass.apply.send import send_catalogue
 from clustermass.cli import main
 from clustermass.errors import InputError
+from clustermass.io import samp
 from clustermass.io.samp import lock_file
 
 with warnings.catch_warnings():
@@ -93,6 +96,71 @@ def test_viewers_are_pointed_at_a_cluster(catalogue, tool, name, capsys):
 def test_what_a_tool_refuses_is_said(catalogue, tool):
     tool("Old", LOAD, answer={"samp.status": "samp.error", "samp.error": {"samp.errortxt": "out of memory"}})
     assert send_catalogue(catalogue) == ["Old: did not take masses.fits (out of memory)"]
+
+
+@pytest.fixture
+def other_program(tmp_path, monkeypatch):
+    """Return a function that starts a server with one answer, to which the file of the hub leads."""
+    servers = []
+
+    def start(answer, url="http://127.0.0.1:{}/"):
+        server = socket.create_server(("127.0.0.1", 0))
+        servers.append(server)
+
+        def serve():
+            with suppress(OSError):
+                while True:
+                    connection = server.accept()[0]
+                    if answer is not None:
+                        connection.settimeout(1)
+                        with suppress(OSError):
+                            connection.recv(1 << 16)
+                            connection.sendall(answer)
+                        connection.close()
+                    else:
+                        servers.append(connection)
+
+        threading.Thread(target=serve, daemon=True).start()
+        lock = tmp_path / "other"
+        lock.write_text(f"samp.secret=x\nsamp.hub.xmlrpc.url={url.format(server.getsockname()[1])}\n")
+        monkeypatch.setenv("SAMP_HUB", f"std-lockurl:{lock.as_uri()}")
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+PAGE = b"HTTP/1.0 200 OK\r\nContent-Type: text/html\r\nContent-Length: 19\r\n\r\n<html><br>\x1b[2J</html"
+
+
+@pytest.mark.parametrize(
+    ("answer", "url"),
+    [
+        (PAGE, "http://127.0.0.1:{}/"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "http://127.0.0.1:{}/"),
+        (b"", "http://127.0.0.1:{} 80/a b"),
+        (b"", "http://127.0.0.1:x{}/"),
+        (b"", "ftp://127.0.0.1:{}/"),
+        (b"", "http://nowhere.invalid:{}/"),
+        (None, "http://127.0.0.1:{}/"),
+    ],
+    ids=["page", "ssh", "blank", "port", "ftp", "host", "silent"],
+)
+def test_another_program_in_the_place_of_the_hub_is_a_sentence(catalogue, other_program, monkeypatch, answer, url):
+    monkeypatch.setattr(samp, "_PATIENCE_OF_HUB_S", 1.0)
+    other_program(answer, url)
+    with pytest.raises(InputError, match=r"other: the SAMP hub doesn't work \(.*\)\. Restart TOPCAT") as refusal:
+        send_catalogue(catalogue)
+    assert str(refusal.value).isprintable()
+
+
+def test_a_file_s_name_reaches_tools_without_control_characters(catalogue, tool):
+    hostile = catalogue.rename(catalogue.with_name("a\x1b[2J\x01.fits"))
+    topcat = tool("TOPCAT", LOAD_FITS)
+    send_catalogue(hostile)
+    ((_, table),) = topcat
+    assert table["name"] == r"a\x1b[2J\x01.fits"
+    assert table["url"] == hostile.as_uri()
 
 
 def test_without_a_tool_a_cluster_or_a_hub_one_sentence_says_so(catalogue, hub, tmp_path, monkeypatch):

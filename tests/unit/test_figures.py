@@ -68,6 +68,17 @@ def test_a_figure_keeps_its_style_in_a_notebook(inputs: Path) -> None:
     assert shown.startswith(b"\x89PNG")
 
 
+def test_a_style_sheet_needs_no_latex_and_must_be_text(inputs: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "science.mplstyle"
+    sheet.write_text("text.usetex: True\ntext.latex.preamble: \\\\input{/etc/hostname}\nlines.linewidth: 3\n")
+    draw("baselines", inputs, svg=tmp_path / "a.svg", style=sheet)
+    assert (tmp_path / "a.svg").stat().st_size > 1000
+    sheet.write_bytes("# grün\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"style: .*science\.mplstyle can't be read \(.*utf-8"):
+        draw("baselines", inputs, svg=tmp_path / "b.svg", style=sheet)
+    assert not (tmp_path / "b.svg").exists()
+
+
 def test_a_style_sheet_of_the_user_comes_on_top_and_is_named(inputs: Path, tmp_path: Path) -> None:
     sheet = tmp_path / "mine.mplstyle"
     sheet.write_text("font.size: 11\nlegend.fontsize: 10\naxes.facecolor: FFEECC\n")

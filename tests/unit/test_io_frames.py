@@ -72,6 +72,12 @@ def test_columns_of_votables_in_other_frames_are_left_out(tmp_path, caplog):
     assert "left out, because their frame is neither ICRS nor FK5 J2000: columns RA_B (eq_FK4 B1950)" in caplog.text
 
 
+def test_columns_of_positions_under_other_names_are_left_out(tmp_path):
+    content = VOTABLE.format("new", "*").replace('name="RA_B"', 'name="ALPHA_1"')
+    (tmp_path / "t.vot").write_text(content)
+    assert read_table(tmp_path / "t.vot").colnames == ["RA", "Z", "NAME"]
+
+
 def test_texts_of_votables_that_would_be_cut_are_refused(tmp_path):
     (tmp_path / "t.vot").write_text(VOTABLE.format("new", "2"))
     with pytest.raises(InputError, match="texts are longer than their arraysize"):

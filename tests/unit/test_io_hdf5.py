@@ -190,6 +190,18 @@ def test_the_bytes_of_the_variables_are_known_before_they_are_read(path):
     assert read_netcdf(path).equals(read_netcdf(path.with_name("whole.nc")))
 
 
+def test_arrays_of_characters_count_as_the_texts_that_they_become(path):
+    """A file of 100 kB could become 4 GB."""
+    with netCDF4.Dataset(path, "w") as dataset:
+        dataset.createDimension("cluster", 20_000)
+        dataset.createDimension("characters", 4000)
+        made = dataset.createVariable("split", "S1", ("cluster", "characters"), compression="zlib")
+        made[:] = np.full((20_000, 4000), b"a")
+    assert path.stat().st_size < 1_000_000
+    assert check_hdf5(path) >= 20_000 * 4000 * 8
+    refused(r"x\.nc: needs 0\.64 GB of memory", read_netcdf, path, memory=500_000_000)
+
+
 @pytest.mark.parametrize("attribute", ["scale_factor", "add_offset", "missing_value"])
 def test_whole_numbers_that_become_floats_are_refused(path, attribute):
     """A file of 1 MB could become 8 GB."""

@@ -7,7 +7,7 @@ from astropy.io import fits
 
 from clustermass.io import products
 from clustermass.io.netcdf import VARIABLES
-from clustermass.io.products import EVENTS, GTI, MATCHES, column, gti_hdu, table_hdu, write_table
+from clustermass.io.products import EVENTS, GTI, MATCHES, column, gti_hdu, is_simulated, table_hdu, write_table
 
 TABLES = {name: getattr(products, name) for name in ("CATALOGUE", "TRUTH", "MATCHES", "LABELS", "EVENTS", "GTI")}
 ROWS = {"ID_SRC": np.array([4, 2]), "SRC_ID": np.array([1, 9]), "SEPARATION": np.ones(2), "PURITY": np.ones(2)}
@@ -56,3 +56,13 @@ def test_good_times_of_a_module():
     table = gti_hdu(3, [[1.0, 2.0], [5.0, 6.0]])
     assert (table.name, table.columns.names) == ("GTI3", [one.name for one in GTI])
     assert table.data["STOP"].tolist() == [2, 6]
+
+
+@pytest.mark.parametrize("value", [False, 0, "F", "false", " No ", "", None])
+def test_photons_that_a_header_calls_real_are_real(value):
+    assert not is_simulated(fits.Header([("SIMULATE", value)]))
+
+
+@pytest.mark.parametrize("value", [True, 1, "T", "yes", "SIXTE"])
+def test_photons_that_a_header_calls_simulated_are_simulated(value):
+    assert is_simulated(fits.Header([("SIMULATE", value)]))

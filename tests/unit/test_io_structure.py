@@ -357,3 +357,27 @@ def test_tables_of_a_million_rows_are_read(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("\n".join(["ID_SRC,RA,DEC,Z", *["1,133.0,1.0,0.3"] * 1_000_000]))
     assert outcome(lambda: len(read_table(path))) == "result 1000000"
+
+
+def overlapping(path, columns, width=1000, rows=4000):
+    """Write a table of text whose columns all are the whole row."""
+    cards = ["XTENSION= 'TABLE   '", "BITPIX  =                    8", "NAXIS   =                    2"]
+    cards += [f"NAXIS1  = {width:20d}", f"NAXIS2  = {rows:20d}", "PCOUNT  =                    0"]
+    cards += ["GCOUNT  =                    1", f"TFIELDS = {columns:20d}"]
+    for number in range(1, columns + 1):
+        cards += [f"TTYPE{number:<3d}= 'c{number}'", f"TBCOL{number:<3d}= {1:20d}", f"TFORM{number:<3d}= 'A{width}'"]
+    header = "".join(card.ljust(80) for card in [*cards, "END"]).encode()
+    data = (b"x" * 900 + b" " * (width - 900)) * rows
+    first = fits.PrimaryHDU().header.tostring().encode()
+    path.write_bytes(b"".join(part.ljust(-(-len(part) // 2880) * 2880) for part in (first, header, data)))
+
+
+def test_columns_of_text_that_overlap_many_times_are_refused(tmp_path):
+    """A file of 4 MB would become 7 GB."""
+    overlapping(path := tmp_path / "t.fits", 999)
+    refused(r"t\.fits: .*its columns overlap: they have 999000 characters, but a row has 1000", read_table, path)
+
+
+def test_columns_of_text_may_overlap(tmp_path):
+    overlapping(path := tmp_path / "t.fits", 3, rows=2)
+    assert read_table(path).colnames == ["c1", "c2", "c3"]

@@ -9,6 +9,7 @@ from clustermass.arrays import unit_vectors
 from clustermass.catalogues.tables import CheckedTable, read_product
 from clustermass.errors import InputError
 from clustermass.io.fits import check_file
+from clustermass.io.log import printable
 from clustermass.io.samp import hub
 
 
@@ -28,7 +29,11 @@ def send_catalogue(catalogue: Path, cluster: str | None = None) -> list[str]:
     with hub() as connected:
         sent: set[str] = set()
         for mtype, path in (kinds | {"table.load.fits": catalogue}).items():
-            loading = {"url": path.resolve().as_uri(), "table-id": catalogue.resolve().as_uri(), "name": catalogue.name}
+            loading = {
+                "url": path.resolve().as_uri(),
+                "table-id": catalogue.resolve().as_uri(),
+                "name": printable(catalogue.name),
+            }
             tools = {one: name for one, name in connected.tools(mtype).items() if one not in sent}
             lines += [_said(name, catalogue.name, connected.call(one, mtype, loading)) for one, name in tools.items()]
             sent.update(tools)

@@ -22,13 +22,15 @@ from matplotlib.style import available, context
 from clustermass.checked import Count, checked
 from clustermass.errors import InputError
 from clustermass.figures.style import LOOK, RASTER_DPI
-from clustermass.io.files import atomic
+from clustermass.io.files import atomic, reason
 from clustermass.io.provenance import provenance
 
 #: kinds of files that a figure is written to
 KINDS = ("svg", "png", "pdf")
 #: resolution of figures in notebooks, and of PNG files unless it is given; dots per inch
 DPI = 150
+#: LaTeX isn't needed for any figure, and could read other files
+WITHOUT_LATEX = {"text.usetex": False}
 
 
 class StyledFigure(Figure):
@@ -58,7 +60,8 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """Return the function `draw`, extended so that it draws in our style and can write the figure to files.
 
     The extended function has further keywords. `svg`, `png` and `pdf` are paths of files to write. `dpi` is the
-    resolution of the PNG. `style` is the name or path of a Matplotlib style sheet, which is applied on top of ours.
+    resolution of the PNG. `style` is the name or path of a Matplotlib style sheet, which is applied on top of ours; its
+    `text.usetex` is ignored.
     Every file states the name of the function, its settings, and the hashes of input files. All arguments that are a
     `Path` count as input files. The extended function raises InputError if an argument isn't what its annotation says.
     """
@@ -66,7 +69,7 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     @functools.wraps(draw)
     def drawn(*args: Any, dpi: int = DPI, style: str | Path | None = None, **kwargs: Any) -> Figure:
         files = _checked_files(dpi, style, **{kind: kwargs.pop(kind) for kind in KINDS if kind in kwargs})
-        with context([LOOK, *([style] if style else [])], after_reset=True):
+        with context([LOOK, *([style] if style else []), WITHOUT_LATEX], after_reset=True):
             figure = checked(draw)(*args, **kwargs)
             if files:
                 arguments = inspect.signature(draw).bind(*args, **kwargs).arguments
@@ -83,6 +86,11 @@ def _checked_files(
 ) -> dict[str, Path]:
     if style and str(style) not in available and not Path(style).expanduser().is_file():
         raise InputError(f"style: {style} is neither a file nor one of Matplotlib's styles: {', '.join(available)}.")
+    if style and str(style) not in available:
+        try:
+            matplotlib.rc_params_from_file(Path(style).expanduser(), use_default_template=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"style: {style} can't be read ({reason(error)}). Save it as a text in UTF-8.") from error
     return {kind: Path(path) for kind, path in (("svg", svg), ("png", png), ("pdf", pdf)) if path}
 
 

@@ -23,6 +23,8 @@ _LAST_CARD, _HIERARCH = re.compile(r"END([^A-Z0-9_-]|$)"), re.compile("HIERARCH 
 _VALUE = re.compile(r"\s*(?:'([^']*)'|([^\s/]*))")
 _INTEGER = re.compile(r"[+-]?\d{1,18}")
 _FORM = re.compile(r"(\d{0,18})([LXBIJKAEDCMPQ])", re.IGNORECASE)
+#: TFORM of a column of text; how often the columns of a table of text may use each character of a row, on average
+_TEXT_FORM, _MOST_OVERLAP = re.compile(r"[AIFED](\d{1,18})", re.IGNORECASE), 10
 #: bytes of one element of a column, by the letter of its TFORM
 BYTES = dict(zip("LBAIJEKDCMPQ", (1, 1, 1, 2, 4, 4, 8, 8, 8, 16, 8, 16), strict=True))
 _BITPIX = (8, 16, 32, 64, -32, -64)
@@ -133,6 +135,8 @@ def _data_bytes(cards: Mapping[str, str], path: Path) -> int:
             raise OSError(f"NAXIS is {len(axes)} for a table")
         limits.ROWS.check(axes[1], path)
         limits.FIELDS.check(fields := _whole(cards, "TFIELDS", 0), path)
+        if kind == "TABLE" and (width := _text_width(cards, fields)) > _MOST_OVERLAP * axes[0]:
+            raise OSError(f"its columns overlap: they have {width} characters, but a row has {axes[0]}")
         if kind != "TABLE" and (width := sum(_width(cards, number) for number in range(1, fields + 1))) != axes[0]:
             raise OSError(f"NAXIS1 is {axes[0]}, but the columns of the table have {width} bytes")
     if cards.get("ZIMAGE") == "T":
@@ -175,6 +179,12 @@ def _whole(
     if not _INTEGER.fullmatch(text) or not least <= int(text) <= most:
         raise OSError(f"{keyword} is {text[:40]}")
     return int(text)
+
+
+def _text_width(cards: Mapping[str, str], fields: int) -> int:
+    """Return how many characters the columns of a table of text have in each row, together."""
+    forms = (_TEXT_FORM.match(cards.get(f"TFORM{number}", "")) for number in range(1, fields + 1))
+    return sum(int(form[1]) for form in forms if form)
 
 
 def _width(cards: Mapping[str, str], number: int) -> int:

@@ -12,7 +12,7 @@ _FRAMES = re.compile(r"(eq_)?(icrs|fk5|j2000)", re.IGNORECASE)
 _EQUINOX = re.compile(r"j?2000(\.0*)?", re.IGNORECASE)
 _B1950 = re.compile(r"b?1950(\.0*)?", re.IGNORECASE)
 #: names of columns with a right ascension or a declination
-_EQUATORIAL = re.compile(r"_?(ra|dec?)(j2000|deg|_.*)?", re.IGNORECASE)
+_EQUATORIAL = re.compile(r"_?(ra|dec?)(j2000|deg|_.*)?|alpha.*|delta.*", re.IGNORECASE)
 
 
 def check_frame(header: Mapping[str, Any], path: Path) -> None:

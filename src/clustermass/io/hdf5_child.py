@@ -20,8 +20,8 @@ MEMORY_BYTES, TIME_S = 2_000_000_000, 10
 HARD, DATASET, VIRTUAL, KINDS = 0, 5, 3, (0, 1, 3)
 #: numbers of the filters that are allowed, once each: deflate, shuffle and Fletcher's checksum
 DEFLATE, FILTERS = 1, (1, 2, 3)
-#: numbers of netCDF's types of texts and of floats
-NC_STRING, NC_FLOATS = 12, (5, 6)
+#: numbers of netCDF's types of texts, of characters and of floats
+NC_STRING, NC_CHAR, NC_FLOATS = 12, 2, (5, 6)
 #: attributes because of which values become larger floats when they are read; the last two leave floats as they are
 SCALING = (b"scale_factor", b"add_offset", b"_FillValue", b"missing_value")
 #: most bytes that deflate packs into one; bytes of a chunk that is too small for harm
@@ -190,7 +190,8 @@ def memory(library: Library, path: bytes, sizes: dict[bytes, tuple[int, int]]) -
             enlarging = SCALING[:2] if kind.value in NC_FLOATS else SCALING
             if any(library.has_attribute(file.value, variable, one) for one in enlarging):
                 refuse("a variable is scaled, or whole numbers of it are masked")
-            total += values * width
+            # several characters of a text are in one value, and each takes 4 bytes in NumPy
+            total += values * width * (CHARACTER_BYTES if kind.value == NC_CHAR else 1)
     return total
 
 

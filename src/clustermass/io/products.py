@@ -204,7 +204,10 @@ MEMBERS = {
 
 def is_simulated(header: fits.Header) -> bool:
     """Return whether the card SIMULATE (SIMULATED in older files) of a header says that photons were simulated."""
-    return bool(header.get("SIMULATE", header.get("SIMULATED", False)))
+    stated = header.get("SIMULATE", header.get("SIMULATED", False))
+    if isinstance(stated, str):  # a text in the place of a logical value
+        return stated.strip().upper() not in ("", "F", "FALSE", "N", "NO", "0")
+    return isinstance(stated, int | float) and bool(stated)
 
 
 def write_table(

@@ -7,16 +7,33 @@ calls to the hub.
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.request import url2pathname
-from xmlrpc.client import Error, Fault, ServerProxy
+from xml.parsers.expat import ExpatError
+from xmlrpc.client import Error, Fault, ServerProxy, Transport
 
 from clustermass.errors import InputError
+from clustermass.io.files import reason
+from clustermass.io.log import printable
 
 _NO_HUB = "no SAMP hub is running. Start TOPCAT, Aladin or DS9 on this machine first, and send again."
-#: seconds within which a tool must answer
-_PATIENCE = "60"
+#: seconds within which a tool must answer, and the hub, which waits for the tool
+_PATIENCE, _PATIENCE_OF_HUB_S = "60", 90.0
+
+
+class _Impatient(Transport):
+    """Connections that end with TimeoutError if the hub doesn't answer."""
+
+    def make_connection(self, host: Any) -> HTTPConnection:
+        connection = super().make_connection(host)
+        connection.timeout = _PATIENCE_OF_HUB_S
+        return connection
+
+
+#: exceptions if no hub is at its address, or if the hub is another program
+_OF_HUBS = (Error, ExpatError, HTTPException, OSError)
 
 
 class Hub:
@@ -48,7 +65,7 @@ def hub() -> Iterator[Hub]:
     lines = lock.read_text(errors="replace").splitlines()
     cards = dict(line.split("=", 1) for line in lines if line[:1] != "#" and "=" in line)
     try:
-        with ServerProxy(cards["samp.hub.xmlrpc.url"]) as proxy:
+        with ServerProxy(cards["samp.hub.xmlrpc.url"], _Impatient()) as proxy:
             server: Any = proxy.samp.hub
             key = server.register(cards["samp.secret"])["samp.private-key"]
             server.declareMetadata(key, {"samp.name": "clustermass"})
@@ -58,8 +75,10 @@ def hub() -> Iterator[Hub]:
                 server.unregister(key)
     except ConnectionRefusedError as error:  # a hub that ended without removing its file
         raise InputError(f"{lock}: {_NO_HUB}") from error
-    except (Error, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{lock}: the SAMP hub doesn't work ({error}). Restart TOPCAT, Aladin or DS9.") from error
+    except (*_OF_HUBS, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{lock}: the SAMP hub doesn't work ({printable(reason(error))}). Restart TOPCAT, Aladin or DS9."
+        ) from error
 
 
 def lock_file() -> Path:
