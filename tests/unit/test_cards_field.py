@@ -208,6 +208,7 @@ def test_masses_that_disagree_are_a_warning(tmp_path, excess, words):
         ("aleatoric", 9, 0.01, 25, "s: redshift below the range of the training clusters; R500c larger than the image"),
         ("mass", 5, 1.3, 3, "s: redshift above the range of the training clusters; exposure outside the range of the "
          "training clusters"),
+        ("outer_soft", 0, 0.3, 25, ": R500c larger than the image"),
         ("redshift", 0, 0.3, 3, ": a wrong redshift, or one that is rare in training"),
     ],
 )  # fmt: skip

@@ -26,6 +26,8 @@ _BRIGHT = {"extended": 0.3, "point-like": 0.5}
 _BRIGHTER = 3.0
 #: quantities that describe the networks' answer, not the cluster
 _OF_NETWORKS = ("mass", "aleatoric", "epistemic")
+#: quantities that are measured in the outer parts of an image
+_OUTER = ("ring", "outskirts", "outer_soft", "outer_hard", "background")
 #: quantity -> what may have made it unusual, if neither the catalogue nor the neighbours show a cause
 _MAY_BE = {
     "redshift": "a wrong redshift, or one that is rare in training",
@@ -36,7 +38,7 @@ _MAY_BE = {
     **dict.fromkeys(
         ("outskirts", "neighbour", "outer_soft", "outer_hard"), "another source in the image, or an unusual background"
     ),
-    "offset": "a merger, or a position that isn't the cluster's centre",
+    "offset": "a merger, a position that isn't the cluster's centre, or unusually even light",
     "rate": "a blend, photons taken for a neighbour's, or a rate from another energy band or exposure",
     "extent": "an unusually compact or wide cluster, a blend, or an extent from other software",
     "background": "a bright source nearby, or a background from other software",
@@ -114,7 +116,7 @@ def _causes(field: FieldCards, row: int) -> list[str]:
         for name in field.outside(row)
         if name != "log10_m500c"
     ]
-    found += ["R500c larger than the image"] * bool(why in _OF_NETWORKS and _large(field, row))
+    found += ["R500c larger than the image"] * bool(why in (*_OF_NETWORKS, *_OUTER) and _large(field, row))
     if why not in ("redshift", "exposure"):
         own = float(field.columns["ML_CTS"][row])
         found += [
