@@ -10,9 +10,9 @@ from runner import CONFIG, Arm, benchmark
 from clustermass.arrays import random_streams
 from clustermass.catalogues.match_field import match_sources
 from clustermass.config.resolve import merge, resolve_sky
-from clustermass.detect.detect_field import detect_sources
 from clustermass.events.write import write_labels
-from clustermass.io.products import SOURCES, write_table
+from clustermass.ingest.detect_field import detect_field
+from clustermass.io.products import SOURCES, TRUTH, write_table
 from clustermass.simulate import realization as stages
 from clustermass.simulate.central_agn import all_agn
 from clustermass.simulate.field import ExposureMap, Field
@@ -40,7 +40,7 @@ class Realization:
     """
 
     def __init__(self, folder, changes=None):
-        names = ("events", "exposure", "labels", "sources", "detections", "catalogue", "matches")
+        names = ("events", "exposure", "labels", "sources", "truth", "detections", "catalogue", "matches")
         self.paths = {name: folder / f"{name}.fits" for name in names}
         self.sky = merge(resolve_sky(CONFIG["skies"], "embedded"), {**(changes or {}), "seed": 1})
         self.field = Field.from_config(self.sky["field"])
@@ -78,20 +78,23 @@ class Realization:
         self.events, self.labels = event_list(self.drawn, self.field, "benchmark", self.generators["events"])
 
     def writing(self):
-        """Write events, exposure map, labels and sources."""
+        """Write events, exposure map, labels, sources and truth."""
         stages.write_event_list(self.paths["events"], self.events, self.field, self.cards)
         write_labels([self.labels], self.paths["labels"], header=self.cards)
         self.exposure.write(self.paths["exposure"], self.cards)
         sources = stages.sources_table(self.sky, self.haloes, self.points, self.exposure)
         write_table(self.paths["sources"], "SOURCES", SOURCES, sources, self.cards)
+        rng = self.generators["richness"]
+        haloes, richness = stages.listed_haloes(self.everyone, self.bright, self.sky["richness"], rng)
+        truth = stages.truth_columns(haloes, self.field, COSMOLOGY, self.labels, 1) | richness
+        write_table(self.paths["truth"], "TRUTH", TRUTH, truth, self.cards)
 
     def detection(self):
         """Read the files, detect and match sources, give them redshifts, write the catalogue."""
-        read = {name: self.paths[name] for name in ("events", "exposure", "labels", "sources")}
+        seen, detections = {name: self.paths[name] for name in ("events", "exposure")}, self.paths["detections"]
         written = {name: self.paths[name] for name in ("catalogue", "matches")}
-        detections = self.paths["detections"]
-        detect_sources(self.sky, "benchmark", "01", **read, detections=detections)
-        match_sources(self.sky, "benchmark", "01", detections=detections, **read, **written)
+        detect_field([seen["events"]], [seen["exposure"]], detections, self.sky["detection"], self.sky["psf"])
+        match_sources(self.sky, "benchmark", "01", **seen, truth=self.paths["truth"], detections=detections, **written)
 
     def whole(self):
         """Run all stages in order."""

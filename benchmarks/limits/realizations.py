@@ -18,9 +18,9 @@ from clustermass.catalogues.match_field import match_sources
 from clustermass.catalogues.tables import read_table
 from clustermass.config.resolve import resolve_experiment, resolve_sky
 from clustermass.dataset.sample import load_sample
-from clustermass.detect.detect_field import detect_sources
 from clustermass.errors import InputError
 from clustermass.images.cutouts import extract_images
+from clustermass.ingest.detect_field import detect_field
 from clustermass.io.files import atomic
 from clustermass.io.log import track
 from clustermass.io.provenance import PACKAGE, config_hash, file_sha256, source_hash
@@ -33,7 +33,7 @@ EXPECTED = 440
 #: a cluster is not isolated if a halo within so many arcsec has more than this factor times its counts
 CROWDED_ARCSEC, CROWDED_FACTOR = 180.0, 0.5
 MEASURED = ("ra", "dec", "redshift", "det_like", "ext_like", "ml_rate", "log10_m500c", "halo_id")
-STEPS = ("simulate.realization", "detect.detect_field", "images.cutouts", "dataset.sample", "baselines.features")
+STEPS = ("simulate.realization", "ingest.detect_field", "images.cutouts", "dataset.sample", "baselines.features")
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,8 @@ def draw(source, label, scratch):
     truth_file, images = scratch / "truth.fits", scratch / "images.nc"
     simulate_realization(source.sky, source.cosmology, source.name, label, **seen, **true, truth=truth_file)
     detections = scratch / "detections.fits"
-    detect_sources(source.sky, source.name, label, **seen, **true, detections=detections)
-    matching = {**seen, **true, **found, "truth": truth_file}
+    detect_field([seen["events"]], [seen["exposure"]], detections, source.sky["detection"], source.sky["psf"])
+    matching = {**seen, **found, "truth": truth_file, "labels": true["labels"]}
     match_sources(source.sky, source.name, label, detections=detections, **matching)
     files = {**seen, **found, "truth": truth_file}
     extract_images(output=images, images=source.images, realization=label, events_block=source.events, **files)

@@ -18,8 +18,8 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 #: components of a realization. Each has its own random generator, so that a change of one component does not change the
 #: random numbers of the others.
 STREAMS = (
-    "haloes", "gas", "agn", "cluster_photons", "agn_photons", "background", "events", "detection", "redshifts",
-    "richness", "followup", "shape", "central_agn", "population",
+    "haloes", "gas", "agn", "cluster_photons", "agn_photons", "background", "events", "population", "redshifts",
+    "richness", "followup", "shape", "central_agn",
 )  # fmt: skip
 #: bytes of memory that a pair of near positions takes while pairs are searched
 _PAIR_BYTES = 80

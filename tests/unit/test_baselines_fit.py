@@ -92,6 +92,7 @@ def test_simulation_without_luminosities_goes_without_those_baselines(tmp_path):
     found = fit(tmp_path)
     assert found["predictor"].values.tolist() == [name for name in PREDICTORS if not name.startswith("luminosity")]
     assert (found["isolated"].values == -1).all()
+    assert (found["contaminated"].values == -1).all()
 
 
 def test_isolation_is_unknown_without_photons(tmp_path):

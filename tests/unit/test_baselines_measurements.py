@@ -6,7 +6,7 @@ import xarray as xr
 from astropy.table import Table
 from confined import refused
 
-from clustermass.baselines.measurements import is_isolated, read_truth
+from clustermass.baselines.measurements import is_contaminated, is_isolated, read_truth
 from clustermass.errors import InputError
 
 
@@ -53,6 +53,11 @@ def test_many_haloes_at_one_place_and_positions_that_are_none_are_refused():
     for value in (np.nan, np.inf):
         with np.errstate(invalid="ignore"):
             refused("1 of 2 positions aren't finite", is_isolated, np.array([value, 5.0]), np.ones(2), np.ones(2))
+
+
+def test_contamination_by_hand():
+    counts, fitted = np.array([49.0, 51.0, 0.0, np.nan, 80.0]), np.array([100.0, 100.0, 30.0, 50.0, np.nan])
+    assert is_contaminated(counts, fitted).tolist() == [1, 0, 1, -1, -1]
 
 
 def test_lonely_halo_is_isolated():

@@ -49,10 +49,10 @@ def test_an_empty_embedded_sky_names_all_that_it_lacks_and_a_block_without_a_sou
 
 
 def test_confirmation_needs_haloes_with_a_richness(config):
-    config["skies"]["embedded"]["matching"]["rule"] = "confirmed"
+    config["skies"]["embedded"]["richness"]["truth_min"] = None
     [line] = config_errors(config)
     assert line.startswith("skies.embedded.matching.rule is confirmed, but richness.truth_min is null")
-    config["skies"]["embedded"]["richness"]["truth_min"] = 2.0
+    config["skies"]["embedded"]["matching"]["rule"] = "photons"
     assert config_errors(config) == []
 
 

@@ -5,9 +5,8 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table, vstack
 from astropy.wcs import WCS
-from detect_inputs import grid_scene
+from detect_inputs import grid_scene, photons_of
 from event_lists import SHARED, START, photons
-from test_detect_blind import photons_of
 
 from clustermass import cli
 from clustermass.catalogues.user_catalogue import read_catalogue

@@ -48,6 +48,7 @@ def files(tmp_path):
             "mu": (("predictor", "cluster"), truth + rng.normal(0, [[0.25], [0.17]], (2, n))),
             "split": ("cluster", split),
             "isolated": ("cluster", (np.arange(n) % 4 > 0).astype(np.int8)),
+            "contaminated": ("cluster", (np.arange(n) % 10 == 0).astype(np.int8)),
         },
         coords={"cluster": ids, "predictor": ["prior", "count_rate_recalibrated"]},
     )
@@ -111,6 +112,8 @@ def test_bins_and_subsets_share_out_every_test_cluster(files):
                 low, high = row["low"] or -np.inf, row["high"] or np.inf
                 assert row["n"] == np.sum((values >= low) & (values < high))
     assert test["isolated"]["n"] + test["with_neighbour"]["n"] == test["n"]
+    assert test["uncontaminated"]["n"] + test["contaminated"]["n"] == test["n"]
+    assert 0 < test["contaminated"]["n"] < 0.2 * test["n"]
     inside = (ensemble["split"].values == "test") & (ensemble["det_like"].values > 60)
     assert run(folder)["high_likelihood"]["n"] == inside.sum()
 

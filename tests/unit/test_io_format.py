@@ -20,7 +20,7 @@ from clustermass.io.provenance import history
 GOLDEN = Path(__file__).with_name("io_format.json")
 MADE = {"source": "clustermass", "step": "test", "parameters": "{}", "input_sha256": {"ä.fits": "0" * 64}, "seed": 3}
 CARDS = {"OBJECT": ("SIM test", "simulated field"), "SIMULATE": (True, "these photons were simulated")}
-NAMES = ("CATALOGUE", "DETECTIONS", "SHARES", "TRUTH", "MATCHES", "LABELS", "SOURCES", "MASSES")
+NAMES = ("CATALOGUE", "TRUTH", "MATCHES", "LABELS", "SOURCES", "MASSES")
 TABLES = {name: getattr(products, name) for name in NAMES}
 
 

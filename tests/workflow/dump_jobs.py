@@ -1,4 +1,4 @@
-"""Write the inputs of each job's script to a file: python dump_jobs.py <folder of a finished run> <output>."""
+"""Write the inputs of each job's script to a file: dump_jobs.py <folder> <output> [<configuration> ...]."""
 
 import pickle
 import sys
@@ -8,7 +8,7 @@ from runs import ROOT
 from snakemake.api import SnakemakeApi
 from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, Quietness, ResourceSettings
 
-DIRECTORY, OUTPUT = map(Path, sys.argv[1:])
+DIRECTORY, OUTPUT, *CONFIGURATIONS = map(Path, sys.argv[1:])
 
 
 def plain(named):
@@ -27,7 +27,7 @@ def unnamed(files):
 with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
     workflow = api.workflow(
         resource_settings=ResourceSettings(cores=1),
-        config_settings=ConfigSettings(configfiles=[ROOT / "config" / "test.yaml"]),
+        config_settings=ConfigSettings(configfiles=[ROOT / "config" / "test.yaml", *CONFIGURATIONS]),
         snakefile=ROOT / "Snakefile",
         workdir=DIRECTORY,
     )

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import pickle
 import re
 import shutil
 import subprocess
@@ -138,3 +139,51 @@ def test_the_page_is_made_when_asked_for_by_name(finished, tmp_path):
     links = re.findall(r"!\[\]\((.*?)\)", published)
     assert len(links) == 7
     assert all((page.parent / link).read_bytes().startswith(b"\x89PNG") for link in links)
+
+
+#: files of a simulated realization that an observer doesn't have
+TRUTH = {"labels.fits", "sources.fits", "truth.fits", "matches.fits"}
+
+
+def truth_read(directory, *overlays):
+    """Return the truth files that each rule reads, in two dicts: rules before the matching, and other readers."""
+    output = directory / "jobs.pickle"
+    command = [sys.executable, Path(__file__).with_name("dump_jobs.py"), directory, output, *overlays]
+    subprocess.run(command, check=True, capture_output=True)
+    planned = pickle.loads(output.read_bytes())
+    made_by = {path: job for job in planned for paths in job["output"].values() for path in plain(paths)}
+    before, todo = set(), [path for job in planned if "match" in job["rule"] for path in job["all_inputs"]]
+    while todo:
+        job = made_by.get(todo.pop())
+        if job and job["rule"] not in before:
+            before.add(job["rule"])
+            todo += job["all_inputs"]
+    read = {job["rule"]: set() for job in planned}
+    for job in planned:
+        read[job["rule"]] |= {Path(path).name for path in job["all_inputs"]} & TRUTH
+    return {rule: read[rule] for rule in before}, {rule: read[rule] for rule in read.keys() - before if read[rule]}
+
+
+def plain(paths):
+    return [paths] if isinstance(paths, str) else paths
+
+
+def test_no_step_before_the_matching_reads_truth_and_no_step_after_it_reads_labels(tmp_path):
+    before, after = truth_read(tmp_path)
+    earlier = {"simulate_realization", "simulate_observed_field", "detect_sources", "detect_observed_sources"}
+    assert before.keys() == earlier
+    assert not any(before.values())
+    assert after["match_sources"] == after["match_observed_sources"] == {"truth.fits"}
+    assert after["extract_images"] == {"truth.fits", "matches.fits"}
+    assert not any({"labels.fits", "sources.fits"} & names for names in after.values())
+    assert not {"train_member", "smooth_images", "infer_observed"} & after.keys()
+
+
+def test_only_the_matching_by_photons_reads_labels(tmp_path):
+    overlay = tmp_path / "photons.yaml"
+    overlay.write_text("skies: {tiny: {matching: {rule: photons}}}\n")
+    before, after = truth_read(tmp_path, overlay)
+    assert len(before) == 4
+    assert not any(before.values())
+    readers = {rule for rule, names in after.items() if "labels.fits" in names}
+    assert readers == {"match_sources", "match_observed_sources"}

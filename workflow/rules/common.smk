@@ -35,7 +35,6 @@ from clustermass.io.log import advice
 from clustermass.io.log import printable
 from clustermass.io.log import printable_lines
 from clustermass.io.provenance import CATALOGUE_BLOCKS
-from clustermass.io.provenance import DETECTION_BLOCKS
 from clustermass.io.provenance import PHOTON_BLOCKS
 from clustermass.io.provenance import blocks
 from clustermass.io.provenance import config_hash

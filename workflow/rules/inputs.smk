@@ -108,9 +108,9 @@ def sky_photons(wildcards):
     return sky_blocks(wildcards, *PHOTON_BLOCKS)
 
 
-def sky_detection(wildcards):
-    """Return the settings that determine the detections in a simulated sky, for given photons."""
-    return sky_blocks(wildcards, *DETECTION_BLOCKS)
+def sky_block(name):
+    """Return a param function for one block of the settings of a sky."""
+    return lambda wildcards: in_order(SKIES[wildcards.sky][name])
 
 
 def sky_matching(wildcards):
@@ -118,22 +118,15 @@ def sky_matching(wildcards):
     return sky_blocks(wildcards, *CATALOGUE_BLOCKS)
 
 
-def truth_for_detection(wildcards):
-    """Return the files with the truth that the method of detection needs, by name: none if it searches the image."""
-    searched = SKIES[wildcards.sky]["detection"]["method"] == "search"
-    return files_of(wildcards, *(() if searched else ("labels", "sources")))
-
-
 def files_for_matching(wildcards):
-    """Return the detections and the files with the truth that the rule of matching needs, by name.
+    """Return the detections, and the files with the truth that the rule of matching needs, by name.
 
-    Only photons are matched by labels. In a sky with a `population`, nothing is detected.
+    Only the rule `photons` needs labels. In a sky with a `population`, nothing is detected.
     """
     sky = SKIES[wildcards.sky]
     if "population" in sky:
         return files_of(wildcards, "truth")
-    confirmed = sky["matching"]["rule"] == "confirmed"
-    return files_of(wildcards, "detections", *(("truth",) if confirmed else ("labels", "sources")))
+    return files_of(wildcards, "truth", "detections", *(("labels",) if sky["matching"]["rule"] == "photons" else ()))
 
 
 def files_of(wildcards, *names):

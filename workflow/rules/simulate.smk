@@ -30,14 +30,14 @@ for observed, (simulate, detect, match) in {
             "../scripts/simulate_realization.py"
 
     rule:
-        """Detect the sources of one realization."""
+        """Detect the sources of one realization from its photons alone."""
         name:
             detect
         input:
-            unpack(truth_for_detection),
-            **realization_files("events", "exposure"),
+            events=[f"{REALIZATION}/events.fits"],
+            exposure=[f"{REALIZATION}/exposure.fits"],
         output:
-            detections=temp(f"{REALIZATION}/detections.fits"),
+            output=temp(f"{REALIZATION}/detections.fits"),
         log:
             f"{REALIZATION}/logs/{detect}.log",
         benchmark:
@@ -50,10 +50,9 @@ for observed, (simulate, detect, match) in {
             mem_mb=each_try(2000),
             runtime=each_try(20),
         params:
-            **step("detect.detect_field.detect_sources"),
-            name="{sky}",
-            realization="{realization}",
-            sky=sky_detection,
+            **step("ingest.detect_field.detect_field"),
+            detection=sky_block("detection"),
+            psf=sky_block("psf"),
         script:
             "../scripts/step.py"
 

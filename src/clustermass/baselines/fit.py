@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 #: number of decimals to which predictions in dex are rounded; further decimals depend on the machine
 DECIMALS = 6
+#: variables of the clusters in `baselines.nc`
+OF_CLUSTERS = ("isolated", "contaminated", "split", "group", "log10_m500c")
 #: number of boosted trees that are fitted; the validation set decides how many of them are used
 MAX_TREES = 800
 #: names of the baselines that need count rates, of those that need luminosities, and of those that need features
@@ -89,9 +91,9 @@ def fit_baselines(
     baselines use no true values except the masses to which they are fitted.
 
     `baselines.nc` holds the predicted log10(M500c / Msun) as `mu` (predictor, cluster). It also holds the variables
-    `split` (the subset), `log10_m500c` (the true mass), `isolated` and `group`, each (cluster,). `isolated` is computed
-    from the truth, and is used only in reports. If the sky lacks a quantity, baselines that need it are left out; the
-    attribute `left_out` says why.
+    `split` (the subset), `log10_m500c` (the true mass), `isolated`, `contaminated` and `group`, each (cluster,).
+    `isolated` and `contaminated` are computed from the truth, and are used only in reports. If the sky lacks a
+    quantity, baselines that need it are left out; the attribute `left_out` says why.
 
     InputError if an input is missing or damaged, if the selection is empty, if there are too few training clusters, or
     if a count rate isn't positive.
@@ -115,7 +117,7 @@ def fit_baselines(
     dataset = xr.Dataset(
         {
             "mu": (("predictor", "cluster"), np.round(np.stack(list(mu.values())), DECIMALS)),
-            **{name: ("cluster", table[name].values) for name in ("isolated", "split", "group", "log10_m500c")},
+            **{name: ("cluster", table[name].values) for name in OF_CLUSTERS},
         },
         coords={"predictor": list(mu), "cluster": table["cluster"].values},
     )

@@ -27,6 +27,8 @@ COLUMNS = ("ra", "dec", "realization", "halo_id", "log10_m500c", "redshift", "ml
 TRUTH_COLUMNS, OPTIONAL = ("HALO_ID", "RA", "DEC", "Z"), ("L500", "KT", "COUNTS")
 #: a halo isn't isolated if a neighbour within this radius in arcsec has more than this many times its counts
 CROWDED = ((180.0, 0.3), (300.0, 1.5))
+#: a cluster is contaminated if its halo has fewer photons than this share of its fitted counts
+OWN_SHARE = 0.5
 
 
 class HaloTruth(NamedTuple):
@@ -44,6 +46,8 @@ class HaloTruth(NamedTuple):
     kt: FloatArray
     #: result of `is_isolated` as 1 or 0, int8; -1 if the number of photons is unknown
     isolated: NDArray[np.int8]
+    #: number of the halo's photons; NaN = unknown
+    counts: FloatArray
 
     def rows(self, clusters: xr.Dataset) -> NDArray[np.intp]:
         """Return the row of each cluster's halo, (cluster,); InputError if the truth lacks the halo of a cluster."""
@@ -86,9 +90,9 @@ def measure_sky(
 
     The selections and `trained` are described in `clustermass.dataset.sample.each_selected`. Features are measured in
     the cosmology `assumed`, as if the true cosmology were unknown. The result holds the variables of
-    `measure_clusters`, the variable `isolated` of `HaloTruth`, and the true temperature `kt` in keV (NaN = unknown).
-    One realization is measured at a time. InputError if an input is missing or damaged, if the truth lacks the halo of
-    a cluster, or if no cluster is left.
+    `measure_clusters`, the variable `isolated` of `HaloTruth`, the result of `is_contaminated` as `contaminated`, and
+    the true temperature `kt` in keV (NaN = unknown). One realization is measured at a time. InputError if an input is
+    missing or damaged, if the truth lacks the halo of a cluster, or if no cluster is left.
     """
     haloes, parts = sky.haloes(), []
     samples = each_selected(sky.images, selection, train_selection, trained)
@@ -96,7 +100,10 @@ def measure_sky(
         if sample.sizes["cluster"]:
             rows = haloes.rows(sample)
             part = measure_clusters(sample, haloes.l500[rows], assumed, sky.cosmology)
-            parts.append(part.assign(isolated=("cluster", haloes.isolated[rows]), kt=("cluster", haloes.kt[rows])))
+            fitted = sample["ml_cts"].values if "ml_cts" in sample else np.full(len(rows), np.nan)
+            true = {"isolated": haloes.isolated[rows], "kt": haloes.kt[rows]}
+            true["contaminated"] = is_contaminated(haloes.counts[rows], fitted.astype(float))
+            parts.append(part.assign({name: ("cluster", values) for name, values in true.items()}))
     table = xr.concat(parts, dim="cluster")
     return table.isel(cluster=order_of(table["cluster"].values.astype(str)))
 
@@ -135,7 +142,7 @@ def read_truth(paths: Mapping[str, Path]) -> HaloTruth:
                     "A halo's number must be unique in its realization."
                 )
             row[realization, int(halo_id)] = len(row)
-    names = ("Z", "L500", "KT", "isolated")
+    names = ("Z", "L500", "KT", "isolated", "COUNTS")
     return HaloTruth(row, *(np.concatenate([table[name] for table in tables.values()]) for name in names))
 
 
@@ -151,7 +158,19 @@ def _read_columns(path: Path) -> dict[str, NDArray[Any]]:
         columns[name] = np.ma.filled(np.ma.asarray(values, dtype=float), np.nan)
     counted = columns["COUNTS"] >= 0  # -1 = unknown, NaN = no such column
     isolated = is_isolated(columns["RA"], columns["DEC"], np.where(counted, columns["COUNTS"], 0))
-    return columns | {"Z": columns["Z"].astype(float), "isolated": np.where(counted, isolated, -1).astype(np.int8)}
+    columns |= {"Z": columns["Z"].astype(float), "COUNTS": np.where(counted, columns["COUNTS"], np.nan)}
+    return columns | {"isolated": np.where(counted, isolated, -1).astype(np.int8)}
+
+
+def is_contaminated(counts: FloatArray, fitted: FloatArray) -> NDArray[np.int8]:
+    """Return whether each cluster is contaminated, 1 or 0, int8 (cluster,); -1 if it is unknown.
+
+    A cluster is contaminated if the halo that it is matched to sent fewer photons, `counts`, than the share OWN_SHARE
+    of the counts that the source detection fitted, `fitted`. Most photons are then from AGN, from another halo, or from
+    the background.
+    """
+    known = np.isfinite(counts) & np.isfinite(fitted)
+    return np.where(known, counts < OWN_SHARE * fitted, -1).astype(np.int8)
 
 
 def is_isolated(

@@ -5,28 +5,29 @@ In a sky with a `population`, nothing is detected, and the catalogue lists the c
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from astropy.io import fits
+from astropy.table import Table
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from clustermass.arrays import FloatArray, random_streams
 from clustermass.catalogues.confirm import OpticalHaloes, Positions, confirm
-from clustermass.catalogues.photon_match import match_by_shares
-from clustermass.detect.detect_field import needed, read_columns, read_photons
-from clustermass.detect.shares import share_photons
+from clustermass.catalogues.truth import LabelledPhotons, match_by_photons
 from clustermass.errors import InputError
+from clustermass.events.read import stream_events
+from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
 from clustermass.io.products import CATALOGUE, MATCHES, VOUCHED_LIKELIHOOD, write_table
 from clustermass.io.provenance import CATALOGUE_BLOCKS, blocks, config_hash, provenance
 from clustermass.simulate.field import ExposureMap, Field
-from clustermass.simulate.telescope import KingPsf
 
 if TYPE_CHECKING:
-    from clustermass.config.sky_models import Matching, Redshifts, Sky
+    from clustermass.config.sky_models import Detection, Matching, Redshifts, Sky
 
 #: cards of the event list that the catalogue repeats
 _CARDS = ("OBJECT", "SIMULATE", "REALIZ", "SEED", "H0", "OMEGA_M")
@@ -46,34 +47,30 @@ def match_sources(
     realization: str,
     events: Path,
     exposure: Path,
+    truth: Path,
     catalogue: Path,
     detections: Path | None = None,
     labels: Path | None = None,
-    sources: Path | None = None,
-    truth: Path | None = None,
     matches: Path | None = None,
 ) -> None:
     """Match the detections of a simulated field to haloes, and write the catalogue and the matches.
 
-    `detections` is a file that `detect.detect_field.detect_sources` wrote. How detections are matched is set by the key
-    `matching.rule` of the sky: the rule "photons" needs the files `labels` and `sources`, and the rule "confirmed"
-    needs `truth`. A sky with a `population` needs `truth`, but no `detections`. All random numbers depend only on the
-    sky's seed, `name` and `realization`. InputError if a file that is needed isn't given, or if the numbers of labels
-    and events differ.
+    `detections` is a file that `ingest.detect_field.detect_field` wrote; a sky with a `population` needs none. How
+    detections are matched is set by the key `matching.rule` of the sky. The rule "photons" needs the file `labels`,
+    too. All random numbers depend only on the sky's seed, `name` and `realization`. InputError if a file that is needed
+    isn't given, or if the numbers of labels and events differ.
     """
-    generators = random_streams(sky["seed"], name, realization)
-    key = "population" if "population" in sky else f"matching.rule {sky['matching']['rule']}"
-    if key == "matching.rule photons":
-        secret = [needed(labels, "labels", key), needed(sources, "sources", key)]
-        matched = _by_photons(sky, events, needed(detections, "detections", key), *secret)
+    generators, haloes = random_streams(sky["seed"], name, realization), read_columns(truth, "TRUTH")
+    exposure_map = ExposureMap.read(exposure, Field.from_config(sky["field"]))
+    rule, secret = sky["matching"]["rule"], [truth]
+    if "population" in sky:
+        matched = _population(haloes, sky["population"]["number"], exposure_map)
     else:
-        truth = needed(truth, "truth", key)
-        haloes, secret = read_columns(truth, "TRUTH"), [truth]
-        exposure_map = ExposureMap.read(exposure, Field.from_config(sky["field"]))
-        if key == "population":
-            matched = _population(haloes, sky["population"]["number"], exposure_map)
+        found = read_columns(_needed(detections, "detections", "the matching of detections"), "CATALOGUE")
+        if rule == "photons":
+            secret += [_needed(labels, "labels", f"matching.rule {rule}")]
+            matched = _by_photons(found, haloes, _labelled(events, secret[-1], sky["detection"]), sky["matching"])
         else:
-            found = read_columns(needed(detections, "detections", key), "DETECTIONS")
             matched = match_by_confirmation(found, haloes, exposure_map, sky["matching"], generators["followup"])
     columns = matched.catalogue | redshift_columns(matched.redshift, sky["redshifts"], generators["redshifts"])
     parameters = blocks(sky, CATALOGUE_BLOCKS)
@@ -100,23 +97,50 @@ def _population(truth: dict[str, NDArray[Any]], number: int, exposure: ExposureM
     return _Matched(columns, matches, redshift.astype(float))
 
 
-def _by_photons(sky: Sky, events: Path, detections: Path, labels: Path, sources: Path) -> _Matched:
-    found, photons, block = read_columns(detections, "DETECTIONS"), read_photons(events, labels), sky["detection"]
-    in_band = (photons["pi_ev"] >= block["e_min_ev"]) & (photons["pi_ev"] <= block["e_max_ev"])
-    true = read_columns(sources, "SOURCES")
-    if block["method"] == "search":
-        further, shares = share_photons(photons, found, KingPsf(**sky["psf"]), block)
-        found |= further
-    else:
-        shares = read_columns(detections, "SHARES")
-    kept, matches = match_by_shares(found, shares, photons["src_id"], in_band, true, block)
-    columns = {name: values[kept] for name, values in found.items()}
-    columns["ID_SRC"] = np.arange(1, np.count_nonzero(kept) + 1, dtype=np.int32)
-    order = np.argsort(true["SRC_ID"], kind="stable")
-    redshift = np.full(len(columns["ID_SRC"]), np.nan)
-    halo = order[np.searchsorted(true["SRC_ID"], matches["SRC_ID"], sorter=order)]
-    redshift[matches["ID_SRC"] - 1] = true["Z"][halo]
-    return _Matched(columns, matches, redshift)
+def _needed(path: Path | None, name: str, setting: str) -> Path:
+    """Return `path`; InputError if it is None, though a `setting` needs the file `name` of a realization."""
+    if path is None:
+        raise InputError(f"{setting} needs the file {name}.fits of the realization. Give it, too.")
+    return path
+
+
+def read_columns(path: Path, name: str) -> dict[str, NDArray[Any]]:
+    """Return the columns of the table `name` of a FITS file, in the machine's byte order."""
+    with opened_fits(path) as hdus:
+        table = hdus[name]
+        columns = {column: np.asarray(table.data[column]) for column in table.columns.names}
+        return {column: values.astype(values.dtype.newbyteorder("=")) for column, values in columns.items()}
+
+
+def _labelled(events: Path, labels: Path, band: Detection) -> Iterator[LabelledPhotons]:
+    """Yield positions (deg) and labels of the photons in the band of the detection, piece by piece."""
+    src_id, start = read_columns(labels, "LABELS")["SRC_ID"], 0
+    number = int(fits.getval(events, "NAXIS2", "EVENTS"))
+    if len(src_id) != number:
+        raise InputError(
+            f"{labels}: {len(src_id)} labels, but {events} holds {number} photons. Delete both, run again."
+        )
+    for piece in stream_events(events):
+        of_piece, start = src_id[start : start + len(piece)], start + len(piece)
+        rows = (piece.pi_ev >= band["e_min_ev"]) & (piece.pi_ev <= band["e_max_ev"])
+        yield piece.ra[rows], piece.dec[rows], of_piece[rows]
+
+
+def _by_photons(
+    found: dict[str, NDArray[Any]],
+    truth: dict[str, NDArray[Any]],
+    photons: Iterable[LabelledPhotons],
+    parameters: Matching,
+) -> _Matched:
+    """Return the catalogue, matches and redshifts of detections that belong to the halo that sent most photons."""
+    names = ("SRC_ID", "RA", "DEC")
+    pairs = match_by_photons(
+        Table(found), Table({name: truth[name] for name in names}), photons, parameters["photon_radius_arcsec"]
+    )
+    matches = {name: np.asarray(pairs[name]) for name in pairs.colnames}
+    redshift = np.full(len(found["RA"]), np.nan)
+    redshift[matches["ID_SRC"] - 1] = truth["Z"][matches["SRC_ID"] - 1]
+    return _Matched(found, matches, redshift)
 
 
 def match_by_confirmation(
@@ -130,7 +154,8 @@ def match_by_confirmation(
 
     `found` holds the columns of the detections, and `truth` those of haloes with measured richness. Random positions
     for F_CONT are drawn by `rng` all over the exposed field. A detection matches its counterpart if F_CONT is below
-    `f_cont_max`. In the catalogue, F_CONT and LAMBDA are NaN for detections that aren't followed up.
+    `f_cont_max`. In the catalogue, F_CONT and LAMBDA are NaN for detections that aren't followed up. PURITY is the
+    number of the halo's photons divided by the fitted counts, and at most 1.
     """
     names = ("RA", "DEC", "Z", "R500_ARCMIN", "LAMBDA_OBS")
     rows = np.flatnonzero(truth["LAMBDA_OBS"] > 0) if "LAMBDA_OBS" in truth else np.zeros(0, dtype=np.intp)
@@ -157,7 +182,7 @@ def match_by_confirmation(
         "ID_SRC": found["ID_SRC"][detection],
         "SRC_ID": truth["SRC_ID"][halo],
         "SEPARATION": counterparts.separation_arcsec[sure],
-        "PURITY": np.full(sure.size, np.nan),
+        "PURITY": np.minimum(truth["COUNTS"][halo] / found["ML_CTS"][detection], 1.0),
     }
     return _Matched(columns, matches, redshift)
 

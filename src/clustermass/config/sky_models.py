@@ -17,7 +17,6 @@ from clustermass.config.kinds import (
     Probability,
     Seconds,
     Seed,
-    Steps,
     key,
 )
 from clustermass.config.source_models import Agn, Clusters, Population, Richness
@@ -120,6 +119,9 @@ class Matching(TypedDict):
         Literal["photons", "confirmed"],
         key("photons = the halo that sent most photons; confirmed = the halo that an optical follow-up finds"),
     ]
+    photon_radius_arcsec: Annotated[
+        float, key("for photons: photons this near to a detection are counted [arcsec]", gt=0, le=600)
+    ]
     det_like_min: Annotated[float, key("for confirmed: detections above this are followed up", ge=0)]
     ext_like_min: Annotated[float, key("for confirmed: detections above this are followed up", ge=0)]
     radius_r500: Annotated[float, key("for confirmed: largest distance of a halo [its R500c]", gt=0, le=5)]
@@ -131,35 +133,28 @@ class Matching(TypedDict):
 
 
 class Detection(TypedDict):
-    """Source detection in a simulated field, by a vectorised replacement of eSASS ermldet."""
+    """Source detection from the photons alone, modelled on erbox and ermldet of eSASS."""
 
-    method: Annotated[
-        Literal["truth", "search"],
-        key("truth = fits start at the true positions; search = where the image has an excess, from the photons alone"),
-    ]
     e_min_ev: Annotated[float, key("lowest photon energy that is used [eV]", ge=0)]
     e_max_ev: Annotated[float, key("highest photon energy that is used [eV]", gt=0)]
     pixel_arcsec: Annotated[float, key("side of a pixel of the stamps (images that are fitted) [arcsec]", ge=1, le=16)]
     stamp_pixels: Annotated[int, key("side of a stamp, an odd number [pixels]", ge=11, le=101)]
     cut_radius_arcsec: Annotated[float, key("only pixels inside this radius are fitted [arcsec]", ge=20, le=200)]
     extents_arcsec: Annotated[Extents, key("core radii of beta models (beta = 2/3), increasing [arcsec]", min_length=3)]
-    shift_arcsec: Annotated[float, key("step of the coarse 3 x 3 grid of positions [arcsec]", ge=1, le=20)]
-    refine_arcsec: Annotated[Steps, key("steps of the finer grids around the best position so far [arcsec]")]
-    start_scatter_arcsec: Annotated[
-        float, key("error of the positions at which fits begin, per axis [arcsec]", ge=0, le=20)
+    shift_arcsec: Annotated[
+        float, key("sources farther than this from their stamp's centre get a new stamp [arcsec]", ge=1, le=20)
     ]
     ext_dof: Annotated[
         float, key("degrees of freedom of the chi-square distribution by which EXT_LIKE is computed", ge=0.5, le=8)
     ]
-    box_like_min: Annotated[float, key("sources with a lower likelihood in the box search aren't fitted", ge=0, le=100)]
+    box_like_min: Annotated[
+        float, key("lowest likelihood of an excess of counts at which a source is fitted", ge=0, le=100)
+    ]
     extent_point_like_min: Annotated[
         float, key("lowest DET_LIKE that an extended source must have if fitted as a point source", ge=0, le=1000)
     ]
     det_like_floor: Annotated[float, key("detections below this DET_LIKE do not enter the catalogue", ge=1)]
     ext_like_floor: Annotated[float, key("detections below this EXT_LIKE are point sources (EXT = EXT_LIKE = 0)", ge=0)]
-    component_counts_min: Annotated[
-        float, key("AGN above these expected counts are part of the model of every fit near them [counts]", ge=0)
-    ]
     background_cell_arcsec: Annotated[float, key("side of a cell of the background estimate [arcsec]", ge=20, le=300)]
     background_radius_arcsec: Annotated[
         float, key("largest distance of used cells from a source along each axis [arcsec]", ge=120, le=1800)
@@ -172,12 +167,6 @@ class Detection(TypedDict):
     ]
     merge_extended_arcsec: Annotated[float, key("of two extended sources nearer than this, one is kept [arcsec]", ge=0)]
     merge_point_arcsec: Annotated[float, key("of two sources of any kind nearer than this, one is kept [arcsec]", ge=0)]
-    match_counts_factor: Annotated[
-        float, key("a match needs fitted counts <= this x photons of the halo + match_counts_offset", ge=1)
-    ]
-    match_counts_offset: Annotated[
-        float, key("constant in the limit that match_counts_factor describes [counts]", ge=0)
-    ]
 
 
 Maps: TypeAlias = Annotated[

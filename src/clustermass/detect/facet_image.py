@@ -105,7 +105,7 @@ class FacetImage:
         return self._rate(*self.cells(x, y))
 
     def _rate(self, row: IntArray, column: IntArray) -> FloatArray:
-        """Return the background rate around cells in counts / (arcmin^2 s), as in `estimate_background`."""
+        """Return the background rate around cells in counts / (arcmin^2 s), by `truncated_rate`."""
         side, parameters = self.cell * self.pixel_arcsec, self.parameters
         steps = int(np.ceil(parameters["background_radius_arcsec"] / side - 0.5))
         step = np.arange(-steps, steps + 1)

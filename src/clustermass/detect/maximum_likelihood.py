@@ -5,9 +5,9 @@ A stamp is the count image around one candidate (`stamps.CountImages`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,11 @@ from scipy.special import gammainc, gammaincc, gammaln
 from clustermass.arrays import Float32Array, FloatArray, IdArray, IntArray, Rows
 from clustermass.detect.stamps import CountImages, Templates
 
-if TYPE_CHECKING:
-    from clustermass.config.sky_models import Detection
-
 Floats: TypeAlias = NDArray[np.floating]  # of single or double precision
 
 BUDGET = 600_000  # elements of the largest array of a batch, so that its 2.4 MB stay in the cache
 POINT_DOF = 3.0  # x, y, rate
 EXTENDED_DOF = 4.0  # x, y, rate, extent
-COARSE_LOSS = 2.0  # largest loss of likelihood that the coarse grid causes near the detection threshold
-EDGE = np.array([-1.0, 0.0, 1.0])
-STEP_X, STEP_Y = np.tile(EDGE, 3), np.repeat(EDGE, 3)
 
 
 @dataclass
@@ -75,30 +69,6 @@ class Batch(Rows):
     pixel: IdArray
 
 
-def fit_stamps(
-    stamps: CountImages, background: Float32Array, selected: IntArray, templates: Templates, parameters: Detection
-) -> tuple[Fit, Fit]:
-    """Return the best point source and the best extended source for each stamp in `selected`, shape (selected,).
-
-    The search begins on a coarse grid of 3 x 3 positions and every second extent. If the likelihood of the best fit on
-    this grid is near or above the detection threshold, the search continues around this fit, on finer grids of
-    positions and with the neighbouring extents. The search ends at the maxima of parabolas in position and extent.
-    `background` holds the counts that everything except the source is expected to have in each entry of `stamps`; they
-    must be > 0.
-    """
-    grid = _CoarseGrid(templates, parameters["shift_arcsec"])
-    results = Fit.empty(len(selected)), Fit.empty(len(selected))
-    for rows, batch in batches(stamps, background, selected, grid.size):
-        starts = grid.search(batch)
-        likelihood = negative_log_q(POINT_DOF, np.maximum(starts[0].delta_c, starts[1].delta_c))
-        hopeful = np.flatnonzero(likelihood > parameters["det_like_floor"] - COARSE_LOSS)
-        for result, start in zip(results, starts, strict=True):
-            result[rows] = start
-            if len(hopeful):
-                result[rows[hopeful]] = _refined(batch[hopeful], start[hopeful], templates, parameters["refine_arcsec"])
-    return results
-
-
 def batches(
     stamps: CountImages, background: Float32Array, selected: IntArray, models: float
 ) -> Iterator[tuple[IntArray, Batch]]:
@@ -122,43 +92,6 @@ def batches(
         yield rows, entries[np.where(place < length[rows, None], first[rows, None] + place, -1)]
 
 
-class _CoarseGrid:
-    """Templates at 3 x 3 positions for the point source and every second extent."""
-
-    def __init__(self, templates: Templates, step: float) -> None:
-        models = np.concatenate([[0], np.arange(1, len(templates.core_radius), 2)])
-        self.model = np.repeat(models, len(STEP_X))
-        self.x, self.y = np.tile(STEP_X * step, len(models)), np.tile(STEP_Y * step, len(models))
-        self.size, self.extent = len(self.model), templates.core_radius
-        radius = np.hypot(templates.x[:, None] - self.x, templates.y[:, None] - self.y)
-        self.image = templates.value(self.model, radius)
-        self.inside = templates.sum_inside(self.model, np.hypot(self.x, self.y))
-
-    def search(self, batch: Batch) -> tuple[Fit, Fit]:
-        """Return the best point source and the best extended source on the grid for each stamp of a batch."""
-        template = self.image.take(batch.pixel, axis=0)
-        inside = np.broadcast_to(self.inside, (len(batch), self.size))
-        start = np.maximum(batch.counts.sum(axis=1, keepdims=True), np.float32(1.0))
-        counts, delta_c = fit_amplitude(batch.counts, batch.background, template, inside, start, iterations=5)
-        points = len(STEP_X)
-        x, y, model = (np.broadcast_to(values, counts.shape) for values in (self.x, self.y, self.model))
-        wide = Fit(x, y, model, self.extent[model], counts.astype(np.float64), delta_c.astype(np.float64))
-        return wide[:, :points].best(), wide[:, points:].best()
-
-
-def _refined(batch: Batch, fit: Fit, templates: Templates, steps: Sequence[float]) -> Fit:
-    """Return better fits, found on finer and finer grids of position and extent and then at the maxima of parabolas.
-
-    `steps` holds the distance between the positions of each grid, in arcsec.
-    """
-    none, stay = np.zeros(3), np.zeros(9, np.int64)
-    for step in steps:
-        fit = evaluate(batch, fit, templates, STEP_X * step, STEP_Y * step, stay).best()
-        if np.any(fit.model):
-            fit = evaluate(batch, fit, templates, none, none, EDGE.astype(np.int64)).best()
-    return _interpolated(batch, fit, templates, steps[-1] if len(steps) else templates.pixel_arcsec)
-
-
 def evaluate(batch: Batch, fit: Fit, templates: Templates, dx: FloatArray, dy: FloatArray, dmodel: IntArray) -> Fit:
     """Fit the amplitudes of trial sources, and return these fits, shape (stamp, trial).
 
@@ -175,34 +108,6 @@ def evaluate(batch: Batch, fit: Fit, templates: Templates, dx: FloatArray, dy: F
     start = np.maximum(fit.counts, 1.0)[:, None]
     counts, delta_c = fit_amplitude(batch.counts, batch.background, template, inside, start, iterations=3)
     return Fit(x, y, model, templates.core_radius[model], counts.astype(np.float64), delta_c.astype(np.float64))
-
-
-def _interpolated(batch: Batch, fit: Fit, templates: Templates, step: float) -> Fit:
-    """Return fits at the maxima of parabolas in position and extent, with the likelihood in double precision.
-
-    The parabolas in position go through points that are `step` arcsec apart.
-    """
-    dx, dy, dmodel = np.array([[0, -1, 1, 0, 0, 0, 0], [0, 0, 0, -1, 1, 0, 0], [0, 0, 0, 0, 0, -1, 1]])
-    cross = evaluate(batch, fit, templates, step * dx, step * dy, dmodel)
-    shift_x, shift_y, shift_model = (_vertex(cross.delta_c[:, [k, 0, k + 1]]) for k in (1, 3, 5))
-    moves = np.stack([np.zeros_like(shift_x), shift_x, shift_y]) * step
-    # float32 would leave an error of about 1e-6 of delta_c, too much for EXT_LIKE of bright sources
-    double = Batch(batch.counts.astype(np.float64), batch.background.astype(np.float64), batch.pixel)
-    result = evaluate(double, fit, templates, moves[[0, 1]].T, moves[[0, 2]].T, np.zeros(2, np.int64)).best()
-    table = np.log(np.maximum(templates.core_radius, 1e-3))
-    extent = np.exp(np.interp(fit.model + shift_model, np.arange(1, len(table)), table[1:]))
-    return replace(result, extent=np.where(fit.model > 0, extent, 0.0))
-
-
-def _vertex(values: FloatArray) -> FloatArray:
-    """Return the positions in [-1, 1] of the maxima of parabolas, (stamp,).
-
-    `values` are the values of each parabola at -1, 0 and 1, (stamp, 3).
-    """
-    curvature = values[:, 0] - 2.0 * values[:, 1] + values[:, 2]
-    peaked = curvature < 0.0
-    slope = 0.5 * (values[:, 0] - values[:, 2])
-    return np.where(peaked, np.clip(slope / np.where(peaked, curvature, 1.0), -1.0, 1.0), 0.0)
 
 
 ASYMPTOTIC_FROM = 200.0  # gammaincc underflows near 700; from here five terms of the expansion are exact to 1e-12

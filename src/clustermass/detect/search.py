@@ -10,12 +10,12 @@ from scipy.spatial import KDTree
 from scipy.special import gammainc
 
 from clustermass.arrays import Float32Array, FloatArray, IntArray
-from clustermass.detect.background import CORES_ARCSEC
 from clustermass.detect.facet_image import FacetImage
 
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Detection
 
+CORES_ARCSEC = (15.0, 30.0, 60.0)  # of the kernel 1 / (1 + r^2 / core^2)^1.5: each pass of erbox doubles its pixels
 HALF_BOX = 2  # in pixels of a pass, which are twice as large as those of the pass before
 #: places of a pass nearer than this to a place of an earlier pass (with smaller boxes) are the same source, arcsec
 SAME_ARCSEC = (0.0, 20.0, 30.0)
@@ -27,9 +27,9 @@ def search(image: FacetImage, parameters: Detection) -> tuple[FloatArray, FloatA
 
     As in the three passes of erbox, the pixels of each pass are twice as wide as those of the pass before. A box has 5
     x 5 pixels. The pixels of the first pass are twice as wide as those of the image. Counts n in a box and expected
-    counts b are weighted by the kernel 1 / (1 + r^2 / core^2)^1.5. The likelihood is -ln P(n, b), as in
-    `box_likelihood`. A place is returned if its likelihood is at least `box_like_min` and the largest among the
-    adjacent pixels.
+    counts b are weighted by the kernel 1 / (1 + r^2 / core^2)^1.5. The likelihood is -ln P(n, b), where the regularised
+    lower incomplete gamma function P is the probability of n or more counts if b are expected. A place is returned if
+    its likelihood is at least `box_like_min` and the largest among the adjacent pixels.
     """
     expected = image.rate * image.exposure
     counts, found = image.counts, np.zeros((2, 0))

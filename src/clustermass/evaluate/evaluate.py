@@ -28,6 +28,13 @@ BINS = (
     ("by_counts_bin", "ml_cts", (0.0, 50.0, 100.0, 200.0, 500.0, np.inf)),
     ("by_likelihood_bin", "ext_like", (0.0, 10.0, 20.0, 60.0, np.inf)),
 )
+#: parts of a subset. Each entry holds the key in metrics.json, the variable of baselines.nc, and the value that it has
+PARTS = {
+    "isolated": ("isolated", 1),
+    "with_neighbour": ("isolated", 0),
+    "uncontaminated": ("contaminated", 0),
+    "contaminated": ("contaminated", 1),
+}
 #: the paper's high-quality sample has DET_LIKE and EXT_LIKE above this
 HIGH_LIKELIHOOD = 60.0
 #: probabilities at which quantiles of the predicted distribution are written
@@ -75,8 +82,7 @@ def evaluate(
     calibrated = read_calibration(calibration)
     predicted = calibrated_predictions(table, calibrated)
     table = table.assign(predicted.drop_vars([*KEPT, "quantile"]))
-    if "isolated" in others:
-        table = table.assign(isolated=("cluster", others["isolated"].values))
+    table = table.assign({name: ("cluster", others[name].values) for name, _ in PARTS.values() if name in others})
     residuals = _residuals(table, others, split)
     subsets = {name: table["split"].values.astype(str) == name for name in SUBSETS}
     high = (table["det_like"].values > HIGH_LIKELIHOOD) & (table["ext_like"].values > HIGH_LIKELIHOOD)
@@ -162,15 +168,17 @@ def calibrated_predictions(table: xr.Dataset, calibration: Calibration) -> xr.Da
 
 
 def _compare(table: xr.Dataset, residuals: Residuals, resamplings: int, seed: int, where: str) -> Comparison:
-    """Return the scores of a subset: of all clusters, in the bins of `BINS`, and of isolated and other clusters."""
+    """Return the scores of a subset: of all clusters, in the bins of `BINS`, and of the parts in `PARTS`."""
     comparison, sigma = compare(residuals, resamplings, seed, where), table["sigma_calibrated"].values.astype(float)
     network = comparison.network
     network |= {"n_groups": int(np.unique(residuals.group).size), **scores_with_sigma(residuals.network, sigma)}
     for key, variable, edges in BINS:
         values = table[variable].values.astype(float)
         network[key] = by_bin(values, edges, scores_with_sigma, residuals.network, sigma)
-    for key, value in (("isolated", 1), ("with_neighbour", 0)) if "isolated" in table else ():
-        part = residuals.subset(table["isolated"].values == value)
+    for key, (name, value) in PARTS.items():
+        if name not in table:
+            continue
+        part = residuals.subset(table[name].values == value)
         network[key] = _content(compare(part, resamplings, seed, f"{where} alone"))
     return comparison
 

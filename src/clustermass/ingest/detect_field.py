@@ -1,4 +1,4 @@
-"""Make the catalogue of a field from its event lists and exposure maps alone, as `clustermass detect` does."""
+"""Make the catalogue of sources in a field from its event lists and exposure maps alone, without any truth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clustermass.config.resolve import default_config
-from clustermass.detect.blind import detect
+from clustermass.detect.detect import detect
 from clustermass.errors import InputError
 from clustermass.events.eventlist import Selection
 from clustermass.events.merge import stream_many
@@ -25,23 +25,29 @@ from clustermass.simulate.telescope import KingPsf
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Detection, Psf
 
-#: of two extended sources nearer than this, one is kept: eFEDS has no nearer ones
-MERGE_EXTENDED_ARCSEC = 50.0
 #: bytes of memory for each photon
 _PHOTON_BYTES = 100
 
 
-def detect_field(events: Sequence[Path], exposure: Sequence[Path], output: Path) -> tuple[int, int]:
+def detect_field(
+    events: Sequence[Path],
+    exposure: Sequence[Path],
+    output: Path,
+    detection: Detection | None = None,
+    psf: Psf | None = None,
+) -> tuple[int, int]:
     """Detect the sources in event lists of one field, and write them to the FITS file `output`.
 
     The file has the columns of `catalogue.fits`. No source has a redshift: Z is NaN and Z_TYPE is none. `exposure` are
-    vignetted exposure maps; where they overlap, the largest exposure counts. Settings and PSF are those of the default
-    simulated sky. Returns the number of sources, and how many of them are above the likelihoods from which images are
-    made. InputError if a file is missing or faulty, if no photon has exposure, or if the photons don't fit into memory.
+    vignetted exposure maps; where they overlap, the largest exposure counts. `detection` and `psf` are the config
+    blocks of a sky; None means those of the default simulated sky. Returns the number of sources, and how many of them
+    are above the likelihoods from which the default configuration makes images. InputError if a file is missing or
+    faulty, if no photon has exposure, if the photons don't fit into memory, or if values of `detection` contradict each
+    other.
     """
     config = default_config()
-    parameters: Detection = config["skies"]["embedded"]["detection"] | {"merge_extended_arcsec": MERGE_EXTENDED_ARCSEC}
-    psf: Psf = config["skies"]["embedded"]["psf"]
+    parameters: Detection = detection or config["skies"]["embedded"]["detection"]
+    profile: Psf = psf or config["skies"]["embedded"]["psf"]
     maps = ExposureMap(tuple(read_exposure(path) for path in exposure))
     photons = _photons(events, parameters["e_min_ev"], parameters["e_max_ev"])
     exposed = maps.at(photons["ra"], photons["dec"]) > 0
@@ -49,13 +55,13 @@ def detect_field(events: Sequence[Path], exposure: Sequence[Path], output: Path)
         raise InputError(f"{exposure[0]}: no photon of {events[0]} has exposure. Do the two belong together?")
     # stray photons far away would each take the time of a part of the sky
     photons = {name: values[exposed] for name, values in photons.items()}
-    columns = detect(photons, maps.at, KingPsf(**psf), parameters)
+    columns = detect(photons, maps.at, KingPsf(**profile), parameters)
     rows = len(columns["ID_SRC"])
     if not rows:
         LOGGER.warning("%s: no source is detected; the catalogue has no rows", events[0])
     unknown = np.full(rows, np.nan, dtype=np.float32)
     columns |= {"Z": unknown, "Z_ERR": unknown, "Z_TYPE": np.full(rows, "none")}
-    made = provenance("detect_field", {"detection": parameters, "psf": psf}, [*events, *exposure])
+    made = provenance("detect_field", {"detection": parameters, "psf": profile}, [*events, *exposure])
     write_table(output, "CATALOGUE", CATALOGUE, columns, provenance=made)
     cuts = config["images"]
     candidates = (columns["DET_LIKE"] > cuts["det_like_min"]) & (columns["EXT_LIKE"] > cuts["ext_like_min"])

@@ -20,8 +20,8 @@ from clustermass.catalogues.match_field import match_sources
 from clustermass.checked import Positive, checked
 from clustermass.config.resolve import default_config, merge
 from clustermass.config.validate import check_config
-from clustermass.detect.detect_field import detect_sources
 from clustermass.errors import InputError
+from clustermass.ingest.detect_field import detect_field
 from clustermass.interface.inputs import PathLike
 from clustermass.io.files import atomic
 from clustermass.io.fits import opened_fits, write_fits
@@ -125,8 +125,8 @@ def simulate_field(
     simulate_realization(whole, own["cosmology"], SKY, realization, events, exposure, labels, sources, truth)
     detections = made._folder / "detections.fits"
     if "population" not in whole:
-        detect_sources(whole, SKY, realization, events, exposure, detections, labels, sources)
-    match_sources(whole, SKY, realization, events, exposure, catalogue, detections, labels, sources, truth, matches)
+        detect_field([events], [exposure], detections, whole["detection"], whole["psf"])
+    match_sources(whole, SKY, realization, events, exposure, truth, catalogue, detections, labels, matches)
     detections.unlink(missing_ok=True)
     _add_detections(truth, matches)
     return made
@@ -136,9 +136,10 @@ def _add_detections(truth: Path, matches: Path) -> None:
     """Add the column ID_SRC to `truth.fits`: the number of a halo's detection, or -1 if the halo isn't detected."""
     with opened_fits(truth) as haloes, opened_fits(matches) as matched:
         table, pairs = haloes["TRUTH"], matched["MATCHES"].data
-        detection = dict(zip(pairs["SRC_ID"].tolist(), pairs["ID_SRC"].tolist(), strict=True))
+        # the most likely detection of a halo is the first one
+        detection = dict(zip(pairs["SRC_ID"][::-1].tolist(), pairs["ID_SRC"][::-1].tolist(), strict=True))
         ids = np.array([detection.get(number, -1) for number in table.data["SRC_ID"].tolist()], dtype=np.int32)
         columns = table.columns + fits.ColDefs([fits.Column("ID_SRC", "J", array=ids)])
         added = fits.BinTableHDU.from_columns(columns, header=table.header)
-        added.header[f"TCOMM{len(columns)}"] = "number of the halo's detection in the catalogue; -1 = not detected"
+        added.header[f"TCOMM{len(columns)}"] = "number of the halo's most likely detection; -1 = not detected"
         write_fits(fits.HDUList([haloes[0], added]), truth)

@@ -72,6 +72,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "val_loss": ("1", "mean negative log-likelihood of the validation set after the epoch"),
     "learning_rate": ("1", "learning rate at the end of the epoch"),
     "predictor": ("1", "name of the predictor"),
+    "contaminated": ("1", "1 = the matched halo sent less than half of the fitted counts, 0 = more, -1 = not known"),
     "isolated": ("1", "1 = no comparably bright simulated neighbour within 5 arcmin, 0 = one, -1 = not known"),
     "id_src": ("1", "number of the detection in its catalogue"),
     "name": ("1", "name by position, truncated as the IAU asks; SIM = simulated"),

@@ -104,19 +104,6 @@ CATALOGUE = (
     column("EXP_FROM", "A", optional=True),
     column("LAMBDA", "E", "richness measured by the optical follow-up; NaN = none", optional=True),
 )
-#: the table of detections in `detections.fits`, from which `catalogue.fits` is made
-DETECTIONS = (
-    *CATALOGUE[:10],  # all but redshifts
-    column("FITTED", "D", "fitted counts inside the cut radius", "count", optional=True),
-    column("RA_SHIFTED", "D", "RA minus RA_ZERO", "deg", optional=True),
-    column("RA_ZERO", "D", "right ascension near the middle of the field, ICRS", "deg", optional=True),
-)
-#: the table of the photons of detections in `detections.fits`
-SHARES = (
-    column("ID_SRC", "J"),
-    column("EVENT", "J", "row of the photon in the event list, from 0"),
-    column("SHARE", "D", "probability that the photon belongs to the detection"),
-)
 TRUTH = (
     column("SRC_ID", "J", "number of the halo, and label of its photons"),
     column("HALO_ID", "K", "identity of the halo over all realizations"),

@@ -15,8 +15,7 @@ from clustermass.errors import InputError
 PHOTON_BLOCKS = (
     "field", "exposure", "absorption", "telescope", "psf", "clusters", "richness", "agn", "background", "population",
 )  # fmt: skip
-DETECTION_BLOCKS = ("field", "psf", "detection")
-CATALOGUE_BLOCKS = (*DETECTION_BLOCKS, "redshifts", "matching", "population")
+CATALOGUE_BLOCKS = ("field", "psf", "detection", "redshifts", "matching", "population")
 #: smaller files are read even if they have holes; the unit of a file's size on the disk
 _LARGE_BYTES, _BLOCK_BYTES = 10**9, 512
 PACKAGE = Path(clustermass.__file__).parent

@@ -40,6 +40,8 @@ BINNED = {
     "by_likelihood_bin": "EXT_LIKE",
     "isolated": "isolated (no bright halo near)",
     "with_neighbour": "a bright halo near",
+    "uncontaminated": "at least half of the counts from the matched halo",
+    "contaminated": "less than half of the counts from the matched halo",
 }
 
 
@@ -158,7 +160,7 @@ def diagnostics(results: Results) -> Table:
 
 
 def _bins(metrics: Block, key: str) -> list[tuple[Block, Block]]:
-    """Return scores and calibration (for `isolated` and `with_neighbour` empty) of each bin in `key`."""
+    """Return scores and calibration of each bin in `key`. Blocks of one bin, such as `isolated`, have no calibration."""
     blocks = metrics["test"].get(key, [])
     if isinstance(blocks, Mapping):
         return [(blocks, {})]

@@ -29,6 +29,10 @@ BASELINES = {
     "boosted_trees": "boosted trees on the same features",
     "prior": "redshift only",
 }
+CONTAMINATION = {
+    "half of the counts or more from the matched halo": "uncontaminated",
+    "less than half of the counts from the matched halo": "contaminated",
+}
 BINS = {"redshift": ("redshift", 2), "predicted_mass": ("predicted log10 M500c", 1), "likelihood": ("EXT_LIKE", 0)}
 
 
@@ -137,6 +141,9 @@ def _samples(test: Mapping[str, Any], calibration: Mapping[str, Any]) -> Iterato
     yield _sample("all", test, calibration)
     yield _sample("without neighbour", test["isolated"])
     yield _sample("with neighbour", test["with_neighbour"])
+    for label, key in CONTAMINATION.items():
+        if key in test:
+            yield _sample(label, test[key])
     for name, (label, digits) in BINS.items():
         for one, covered in zip(test[f"by_{name}_bin"], calibration[f"by_{name}_bin"], strict=True):
             low, high = (None if end is None else f"{end:.{digits}f}" for end in (one["low"], one["high"]))

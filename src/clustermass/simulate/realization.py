@@ -46,15 +46,14 @@ def simulate_realization(
     exposure: Path,
     labels: Path,
     sources: Path,
-    truth: Path | None = None,
+    truth: Path,
 ) -> None:
     """Simulate one realization of the sky `name` and write its files.
 
     The seed of the sky, `name` and `realization` (digits such as "01") determine all random numbers. The files `events`
-    (event list) and `exposure` (exposure map) hold what an observer has. The files `labels` (the source of every
-    photon) and `sources` (haloes and AGN at their true positions) are for the source detection. The file `truth` holds
-    the haloes with their masses. `truth` is None for a field that counts as observed. InputError if `realization` does
-    not consist of digits, or if a value in the configuration can't be simulated.
+    (event list) and `exposure` (exposure map) hold what an observer has. The others hold the truth: `labels` the source
+    of every photon, `sources` haloes and AGN at their true positions, and `truth` the haloes with their masses.
+    InputError if `realization` does not consist of digits, or if a value in the configuration can't be simulated.
     """
     generators = random_streams(sky["seed"], name, realization)
     header = header_cards(sky, cosmology, name, realization)
@@ -75,10 +74,9 @@ def simulate_realization(
     write_labels([src_id], labels, header=header)
     exposure_map.write(exposure, header)
     write_table(sources, "SOURCES", SOURCES, sources_table(sky, clusters, agn, exposure_map), header)
-    if truth is not None:
-        listed, richness = listed_haloes(haloes, bright, sky["richness"], generators["richness"])
-        columns = truth_columns(listed, field, cosmology, src_id, int(realization)) | richness
-        write_table(truth, "TRUTH", TRUTH, columns, header)
+    listed, richness = listed_haloes(haloes, bright, sky["richness"], generators["richness"])
+    columns = truth_columns(listed, field, cosmology, src_id, int(realization)) | richness
+    write_table(truth, "TRUTH", TRUTH, columns, header)
 
 
 def header_cards(sky: Sky, cosmology: Mapping[str, float], name: str, realization: str) -> dict[str, Any]:
@@ -107,7 +105,7 @@ def write_event_list(path: Path, events: EventList, field: Field, header: Mappin
 def sources_table(
     sky: Sky, clusters: EmittingHaloes, agn: PointSources, exposure: ExposureMap
 ) -> dict[str, NDArray[Any]]:
-    """Return the columns of `sources.fits`. Its rows are the haloes, then the AGN; source detection starts there."""
+    """Return the columns of `sources.fits`. Its rows are the haloes, then the AGN."""
     longitude, latitude = joined_positions(clusters.haloes, agn)
     ra, dec = exposure.field.to_sky(longitude, latitude)
     response = response_to(sky["telescope"]["pi_max_ev"])
