@@ -160,7 +160,7 @@ def diagnostics(results: Results) -> Table:
 
 
 def _bins(metrics: Block, key: str) -> list[tuple[Block, Block]]:
-    """Return scores and calibration of each bin in `key`. Blocks of one bin, such as `isolated`, have no calibration."""
+    """Return scores and calibration of each bin in `key`; the calibration is empty for `isolated` and the like."""
     blocks = metrics["test"].get(key, [])
     if isinstance(blocks, Mapping):
         return [(blocks, {})]
