@@ -74,27 +74,25 @@ def to_cosmology(
     """Return approximate masses M500c in another cosmology, in Msun, for clusters with the same photons and redshifts.
 
     `trained` is the cosmology of `mass`, and `cosmology` is the other one. Both are flat LCDM, given by h0_km_s_mpc and
-    omega_m. The photons fix the flux, and therefore L500 / D_L^2. In the simulated sky, the scaled emission measure of
-    the gas as a function of r / R500c depends on mass and redshift, but not on the cosmology
-    (`clustermass.simulate.gas.draw_gas`). Therefore L500 is proportional to M^slope E(z)^(5/3) h^(-4/3). With primes
-    for the other cosmology, this means
+    omega_m. The photons fix the flux, and therefore L500 / D_L^2. The scaled emission measure of the gas as a function
+    of r / R500c is assumed to depend on mass and redshift, but not on the cosmology. Therefore L500 is proportional to
+    M^slope E(z)^(5/3) h^(-4/3). With primes for the other cosmology, this means
 
         slope log10(M' / M) = 2 log10(D_L' / D_L) - (5/3) log10(E' / E) + (4/3) log10(h' / h).
 
-    `slope` is d ln L / d ln M, by default 1.8, the slope of the simulated sky below 1.2e14 Msun. Above this mass, the
-    sky's slope is about 1.4. If the slope is 2.1 instead of 1.8, the shift is smaller by a seventh. Two effects aren't
-    included: the change of the angle of R500c, and the change of the mass function. (The networks' masses are drawn
+    `slope` is d ln L / d ln M, by default that of the simulated sky (`clusters.relations.slope`). If the slope is 1.8
+    instead of 1.5, the shift is smaller by a sixth. Two effects aren't included: the change of the angle of R500c, and the change of the mass function. (The networks' masses are drawn
     towards masses that are frequent in the mass function.) Only networks trained on a sky with the other cosmology
     include these effects (docs/explanation/training.md).
 
     >>> from astropy import units as u
     >>> print(f"{to_cosmology(1e14 * u.Msun, 0.3, {'h0_km_s_mpc': 70.0, 'omega_m': 0.3}):.3e}")
-    9.936e+13 solMass
+    9.924e+13 solMass
     """
     config = default_config()
     old = trained or config["cosmology"]
     msun, z = _masses(mass, redshift)
-    steepness = slope or config["skies"]["embedded"]["clusters"]["low_mass_slope"]
+    steepness = slope or config["skies"]["embedded"]["clusters"]["relations"]["slope"]
     distance = np.log10(luminosity_distance_cm(z, cosmology) / luminosity_distance_cm(z, old))
     expansion = np.log10(efunc(z, cosmology) / efunc(z, old))
     little_h = np.log10(cosmology["h0_km_s_mpc"] / old["h0_km_s_mpc"])
