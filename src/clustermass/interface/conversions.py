@@ -81,9 +81,10 @@ def to_cosmology(
         slope log10(M' / M) = 2 log10(D_L' / D_L) - (5/3) log10(E' / E) + (4/3) log10(h' / h).
 
     `slope` is d ln L / d ln M, by default that of the simulated sky (`clusters.relations.slope`). If the slope is 1.8
-    instead of 1.5, the shift is smaller by a sixth. Two effects aren't included: the change of the angle of R500c, and the change of the mass function. (The networks' masses are drawn
-    towards masses that are frequent in the mass function.) Only networks trained on a sky with the other cosmology
-    include these effects (docs/explanation/training.md).
+    instead of 1.5, the shift is smaller by a sixth. Two effects aren't included: the change of the angle of R500c, and
+    the change of the mass function. (The networks' masses are drawn towards masses that are frequent in the mass
+    function.) Only networks trained on a sky with the other cosmology include these effects
+    (docs/explanation/training.md).
 
     >>> from astropy import units as u
     >>> print(f"{to_cosmology(1e14 * u.Msun, 0.3, {'h0_km_s_mpc': 70.0, 'omega_m': 0.3}):.3e}")
