@@ -151,13 +151,14 @@ def test_neighbours_are_the_haloes_of_the_field_and_faint_clusters_of_the_popula
 
 def test_as_many_agn_are_around_the_clusters_as_around_haloes_of_the_same_mass_and_redshift():
     sky = _sky(10.1, 6.0, number=240, redshift_min=0.3, redshift_max=0.5)
-    sky["agn"] = EMBEDDED["agn"] | {"clustered_fraction": 0.3, "clustered_evolution": 1.5}
+    plain = merge(EMBEDDED["agn"], {"clustered_fraction": 0.0, "central": {"fraction": 0.0}})
+    sky["agn"] = plain | {"clustered_fraction": 0.3, "clustered_evolution": 1.5}
     haloes, bright, _, streams = _haloes(sky)
     field = Field.from_config(sky["field"])
     agn = all_agn(sky, COSMOLOGY, field, haloes, bright, streams)
     weight = 10**haloes.haloes.log10_m500c * (1 + haloes.haloes.redshift) ** 1.5
     size = 2 * haloes.gas.r500_arcmin / 60
-    counts = counts_above([5e-16, 1e-12], 6150.0)
+    counts = counts_above([5e-16, 1e-12], plain["normalisation_per_deg2"])
     by_counts = (counts[0] - counts[1]) * field.area_deg2
     expected = 0.3 * by_counts * weight[:240] / weight[240:][bright[240:]].sum()
     assert 300 < expected.sum() < 30_000
@@ -172,7 +173,7 @@ def test_as_many_agn_are_around_the_clusters_as_around_haloes_of_the_same_mass_a
     for some in (heavy, ~heavy):
         # the AGN of other haloes come in groups, so that their numbers scatter more than Poisson's
         assert abs(excess[some].sum() - expected[some].sum()) < 8 * np.sqrt(near[some].sum())
-    without = all_agn(sky | {"agn": EMBEDDED["agn"]}, COSMOLOGY, field, haloes, bright, _haloes(sky)[3])
+    without = all_agn(sky | {"agn": plain}, COSMOLOGY, field, haloes, bright, _haloes(sky)[3])
     assert abs(len(without) - by_counts) < 4 * np.sqrt(by_counts)
 
 
@@ -237,7 +238,8 @@ def test_images_and_subsets_of_a_population_are_made_as_of_detections(files, tmp
 
 def test_a_small_field_in_python_has_a_population_too():
     population = UNIFORM["population"] | {"number": 4, "neighbours": False}
-    field = simulate_field(1.1, 1.0, changes={"population": population, "exposure": UNIFORM["exposure"]})
+    changes = {"population": population, "exposure": UNIFORM["exposure"], "agn": {"clustered_fraction": 0.0}}
+    field = simulate_field(1.1, 1.0, changes=changes)
     assert len(field.catalogue) == len(field.truth) == 4
     assert field.truth["ID_SRC"].tolist() == [1, 2, 3, 4]
     assert np.all(field.catalogue["Z"] > 0)

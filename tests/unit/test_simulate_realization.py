@@ -9,6 +9,7 @@ from astropy.cosmology import FlatLambdaCDM
 from astropy.io import fits
 
 from clustermass.apply.field import masses_of_field
+from clustermass.arrays import unit_vectors
 from clustermass.catalogues.match_field import match_sources, redshift_columns
 from clustermass.ensemble.released import released_ensemble
 from clustermass.errors import InputError
@@ -127,12 +128,16 @@ def test_a_detection_matches_the_halo_that_sent_most_of_its_photons(simulated, t
     extended = np.isin(matches["ID_SRC"], catalogue["ID_SRC"][catalogue["EXT_LIKE"] > 20.0])
     assert extended.sum() > 5
     in_band = events["PI"] <= SKY["detection"]["e_max_ev"]
+    places = unit_vectors(catalogue["RA"], catalogue["DEC"])
     for number, halo in zip(matches["ID_SRC"][extended], matches["SRC_ID"][extended], strict=True):
-        ra, dec = catalogue["RA"][number - 1], catalogue["DEC"][number - 1]
-        offset = (events["RA"] - ra + 180.0) % 360.0 - 180.0
-        near = in_band & (np.hypot(offset * np.cos(np.radians(dec)), events["DEC"] - dec) < 30.0 / 3600.0)
-        sources, photons = np.unique(labels["SRC_ID"][near & (labels["SRC_ID"] != 0)], return_counts=True)
-        assert sources[np.argmax(photons)] == halo
+        dec = catalogue["DEC"][number - 1]
+        beside = in_band & (np.abs(events["DEC"] - dec) < 70.0 / 3600.0)
+        photons = unit_vectors(events["RA"][beside], events["DEC"][beside])
+        cosine = photons @ places[number - 1]
+        others = places[(places @ places[number - 1] > np.cos(np.radians(140.0 / 3600.0)))]
+        own = (cosine > np.cos(np.radians(60.0 / 3600.0))) & (cosine >= (photons @ others.T).max(axis=1))
+        sources, counts = np.unique(labels["SRC_ID"][beside][own], return_counts=True)
+        assert sources[sources != 0][np.argmax(counts[sources != 0])] == halo
         assert catalogue["Z"][number - 1] == pytest.approx(truth["Z"][halo - 1], abs=0.05)
     assert len({*matches["SRC_ID"].tolist()}) == len(matches["SRC_ID"])
 

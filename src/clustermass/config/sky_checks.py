@@ -138,7 +138,9 @@ def _population(sky: Sky) -> Iterator[str]:
     highest, limit = population.get("redshift_max", 0), sky.get("clusters", {}).get("redshift_max", math.inf)
     if highest > limit:
         yield f".population.redshift_max is {highest}, but must be at most clusters.redshift_max = {limit}."
-    if sky.get("agn", {}).get("clustered_fraction") and population.get("neighbours") is False:
+    agn = sky.get("agn", {})
+    around = agn.get("clustered_fraction") and agn.get("normalisation_per_deg2")
+    if around and population.get("neighbours") is False:
         yield (
             ".agn.clustered_fraction must be 0 if population.neighbours is false, because the number of AGN around a "
             "cluster is computed from that around its neighbours."
