@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from clustermass.catalogues.match_field import match_sources
 from clustermass.config.resolve import default_config, merge, resolve_sky
-from clustermass.detect.detect_field import detect_sources
+from clustermass.ingest.detect_field import detect_field
 from clustermass.io.files import write_json
 from clustermass.simulate.realization import simulate_realization
 from clustermass.sky_validation.measure import RealizationFiles, measure
@@ -36,12 +36,12 @@ def make(sky, cosmology, folder, realization):
     names = ("events", "exposure", "labels", "sources", "truth", "detections", "catalogue", "matches")
     path = {name: place / f"{name}.fits" for name in names}
     seen = {name: path[name] for name in ("events", "exposure")}
-    true = {name: path[name] for name in ("labels", "sources")}
-    found = {name: path[name] for name in ("detections", "truth", "catalogue", "matches")}
+    true = {name: path[name] for name in ("labels", "sources", "truth")}
+    found = {name: path[name] for name in ("detections", "labels", "truth", "catalogue", "matches")}
     with threadpool_limits(1):
-        simulate_realization(sky, cosmology, NAME, realization, **seen, **true, truth=path["truth"])
-        detect_sources(sky, NAME, realization, **seen, **true, detections=path["detections"])
-        match_sources(sky, NAME, realization, **seen, **true, **found)
+        simulate_realization(sky, cosmology, NAME, realization, **seen, **true)
+        detect_field([path["events"]], [path["exposure"]], path["detections"], sky["detection"], sky["psf"])
+        match_sources(sky, NAME, realization, **seen, **found)
     for name in ("labels", "sources", "detections"):
         path[name].unlink()
     return RealizationFiles(**{name: path[name] for name in RealizationFiles._fields})
@@ -90,7 +90,7 @@ def main():
         shown = ("key", "name", "unit", "value", "error", "reference", "tolerance", "demand", "holds")
         blocks = ("clusters", "agn", "background", "richness", "detection", "matching")
         content = {
-            "what": "rows of validate-sky for the tuned sky, on fields that weren't used to tune it",
+            "what": "rows of validate-sky for the sky below, on fields that weren't used to tune it",
             "command": shlex.join(["benchmarks/limits/tune_sky.py", *sys.argv[1:]]),
             "load": {"cpus": os.cpu_count(), "minute_before": before[0], "minute_at_the_end": os.getloadavg()[0]},
             "fields": len(realizations),
