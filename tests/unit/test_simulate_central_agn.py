@@ -77,8 +77,8 @@ def test_they_lie_in_the_centres():
     assert east.std() == pytest.approx(0.3, rel=0.03)
 
 
-def test_no_halo_has_an_agn_by_default_and_no_share_exceeds_one():
-    assert len(_draw(SKY["agn"] | EVERY_FLUX, _haloes(1000))) == 0
+def test_no_halo_has_an_agn_if_the_share_is_0_and_no_share_exceeds_one():
+    assert len(_draw(_agn(fraction=0.0) | EVERY_FLUX, _haloes(1000))) == 0
     central = _agn(fraction=0.9, mass_slope=1.0)["central"]
     shares = occupied(np.array([13.0, 14.0, 15.0]), np.full(3, 0.35), central)
     assert shares == pytest.approx([0.09, 0.9, 1.0])

@@ -18,7 +18,13 @@ from clustermass.simulate.spectra import cooling_function
 
 CONFIG = default_config()
 COSMOLOGY = CONFIG["cosmology"]
-CLUSTERS = CONFIG["skies"]["embedded"]["clusters"]
+#: the published profiles, without any of the changes that the tests make
+PUBLISHED = {
+    "scaling": "profiles", "hydrostatic_bias_scatter": 0.0, "bias_scatter_core_slope": 0.0,
+    "component_mean": [0.0, 0.0, 0.0, 0.0], "component_scale": [1.0, 1.0, 1.0, 1.0],
+    "shape_radius_scatter": 0.0, "interpolation": "power_law",
+}  # fmt: skip
+CLUSTERS = merge(CONFIG["skies"]["embedded"]["clusters"], PUBLISHED)
 RELATIONS = {
     "log10_amplitude": 43.6,
     "slope": 1.7,
