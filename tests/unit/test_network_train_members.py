@@ -24,6 +24,8 @@ from clustermass.network.train_members import train_members
 
 SELECTION = {"log10_m500c_min": 13.0, "log10_m500c_max": 15.3, "det_like_min": 5.0, "ext_like_min": 6.0}
 
+PREPROCESSING = {"half_width_arcsec": 96.0, "pixel_arcsec": 24.0, "transform": "sqrt"}
+
 
 def test_redshift_noise_depends_on_seed_and_cluster_only():
     redshift, ids = np.full(2000, 0.5), np.array([f"01_{row}" for row in range(2000)])
@@ -63,7 +65,7 @@ def write_sky(folder: Path, test_seed: int = 0) -> tuple[list[Path], Path]:
             coords={"cluster": ids, "band": [0.3, 0.5], "y": pixels, "x": pixels},
         )
         paths.append(folder / f"smoothed_{realization}.nc")
-        made = {"parameters": json.dumps({"transform": "sqrt"})}
+        made = {"parameters": json.dumps(PREPROCESSING)}
         write_netcdf(dataset, paths[-1], "test images", made)
         names += ids
     split = xr.Dataset(
@@ -124,7 +126,7 @@ def test_member_file_holds_predictions_of_all_three_subsets(tmp_path, recipe, po
     np.testing.assert_allclose(again.mu[order], member["mu"], atol=1e-6)
     np.testing.assert_allclose(again.member_sigma[0][order], member["sigma"], atol=1e-6)
     known = TrainedNetwork.load(weights)
-    assert known.preprocessing == {"transform": "sqrt"}
+    assert known.preprocessing == PREPROCESSING
     train_mass = member["log10_m500c"].values[member["split"].values == "train"]
     assert known.ranges["log10_m500c"] == [train_mass.min(), train_mass.max()]
 
