@@ -84,6 +84,28 @@ def test_photons_without_exposure_are_left_out(field, tmp_path, monkeypatch):
     assert searched[0] == searched[1] > 0
 
 
+def test_few_photons_all_over_the_sky_are_refused(field, tmp_path, capsys, monkeypatch):
+    events, _ = field
+    rng, number = np.random.default_rng(5), 3000
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.crpix = ["RA---CAR", "DEC--CAR"], [180.0, 0.0], [180.5, 90.5]
+    wcs.wcs.cdelt = [-1.0, 1.0]
+    fits.PrimaryHDU(np.full((180, 360), 1200.0, np.float32), wcs.to_header()).writeto(tmp_path / "sky.fits")
+    with fits.open(events) as hdus:
+        columns = Table(hdus[1].data)[np.arange(number)]
+        columns["RA"], columns["DEC"] = rng.uniform(0, 360, number), np.degrees(np.arcsin(rng.uniform(-1, 1, number)))
+        table = fits.BinTableHDU(columns, hdus[1].header, name="EVENTS")
+        fits.HDUList([fits.PrimaryHDU(), table]).writeto(tmp_path / "scattered.fits")
+    searched = []
+    monkeypatch.setattr("clustermass.ingest.detect_field.detect", lambda *_: searched.append(1) or NOTHING)
+    paths = [str(tmp_path / name) for name in ("scattered.fits", "sky.fits", "catalogue.fits")]
+    assert cli.main(["detect", paths[0], "--exposure", paths[1], "--output", paths[2]]) == 1
+    assert "scattered.fits: more than 20 parts of the sky" in capsys.readouterr().err
+    assert not searched
+    assert cli.main(["detect", str(events), "--exposure", paths[1], "--output", paths[2]]) == 0
+    assert searched
+
+
 def test_an_exposure_map_of_another_field_is_refused(field, tmp_path, capsys):
     events, exposure = field
     with fits.open(exposure) as hdus:

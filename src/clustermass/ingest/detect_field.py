@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clustermass import limits
+from clustermass.arrays import FloatArray
 from clustermass.config.resolve import default_config
 from clustermass.detect.detect import detect
+from clustermass.detect.facets import band_of, piece_of
 from clustermass.errors import InputError
 from clustermass.events.eventlist import Selection
 from clustermass.events.merge import stream_many
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
 
 #: bytes of memory for each photon
 _PHOTON_BYTES = 100
+#: facets with fewer photons than this, on average, are counted; exposed for 100 s, a facet has some 30,000
+_FEW_PHOTONS = 1000
 
 
 def detect_field(
@@ -55,6 +60,7 @@ def detect_field(
         raise InputError(f"{exposure[0]}: no photon of {events[0]} has exposure. Do the two belong together?")
     # stray photons far away would each take the time of a part of the sky
     photons = {name: values[exposed] for name, values in photons.items()}
+    _check_area(photons["ra"], photons["dec"], events[0])
     columns = detect(photons, maps.at, KingPsf(**profile), parameters)
     rows = len(columns["ID_SRC"])
     if not rows:
@@ -79,3 +85,11 @@ def _photons(events: Sequence[Path], e_min_ev: float, e_max_ev: float) -> dict[s
     selection.conclude()
     ra, dec, pi_ev = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
     return {"ra": ra, "dec": dec, "pi_ev": pi_ev}
+
+
+def _check_area(ra: FloatArray, dec: FloatArray, path: Path) -> None:
+    """Raise InputError if the photons are scattered over too many facets, each of which takes half a second."""
+    bands = band_of(dec)
+    facets = sum(np.unique(piece_of(ra[bands == band], band)).size for band in np.unique(bands).tolist())
+    if len(ra) < facets * _FEW_PHOTONS:
+        limits.FACETS.check(facets, path)
