@@ -237,7 +237,9 @@ def test_a_cluster_is_found_beside_the_catalogue_of_any_format(field, catalogue,
 
 def test_names_and_ids_in_messages_are_plain(applied):
     ensemble, masses = applied
-    with pytest.raises(clustermass.InputError, match=r"masses\): 'SIM J0' is a part of 8 names"):
+    number = sum("SIM J0" in name for name in masses["NAME"])
+    assert number > 3
+    with pytest.raises(clustermass.InputError, match=rf"masses\): 'SIM J0' is a part of {number} names"):
         ensemble.posterior(np.str_("SIM J0"))
     with pytest.raises(clustermass.InputError, match=r"id or name '99999'\. It holds SIM J") as caught:
         ensemble.posterior(99999)
@@ -300,7 +302,7 @@ def test_figures_show_what_they_are_of(applied, field, catalogue):
     assert np.trapezoid(density.get_ydata(), density.get_xdata()) == pytest.approx(1, abs=2e-3)
     assert masses["NAME"][1] in axes.get_title()
     images = clustermass.images_of(field.events, catalogue, field.exposure)
-    assert len(images.clustermass.plot().axes) == images.sizes["cluster"]
+    assert sum(axes.has_data() for axes in images.clustermass.plot().axes) == images.sizes["cluster"] > 3
     panels = images.clustermass.plot([masses["NAME"][2]]).axes
     assert [panel.get_title() for panel in panels] == [masses["NAME"][2]]
     # the peak of the image, to the North and West of its lower left corner
@@ -384,11 +386,14 @@ def test_a_simulated_field_is_whole(field, folder):
     detections = field.catalogue[np.searchsorted(field.catalogue["ID_SRC"], found["ID_SRC"])]
     assert len(found) > 3
     saved, matches = Table.read(folder / "truth.fits"), Table.read(folder / "matches.fits")
-    pairs = zip(matches["ID_SRC"].tolist(), matches["SRC_ID"].tolist(), strict=True)
-    assert {*zip(found["ID_SRC"].tolist(), found["SRC_ID"].tolist(), strict=True)} == {*pairs}
+    of_halo = {}
+    for detection, halo in zip(matches["ID_SRC"].tolist(), matches["SRC_ID"].tolist(), strict=True):
+        of_halo[halo] = min(detection, of_halo.get(halo, detection))  # the most likely one
+    assert dict(zip(found["SRC_ID"].tolist(), found["ID_SRC"].tolist(), strict=True)) == of_halo
     assert saved["ID_SRC"].tolist() == field.truth["ID_SRC"].tolist()
     assert field.truth["ID_SRC"].description.endswith("-1 = not detected")
-    assert np.hypot(found["RA"] - detections["RA"], found["DEC"] - detections["DEC"]).max() < 60 / 3600
+    distance = np.hypot(found["RA"] - detections["RA"], found["DEC"] - detections["DEC"])
+    assert np.all(60 * distance < found["R500_ARCMIN"])
     np.testing.assert_allclose(detections["Z"], found["Z"], atol=0.08)
     assert field.events["RA"].description == "right ascension of the photon"
 
