@@ -94,18 +94,12 @@ def unit_vectors(longitude: FloatArray, latitude: FloatArray) -> FloatArray:
 
 
 def neighbours(
-    ra: FloatArray,
-    dec: FloatArray,
-    other_ra: FloatArray,
-    other_dec: FloatArray,
-    radius_arcsec: float,
-    check: Callable[[float, object], None] = lambda number, what: None,
+    ra: FloatArray, dec: FloatArray, other_ra: FloatArray, other_dec: FloatArray, radius_arcsec: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return all pairs of a position i and a position j at most `radius_arcsec` apart, as two arrays of indices.
 
     `ra` and `dec` (deg) are the positions i, and `other_ra` and `other_dec` are the positions j. The pairs are sorted
-    by i, then by j. InputError if there are so many that they don't fit into memory, or if `check` raises it.
-    `check` is called with the number of pairs and a text that names the positions.
+    by i, then by j. InputError if there are so many that they don't fit into memory.
     """
     from scipy.spatial import KDTree  # most users of this module don't need it
 
@@ -113,9 +107,7 @@ def neighbours(
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     chord = 2.0 * np.sin(np.radians(radius_arcsec / 3600.0) / 2.0)
     here, there = (KDTree(unit_vectors(*at)) for at in ((ra, dec), (other_ra, other_dec)))
-    number, what = float(here.count_neighbors(there, chord)), f"positions within {radius_arcsec:g} arcsec"
-    check(number, what)
-    check_pairs(number, what)
+    check_pairs(float(here.count_neighbors(there, chord)), f"positions within {radius_arcsec:g} arcsec")
     near_each = here.query_ball_tree(there, chord)
     first = np.repeat(np.arange(len(ra)), [len(near) for near in near_each])
     return first, np.fromiter((j for near in near_each for j in sorted(near)), np.int64, len(first))

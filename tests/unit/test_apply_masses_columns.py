@@ -1,5 +1,8 @@
 """Columns of the mass catalogue that follow from the mass, the table of detections and the flags."""
 
+import time
+import tracemalloc
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -18,9 +21,9 @@ from astropy.coordinates import SkyCoord
 from astropy.cosmology import FlatLambdaCDM
 from astropy.io import fits
 from astropy.table import Table
-from confined import refused
 
-from clustermass.apply.neighbours import REACH_ARCSEC, brightest_near
+from clustermass.apply.neighbours import REACH_ARCSEC, brightest, brightest_near
+from clustermass.arrays import unit_vectors
 from clustermass.io.netcdf import write_netcdf
 
 
@@ -114,16 +117,40 @@ def test_neighbours_are_those_that_brute_force_finds():
     assert 5 < np.isnan(separation).sum() < 95
 
 
-def test_more_pairs_of_neighbours_than_fit_into_memory_are_refused():
-    place = np.zeros(20_000)
-    refused(
-        "positions within 300 arcsec: more than 2000000 pairs of a cluster and another detection",
-        brightest_near,
-        place,
-        place,
-        place,
-        np.arange(20_000),
-    )
+@pytest.mark.parametrize("most", [1, 12])
+def test_the_brightest_are_those_that_brute_force_finds(most):
+    """800 detections are compared with the clusters in several steps."""
+    rng = np.random.default_rng(42)
+    ra, dec = rng.normal(150, 0.3, 800), rng.normal(2, 0.3, 800)
+    counts, rows = rng.integers(1, 500, 800).astype(float), np.arange(0, 800, 2)
+    place = unit_vectors(ra, dec)
+    pair = lambda own, other: (other != rows[own]) & ((own + other) % 3 > 0)  # noqa: E731, some pairs are unwanted
+    found = brightest(place[rows], place, counts, 300.0, most, pair)
+    places = SkyCoord(ra, dec, unit="deg")
+    for own, row in enumerate(rows):
+        near = np.flatnonzero((places[row].separation(places).arcsec <= 300.0) & pair(own, np.arange(800)))
+        expected = near[np.argsort(-counts[near], kind="stable")][:most].tolist()
+        assert found[own].tolist() == expected + [-1] * (most - len(expected))
+    assert 0 < (found[:, -1] < 0).sum() < rows.size
+
+
+@pytest.mark.parametrize("counts", ["equal", "different"])
+def test_many_detections_at_one_place_take_little_memory_and_time(counts):
+    """All pairs of 20,000 detections at one place would take 32 GB."""
+    number = 20_000
+    rng = np.random.default_rng(43)
+    ra, dec = rng.uniform(149.99, 150.01, number), rng.uniform(-0.01, 0.01, number)
+    values = np.full(number, 9.0) if counts == "equal" else rng.permutation(number).astype(float)
+    tracemalloc.start()
+    begin = time.process_time()
+    separation, of_neighbour = brightest_near(ra, dec, values, np.arange(number))
+    assert time.process_time() - begin < 20
+    assert tracemalloc.get_traced_memory()[1] < 5e8
+    tracemalloc.stop()
+    if counts == "different":
+        assert np.count_nonzero(of_neighbour == number - 1) == number - 1
+    else:
+        assert separation.max() < 10
 
 
 def test_neighbours_are_detections_without_a_mass_too(field):

@@ -14,9 +14,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from clustermass.apply.neighbours import brightest
 from clustermass.apply.rate_mass import rate_masses
-from clustermass.arrays import FloatArray, neighbours
-from clustermass.catalogues.tables import find_rows, read_product
+from clustermass.arrays import BoolArray, FloatArray, unit_vectors
+from clustermass.catalogues.tables import CheckedTable, find_rows, read_product
 from clustermass.images.exposure import ExposureMap
 from clustermass.images.geometry import SKY_PIXEL_ARCSEC, deproject, project
 from clustermass.io.netcdf import write_netcdf
@@ -116,27 +117,36 @@ def _neighbours(catalogues: Mapping[str, Path], columns: Columns) -> dict[str, N
     found = {name: np.full((columns["RA"].size, MOST_NEIGHBOURS), np.nan, np.float32) for name in names}
     for realization, path in catalogues.items():
         table = read_product(path, "CATALOGUE", ("ID_SRC", "RA", "DEC", *_NEIGHBOUR))
-        ids, position = np.asarray(table.table["ID_SRC"], dtype=np.int64), table.positions()
-        measured = {ours: table.numbers(name) for name, ours in _NEIGHBOUR.items()}
         here = np.flatnonzero(columns["REALIZATION"] == realization)
-        centres = columns["RA"][here], columns["DEC"][here]
-        own, near = neighbours(*centres, *position, 1.5 * HALF_WIDTH_ARCSEC)  # beyond the image's corners
-        own, near = own[ids[near] != columns["ID_SRC"][here[own]]], near[ids[near] != columns["ID_SRC"][here[own]]]
-        starts = np.searchsorted(own, np.arange(here.size + 1))
-        for number, (row, ra, dec) in enumerate(zip(here, *centres, strict=True)):
-            others = near[starts[number] : starts[number + 1]]
-            x, y = _offsets(position[0][others], position[1][others], float(ra), float(dec))
-            inside = np.maximum(np.abs(x), np.abs(y)) <= HALF_WIDTH_ARCSEC
-            order = np.flatnonzero(inside)[np.argsort(-np.nan_to_num(measured["near_cts"][others[inside]]))]
-            order = order[:MOST_NEIGHBOURS]
-            values = {"near_x": x[order], "near_y": y[order]}
-            values |= {name: column[others[order]] for name, column in measured.items()}
-            for name, value in values.items():
-                found[name][row, : order.size] = value
+        own, near, x, y = _in_images(table, *(columns[name][here] for name in ("ID_SRC", "RA", "DEC")))
+        rank = np.arange(own.size) - np.searchsorted(own, own)
+        found["near_x"][here[own], rank], found["near_y"][here[own], rank] = x, y
+        for name, ours in _NEIGHBOUR.items():
+            found[ours][here[own], rank] = table.numbers(name)[near]
     return found
 
 
-def _offsets(ra: FloatArray, dec: FloatArray, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
-    """Return offsets of positions (deg) to the West and North of a centre, in arcsec, in the images' projection."""
-    x, y = project(ra, dec, ra0, dec0)
-    return SKY_PIXEL_ARCSEC * x, SKY_PIXEL_ARCSEC * y
+def _in_images(
+    table: CheckedTable, own_id: NDArray[np.int64], own_ra: FloatArray, own_dec: FloatArray
+) -> tuple[NDArray[np.int64], NDArray[np.int64], FloatArray, FloatArray]:
+    """Return the brightest detections in the images of clusters, as pairs sorted by cluster, then by brightness.
+
+    The arrays are (pair,) each: the row numbers of the cluster and of the detection in `table`, and the offsets to the
+    West and North in arcsec, in the images' projection. `own_id`, `own_ra` and `own_dec` (deg) are (cluster,) each.
+    """
+    ids, (ra, dec) = np.asarray(table.table["ID_SRC"], dtype=np.int64), table.positions()
+
+    def offsets(own: NDArray[np.int64], other: NDArray[np.int64]) -> tuple[FloatArray, FloatArray]:
+        x, y = project(ra[other], dec[other], own_ra[own], own_dec[own])
+        return SKY_PIXEL_ARCSEC * x, SKY_PIXEL_ARCSEC * y
+
+    def shown(own: NDArray[np.int64], other: NDArray[np.int64]) -> BoolArray:
+        x, y = offsets(own, other)
+        return (np.maximum(np.abs(x), np.abs(y)) <= HALF_WIDTH_ARCSEC) & (ids[other] != own_id[own])
+
+    reach = 1.5 * HALF_WIDTH_ARCSEC  # beyond the image's corners
+    counts, centres, place = table.numbers("ML_CTS"), unit_vectors(own_ra, own_dec), unit_vectors(ra, dec)
+    chosen = brightest(centres, place, counts, reach, MOST_NEIGHBOURS, shown)
+    own, _ = np.nonzero(chosen >= 0)
+    near = chosen[chosen >= 0]
+    return own, near, *offsets(own, near)

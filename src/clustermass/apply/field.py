@@ -206,9 +206,7 @@ def _masses(
             columns.append(applied.columns(smoothed, "images of the field"))
             simulated = part.attrs["simulated"]
         catalogues = {REALIZATION: field.catalogue}
-        for path in _pictures(
-            output
-        ):  # those of an earlier catalogue, which an interruption would leave beside the new one
+        for path in _pictures(output):  # an interruption would leave old pictures beside the new catalogue
             path.unlink(missing_ok=True)
         table = applied.write(columns, pictures, catalogues, output, simulated, cosmology, acronym, made_by)
         write_moc([field.exposure], CataloguePaths.beside(output).moc, made_by)

@@ -148,13 +148,16 @@ def block_sum(counts: NDArray[Any], factor: int) -> NDArray[Any]:
     return total
 
 
-def project(ra: ArrayLike, dec: ArrayLike, ra0: float, dec0: float) -> tuple[FloatArray, FloatArray]:
+def project(
+    ra: ArrayLike, dec: ArrayLike, ra0: float | FloatArray, dec0: float | FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Return the offsets x (to the West) and y (to the North) of positions from the centre (`ra0`, `dec0`).
 
-    Positions are in deg and may have any shape. Offsets are in sky pixels of 0.05", float64. They are infinite for
-    positions at 90 deg or more from the centre, which the projection can't show. Right ascensions on both sides of
-    0/360 are neighbours. The projection is the SIN projection of Calabretta & Greisen (2002), Eqs. 61-62, with the
-    native pole at the centre. It is written in a form without numerical cancellation near the centre.
+    Positions and centres are in deg and may have any shapes that fit each other. Offsets are in sky pixels of 0.05",
+    float64. They are infinite for positions at 90 deg or more from the centre, which the projection can't show. Right
+    ascensions on both sides of 0/360 are neighbours. The projection is the SIN projection of Calabretta & Greisen
+    (2002), Eqs. 61-62, with the native pole at the centre. It is written in a form without numerical cancellation near
+    the centre.
     """
     delta = np.radians((np.asarray(ra, dtype=np.float64) - ra0 + 180.0) % 360.0 - 180.0)
     latitude, latitude0 = np.radians(np.asarray(dec, dtype=np.float64)), np.radians(dec0)
