@@ -80,18 +80,6 @@ def test_leading_zeros_belong_to_an_id(tmp_path):
         assert table["ID_CAT"].tolist() == ["007", "8"]
 
 
-@pytest.mark.parametrize("ids", [("1E1", "2E1"), ("2.10", "2.2"), ("-1e-1", "3"), ("+.5", "4")])
-def test_ids_that_look_like_other_numbers_stay_texts(tmp_path, ids):
-    table = read_catalogue(csv(tmp_path, [f"{ids[0]},10,1,0.3", f"{ids[1]},11,1,0.3"], "ID,ra,dec,z"))
-    assert table["ID_SRC"].tolist() == [1, 2]
-    assert table["ID_CAT"].tolist() == [*ids]
-
-
-def test_whole_numbers_with_a_decimal_point_are_numbers(tmp_path):
-    table = read_catalogue(csv(tmp_path, ["12.0,10,1,0.3", "30.,11,1,0.3"], "ID,ra,dec,z"))
-    assert table["ID_SRC"].tolist() == [12, 30]
-
-
 def test_no_id_at_all(tmp_path, caplog):
     caplog.set_level("INFO")
     table = read_catalogue(csv(tmp_path, ["10,1,0.3", "11,1,0.3"], "ra,dec,z"))

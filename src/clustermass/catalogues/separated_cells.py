@@ -17,8 +17,6 @@ from clustermass.io.text_tables import check_lines, check_unit
 
 #: separators of cells, best first; in a line without any of them, blanks separate the cells
 _SEPARATORS = ",;\t|"
-#: ids such as 007, 1E1 and 2.10, which numbers would change
-_NO_NUMBER = re.compile(r"\s*[+-]?(0[\dxX]|\d*\.?\d*[eE]|\d*\.\d*[1-9])")
 _IDENTIFIER = re.compile(r".*(id|name)|id[_-]?src", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 
@@ -60,10 +58,10 @@ def read_separated(path: Path, lines: list[str]) -> Table:
     table = ascii_tables.read([header.getvalue(), *rows], format=kind, delimiter=separator, guess=False, comment="#")
     _check_quotes(path, table, len(rows), separator)
     for place, name in enumerate(table.colnames):
-        # an id whose text isn't the number's own must stay a text
+        # an id such as 007 must stay a text
         if _IDENTIFIER.fullmatch(name) and table[name].dtype.kind in "if":
             texts = [cells[place] for cells in csv.reader(rows, delimiter=separator, skipinitialspace=True)]
-            if any(_NO_NUMBER.match(text) for text in texts):
+            if any(re.match(r"[+-]?0[\dxX]", text) for text in texts):
                 table[name] = texts
     for name, unit in zip(table.colnames, units, strict=False):
         check_unit(unit, path)
