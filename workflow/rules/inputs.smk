@@ -119,14 +119,14 @@ def sky_matching(wildcards):
 
 
 def files_for_matching(wildcards):
-    """Return the detections, and the files with the truth that the rule of matching needs, by name.
+    """Return the files that the matching needs in some skies, by name.
 
-    Only the rule `photons` needs labels. In a sky with a `population`, nothing is detected.
+    In a sky with a `population`, nothing is detected. Only the rule `photons` needs labels.
     """
     sky = SKIES[wildcards.sky]
     if "population" in sky:
-        return files_of(wildcards, "truth")
-    return files_of(wildcards, "truth", "detections", *(("labels",) if sky["matching"]["rule"] == "photons" else ()))
+        return {}
+    return files_of(wildcards, "detections", *(("labels",) if sky["matching"]["rule"] == "photons" else ()))
 
 
 def files_of(wildcards, *names):

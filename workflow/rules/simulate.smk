@@ -62,7 +62,7 @@ for observed, (simulate, detect, match) in {
             match
         input:
             unpack(files_for_matching),
-            **realization_files("events", "exposure"),
+            **realization_files("events", "exposure", "truth"),
         output:
             **matched_files(observed),
         log:

@@ -21,8 +21,11 @@ def check_state(state: Path) -> None:
         folder = waiting.pop()
         if not stat.S_ISDIR(folder.lstat().st_mode):
             raise InputError(f"{folder}: is a link or no folder, which Snakemake never makes. Remove it.")
-        for entry in () if folder.parent == state and folder.name in _WITH_LINKS else os.scandir(folder):
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append(Path(entry.path))
-            elif not entry.is_file(follow_symlinks=False):
-                raise InputError(f"{entry.path}: is a link or no file, which Snakemake never makes. Remove it.")
+        if folder.parent == state and folder.name in _WITH_LINKS:
+            continue
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+                elif not entry.is_file(follow_symlinks=False):
+                    raise InputError(f"{entry.path}: is a link or no file, which Snakemake never makes. Remove it.")
