@@ -167,15 +167,18 @@ def print_trace(path: Path, files: Files) -> None:
 
 
 def _steps(chain: dict[Path, Record | None], files: Files) -> list[list[Path]]:
-    """Return groups of files that the same step made with the same settings. The last step comes first."""
+    """Return groups of files that the same step made with the same settings.
+
+    The last step comes first. Steps at the same distance from the traced file are sorted by name.
+    """
     depth = _depths({path: files.origins(path, record) if record else [] for path, record in chain.items()})
     groups: dict[tuple[str, str], list[Path]] = {}
     for path in sorted(depth, key=lambda one: (depth[one], one)):
         record = chain[path]
         groups.setdefault((record.step, _settings(record)) if record else ("", ""), []).append(path)
     outside = groups.pop(("", ""), [])
-    made = sorted(groups.values(), key=lambda group: max(depth[path] for path in group))
-    return [*made, outside] if outside else made
+    steps = sorted(groups, key=lambda step: (max(depth[path] for path in groups[step]), step))
+    return [*(groups[step] for step in steps), *([outside] if outside else [])]
 
 
 def _depths(origins: Mapping[Path, list[Path]]) -> dict[Path, int]:
