@@ -13,7 +13,7 @@ from clustermass.sky_validation.statistics import mass_relation
 DEFAULTS = {
     "CATALOGUE": {
         "ID_SRC": 0.0, "DET_LIKE": 30.0, "EXT_LIKE": 0.0, "EXT": 0.0, "ML_RATE": 0.01, "ML_CTS": 10.0,
-        "ML_EXP": 1000.0, "ML_BKG": 6.0, "RA": 150.0, "DEC": 2.0,
+        "ML_EXP": 1000.0, "ML_BKG": 6.0, "RA": 150.0, "DEC": 2.0, "F_CONT": np.nan,
     },
     "TRUTH": {
         "SRC_ID": 0.0, "RA": 150.0, "DEC": 2.0, "Z": 0.35, "LOG10_M500C": 14.0, "L500": 1e44, "FLUX": 5e-14,

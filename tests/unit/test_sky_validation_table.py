@@ -72,21 +72,21 @@ def test_bright_clusters_exceed_60_in_both_likelihoods(tmp_path):
     assert values_of(plant(tmp_path / "01", **likelihoods))["bright"].value == 2
 
 
-def test_several_candidates_of_one_halo_count_once_where_haloes_are_counted(tmp_path):
-    # candidates 1 to 3 are the first halo, and 2 is the most likely one; its count rate is ten times that of the others
+def test_candidates_that_share_a_halo_are_neither_selected_nor_spurious(tmp_path):
+    # 2 and 4 match a halo; 1 and 3 are confirmed and share the halo of 2; 5 has F_CONT at the limit, 6 has none
     relation = mass_relation()
     folder = plant(
         tmp_path / "01",
-        catalogue_DET_LIKE=np.array([30.0, 90, 40, 30, 30, 30, 7, 5.5]),
         catalogue_ML_RATE=np.array([0.01, 0.1, 0.01, 0.1, 0.1, 0.1, 0.1, 0.1]),
+        catalogue_F_CONT=np.array([0.0, 0.1, 0.29, 0.9, 0.3, np.nan, 0.0, np.nan]),
         truth_LOG10_M500C=relation["log10_mass"],
-        matches=[(1, 1), (2, 1), (3, 1), (4, 4)],
+        matches=[(2, 1), (4, 4)],
     )
     lines = values_of(folder)
-    assert [lines[key].value for key in ("selected", "single", "detected")] == [4, 2, 2]
+    assert [lines[key].value for key in ("candidates", "selected", "parts", "detected")] == [6, 2, 2, 2]
+    assert lines["spurious"].value == pytest.approx(2 / 6)
     assert lines["mass offset"].value == pytest.approx(0, abs=1e-9)
     assert lines["mass offset 0.3–0.5"].value == pytest.approx(0, abs=1e-9)
-    assert lines["mass offset, all"].value == pytest.approx(2 * relation["slope_rate"] / 4)
     assert lines["completeness 4–10"].value == pytest.approx(2 / 10)
 
 

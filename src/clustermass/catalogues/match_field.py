@@ -15,7 +15,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from clustermass.arrays import FloatArray, random_streams
+from clustermass.arrays import FloatArray, IntArray, random_streams
 from clustermass.catalogues.confirm import OpticalHaloes, Positions, confirm
 from clustermass.catalogues.truth import LabelledPhotons, match_by_photons
 from clustermass.errors import InputError
@@ -154,8 +154,9 @@ def match_by_confirmation(
 
     `found` holds the columns of the detections, and `truth` those of haloes with measured richness. Random positions
     for F_CONT are drawn by `rng` all over the exposed field. A detection matches its counterpart if F_CONT is below
-    `f_cont_max`. In the catalogue, F_CONT and LAMBDA are NaN for detections that aren't followed up. PURITY is the
-    number of the halo's photons divided by the fitted counts, and at most 1.
+    `f_cont_max`. If several detections have the same counterpart, only the one with the highest DET_LIKE matches it,
+    because a catalogue lists each cluster once. In the catalogue, F_CONT and LAMBDA are NaN for detections that aren't
+    followed up. PURITY is the number of the halo's photons divided by the fitted counts, and at most 1.
     """
     names = ("RA", "DEC", "Z", "R500_ARCMIN", "LAMBDA_OBS")
     rows = np.flatnonzero(truth["LAMBDA_OBS"] > 0) if "LAMBDA_OBS" in truth else np.zeros(0, dtype=np.intp)
@@ -173,8 +174,10 @@ def match_by_confirmation(
     counterparts = confirm(at, haloes, random, parameters)
     columns = found | {name: np.full(len(found["RA"]), np.nan) for name in ("F_CONT", "LAMBDA")}
     columns["F_CONT"][candidates], columns["LAMBDA"][candidates] = counterparts.f_cont, counterparts.richness
-    sure = np.flatnonzero((counterparts.halo >= 0) & (counterparts.f_cont < parameters["f_cont_max"]))
-    LOGGER.info("%d of %d candidates confirmed as clusters", sure.size, candidates.size)
+    confirmed = np.flatnonzero((counterparts.halo >= 0) & (counterparts.f_cont < parameters["f_cont_max"]))
+    sure = confirmed[most_likely(counterparts.halo[confirmed], found["DET_LIKE"][candidates[confirmed]])]
+    message = "%d of %d candidates confirmed as clusters; %d more share their counterpart with a more likely candidate"
+    LOGGER.info(message, sure.size, candidates.size, confirmed.size - sure.size)
     detection, halo = candidates[sure], rows[counterparts.halo[sure]]
     redshift = np.full(len(found["RA"]), np.nan)
     redshift[detection] = truth["Z"][halo]
@@ -185,6 +188,15 @@ def match_by_confirmation(
         "PURITY": np.minimum(truth["COUNTS"][halo] / found["ML_CTS"][detection], 1.0),
     }
     return _Matched(columns, matches, redshift)
+
+
+def most_likely(halo: IntArray, det_like: FloatArray) -> IntArray:
+    """Return the rows of the detections with the highest DET_LIKE of their halo, (halo,), in ascending order.
+
+    `halo` is the number of each detection's halo. Of equally likely detections, the first one is returned.
+    """
+    order = np.argsort(-det_like, kind="stable")
+    return np.sort(order[np.unique(halo[order], return_index=True)[1]])
 
 
 def redshift_columns(redshift: FloatArray, parameters: Redshifts, rng: np.random.Generator) -> dict[str, NDArray[Any]]:

@@ -175,11 +175,10 @@ def draw_likelihoods(axes: Axes, data: xr.Dataset) -> None:
 def draw_mass_relation(axes: Axes, data: xr.Dataset) -> None:
     """Draw the true masses of selected clusters, converted to redshift 0.35, against count rate.
 
-    If several candidates match the same halo, only the most likely one is drawn.
     The relation between count rate, redshift and mass of the eFEDS clusters is used for the conversion. This relation
     and mean masses in bins of count rate are drawn, too.
     """
-    chosen = statistics.chosen(data, "single")
+    chosen = statistics.chosen(data, "selected")
     rate, relation = data["ml_rate"].values, statistics.mass_relation()
     at_pivot = count_rate_relation(np.array(relation["pivot_z"]), relation)
     mass = statistics.offsets_from_relation(data) + at_pivot.log10_mass(rate)
@@ -192,7 +191,7 @@ def draw_mass_relation(axes: Axes, data: xr.Dataset) -> None:
     line = np.array([0.02, 2.0])
     axes.plot(line, at_pivot.log10_mass(line), color=OBSERVED, lw=1.2)
     axes.set(xscale="log", xlabel="ML_RATE [count/s]", ylabel=MASS + ", at $z$ = 0.35", xlim=line, ylim=(13.1, 15.4))
-    text = f"mean offset {signed(statistics.mass_offset(data, 'single'))} dex"
+    text = f"mean offset {signed(statistics.mass_offset(data))} dex"
     style.note(axes, f"line: masses of eFEDS follow it\ndiamonds: simulated means\n{text}")
 
 

@@ -10,7 +10,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from clustermass.arrays import BoolArray, FloatArray
+from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import find_rows, read_product
 from clustermass.errors import InputError
 from clustermass.images.exposure import exposure_at, read_exposure
@@ -22,6 +22,8 @@ from clustermass.sky_validation.surroundings import SEPARATION, surroundings
 
 #: A candidate has DET_LIKE and EXT_LIKE above these limits, as in eFEDS. A candidate that matches a halo is selected.
 DET_LIKE_MIN, EXT_LIKE_MIN = 5.0, 6.0
+#: a candidate with F_CONT below it is confirmed as a cluster (Klein et al. 2022)
+F_CONT_MAX = 0.3
 #: limiting fluxes of the cumulative numbers of clusters, in erg/s/cm2 at 0.5-2 keV
 FLUX = np.array(
     [*(float(f"{digits}e{power}") for power in (-15, -14, -13) for digits in (1, 1.5, 2, 3, 4, 5, 7)), 1e-12]
@@ -61,7 +63,7 @@ VARIABLES = {
     "ml_cts": ("count", "ML_CTS, 0.2-2.3 keV"),
     "ml_exp": ("s", "ML_EXP"),
     "ml_bkg": ("count arcmin-2", "ML_BKG, 0.2-2.3 keV"),
-    "single": ("1", "1 = the most likely candidate of its halo, 0 = another one, or no halo"),
+    "spurious": ("1", "1 = the candidate isn't confirmed as a cluster, 0 = it is, or matches a halo"),
     "redshift": ("1", "true redshift of the candidate's halo; NaN = no halo"),
     "log10_m500c": ("1", "true log10(M500c / Msun) of the halo"),
     "l500": ("erg s-1", "true luminosity of the halo inside R500c, 0.5-2 keV rest frame"),
@@ -152,25 +154,15 @@ def measure_realization(files: RealizationFiles) -> xr.Dataset:
     _check_positive(files.catalogue, columns["ml_rate"], "ML_RATE of extended detections")
     real, row = halo[candidate] >= 0, np.maximum(halo[candidate], 0)
     columns |= {ours: np.where(real, truth[name][row], np.nan) for name, ours in _TRUE.items() if len(truth[name])}
-    columns["single"] = is_most_likely(halo[candidate], columns["det_like"]).astype(float)
+    # a confirmed candidate without a halo shares its counterpart with a more likely candidate
+    unconfirmed = ~(_f_cont(files.catalogue, halo.size)[candidate] < F_CONT_MAX)
+    columns["spurious"] = (~real & unconfirmed).astype(float)
     candidates = {name: ("candidate", values) for name, values in columns.items()}
     candidates |= surroundings(catalogue, candidate, candidate & (halo >= 0), point)
     dataset = xr.Dataset(
         {**numbers, **cumulative, **candidates}, {"flux": FLUX, "rate": RATE, "separation": SEPARATION}
     )
     return dataset.assign_attrs(sky_config_hash=config_hash)
-
-
-def is_most_likely(halo: NDArray[np.int64], det_like: FloatArray) -> BoolArray:
-    """Return whether each candidate is the one with the highest DET_LIKE among those of its halo, bool (candidate,).
-
-    `halo` is the row of the candidate's halo, or -1 if it has none. In this case the result is False.
-    """
-    order = np.argsort(-det_like, kind="stable")
-    numbers, first = np.unique(halo[order], return_index=True)
-    most_likely = np.zeros(halo.size, dtype=bool)
-    most_likely[order[first[numbers >= 0]]] = True
-    return most_likely
 
 
 def above(values: FloatArray, limits: FloatArray) -> FloatArray:
@@ -224,6 +216,12 @@ def _columns(path: Path, name: str, columns: tuple[str, ...]) -> tuple[dict[str,
         if bad := int((~np.isfinite(cells)).sum()):
             raise InputError(f"{path}: {bad} of {cells.size} values of {column} aren't finite. Delete it, run again.")
     return values, str(table.table.meta.get("CFGHASH", ""))
+
+
+def _f_cont(path: Path, number: int) -> FloatArray:
+    """Return F_CONT of all `number` detections of a catalogue, NaN if it has none, float64 (detection,)."""
+    table = read_product(path, "CATALOGUE", ("ID_SRC",))
+    return table.numbers("F_CONT") if "F_CONT" in table.table.colnames else np.full(number, np.nan)
 
 
 def _check_positive(path: Path, values: FloatArray, name: str) -> None:

@@ -139,13 +139,15 @@ def leave_one_out(data: xr.Dataset) -> list[xr.Dataset]:
 def chosen(data: xr.Dataset, which: str) -> NDArray[np.bool_]:
     """Return whether each candidate is in the class `which`, bool (candidate,).
 
-    The class is `all`, `selected` (the candidates that match a halo), `single` (one candidate for each of these haloes,
-    the most likely one) or `bright` (the selected ones whose DET_LIKE and EXT_LIKE are above `BRIGHT`).
+    The class is `all`, `selected` (the candidates that match a halo), `spurious` (those not confirmed as a cluster),
+    `parts` (all others, which share a halo with a more likely candidate) or `bright` (the selected ones whose DET_LIKE
+    and EXT_LIKE are above `BRIGHT`).
     """
     halo = np.isfinite(data["log10_m500c"].values)
     bright = (data["det_like"].values > BRIGHT) & (data["ext_like"].values > BRIGHT)
-    single = data["single"].values == 1
-    return {"all": np.ones_like(halo), "selected": halo, "single": single, "bright": halo & bright}[which]
+    spurious = data["spurious"].values == 1
+    classes = {"all": np.ones_like(halo), "selected": halo, "spurious": spurious, "parts": ~halo & ~spurious}
+    return (classes | {"bright": halo & bright})[which]
 
 
 def per_field(data: xr.Dataset, name: str) -> float:
@@ -216,8 +218,8 @@ def candidates_per_field(data: xr.Dataset, which: str) -> float:
 
 
 def spurious_share(data: xr.Dataset) -> float:
-    """Return the share of the candidates that match no halo."""
-    return _nan_if_none(~chosen(data, "selected"), np.mean)
+    """Return the share of the candidates that aren't confirmed as clusters."""
+    return _nan_if_none(chosen(data, "spurious"), np.mean)
 
 
 def quantile(
@@ -257,9 +259,9 @@ def mass_regression(data: xr.Dataset, term: int) -> float:
     return float(np.linalg.lstsq(design, mass, rcond=None)[0][term]) if len(mass) > design.shape[1] else np.nan
 
 
-def mass_offset(data: xr.Dataset, which: str) -> float:
-    """Return the mean of `offsets_from_relation` over the class `which` (see `chosen`), in dex; NaN if it is empty."""
-    return _nan_if_none(offsets_from_relation(data)[chosen(data, which)], np.mean)
+def mass_offset(data: xr.Dataset) -> float:
+    """Return the mean of `offsets_from_relation` over the selected candidates, in dex; NaN if there are none."""
+    return _nan_if_none(offsets_from_relation(data)[chosen(data, "selected")], np.mean)
 
 
 def offsets_from_relation(data: xr.Dataset) -> FloatArray:

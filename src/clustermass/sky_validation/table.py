@@ -20,7 +20,7 @@ from clustermass.sky_validation.statistics import PublishedNumber
 DEFINITIONS = {
     "candidates": "detections with DET_LIKE > 5 and EXT_LIKE > 6",
     "selected": "candidates that are matched to a halo",
-    "single": "one candidate for each halo of the selected, the most likely one",
+    "spurious": "a candidate that isn't confirmed as a cluster",
     "error": "jackknife standard error of the value over the realizations",
     "published_error": "standard error of one field: root of the number, or binomial statistics of a quantile's rank",
     "tuned": "this key of the sky's configuration was set to get the line; all other lines are predicted",
