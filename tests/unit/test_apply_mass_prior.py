@@ -130,6 +130,6 @@ def test_networks_trained_on_weighted_masses_are_refused(field):
     folder = field[0]
     table = xr.load_dataset(folder / "ensemble.nc")
     write_netcdf(table, folder / "ensemble.nc", "test", MADE | {"weighting": "uniform_mass"})
-    with pytest.raises(InputError, match=r"weighted by mass \(uniform_mass\)"):
+    with pytest.raises(InputError, match=r"weighted clusters \(uniform_mass\)"):
         run(folder, mass_prior="flat")
     run(folder)

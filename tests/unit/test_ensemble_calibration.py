@@ -328,3 +328,20 @@ def _normal_below(value):
     from scipy.special import ndtr
 
     return ndtr(value)
+
+
+def test_weighted_recalibration_is_that_of_repeated_clusters():
+    rng = np.random.default_rng(8)
+    sigma = rng.uniform(0.1, 0.3, 200)
+    residual = rng.normal(0, 1.3 * sigma)
+    number = rng.integers(1, 5, 200)
+    weight = number / number.mean()
+    for fit in (fit_scale, fit_scale_and_floor):
+        repeated = fit(np.repeat(residual, number), np.repeat(sigma, number))
+        weighted = fit(residual, sigma, weight)
+        assert weighted.scale == pytest.approx(repeated.scale, rel=1e-5)
+        assert weighted.floor_dex == pytest.approx(repeated.floor_dex, abs=1e-5)
+        assert fit(residual, sigma).scale != pytest.approx(repeated.scale, rel=1e-3)
+    group = np.arange(200).astype(str)
+    plain, even = (choose_recalibration(residual, sigma, group, 1, one) for one in (None, np.ones(200)))
+    assert plain == even

@@ -97,7 +97,7 @@ def read_mass_prior(ensemble: Path) -> MassPrior:
     table = read_netcdf(ensemble, ("split", "log10_m500c", "redshift"))
     if "weighting" in table.attrs:
         raise InputError(
-            f"{ensemble}: the networks were trained on clusters weighted by mass ({table.attrs['weighting']}): the "
+            f"{ensemble}: the networks were trained on weighted clusters ({table.attrs['weighting']}): the "
             "distribution to divide out is unknown. Ask for the mass prior training, or name an ensemble without "
             "weighting."
         )

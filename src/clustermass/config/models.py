@@ -148,8 +148,10 @@ class Experiment(TypedDict):
     train_selection: Annotated[Selection | None, key("other cuts for training; calibration and test use `selection`")]
     train_clusters: Annotated[int | None, key("number of training clusters, taken in a fixed order; null = all", ge=1)]
     weighting: Annotated[
-        Literal["none", "uniform_mass"],
-        key("weights of training clusters: none = equal; uniform_mass = log10 M500c becomes uniform"),
+        Literal["none", "uniform_mass", "cells"],
+        key(
+            "weights of clusters: none = equal; uniform_mass = log10 M500c becomes uniform; cells = equal realizations"
+        ),
     ]
     redshift_noise: Annotated[float, key("standard deviation of the noise on redshifts that the networks see", ge=0)]
     control: Annotated[

@@ -8,7 +8,7 @@ from clustermass.config.kinds import Count, Distinct, Fraction, Name, key
 
 #: marks a key that only steers how steps are executed: a change of its value re-runs nothing
 STEERING = key(json_schema_extra={"x-execution-only": True})
-SideInput: TypeAlias = Literal["z", "log_z", "log_exposure", "log_rate", "log_extent", "log_background"]
+SideInput: TypeAlias = Literal["z", "log_z", "log_exposure", "log_nh", "log_rate", "log_extent", "log_background"]
 Activation: TypeAlias = Literal["relu", "tanh", "gelu", "none"]
 Loss: TypeAlias = Literal["likelihood", "squared_log", "percentage", "squared_log1p", "classification"]
 Schedule: TypeAlias = Literal["cosine", "plateau", "constant"]
@@ -39,6 +39,9 @@ class Network(TypedDict):
     side_inputs: Annotated[Distinct[SideInput], key("quantities of a cluster that the layer `join: side` adds")]
     catalogue_dropout: Annotated[
         Fraction, key("share of training clusters whose log_rate, log_extent and log_background are hidden")
+    ]
+    conditioned: NotRequired[
+        Annotated[bool, key("true = `join: side` also adds the parameters of the physics, for a sky with a prior")]
     ]
     layers: Annotated[list[Layer], key("the layers in order; docs/explanation/training.md explains them", min_length=1)]
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from clustermass.arrays import FloatArray, unit_vectors
+from clustermass.dataset.physics import SHARED, for_each_cluster
 from clustermass.dataset.split import SUBSETS, UNUSED, order_of, read_clusters, read_split
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 #: keys of the selection that are lower limits, with the variable that must lie above each
 _ABOVE = {"det_like_min": "det_like", "ext_like_min": "ext_like"}
-_GRID = ("band", "band_bounds", "x", "y")
+_GRID = ("band", "band_bounds", "x", "y", *SHARED)
 _TRAINED = "of haloes that were trained on"
 #: two clusters have the same halo if their image centres and their true masses (float32) differ by less than this
 _SAME_ARCSEC, _SAME_DEX = 120.0, 2e-6
@@ -71,7 +72,7 @@ def each_selected(
     first: xr.Dataset | None = None
     total = left = 0
     for path in images:
-        part = read_netcdf(path, require=("cluster", "redshift"))
+        part = for_each_cluster(read_netcdf(path, require=("cluster", "redshift")))
         first = part.isel(cluster=slice(0)).copy(deep=True) if first is None else first
         _check_alike(first, images[0], part, path)
         total += part.sizes["cluster"]

@@ -17,7 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from clustermass.arrays import check_pairs, near_pairs
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
-from clustermass.io.netcdf import read_netcdf, write_netcdf
+from clustermass.io.netcdf import opened_netcdf, read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ _MARGIN_ARCSEC = 1.0
 #: boxes whose centres are farther apart than this many sides can't overlap, however they are turned
 _REACH = 1.75
 _NEEDED = ("ra", "dec", "realization", "halo_id")
+#: variable of skies with a prior of the physics: the number of each cluster's universe
+_UNIVERSE = "universe"
 #: a new cluster gets the first of these subsets that holds a default cluster which the new one touches
 _FIRST = ("test", "val", "train")
 
@@ -50,7 +52,8 @@ def split_sample(images: Sequence[Path], output: Path, division: Division) -> No
 
     - **Groups.** Two clusters are connected if they share a halo (in any realization), or if their image boxes overlap
       within one realization. A group holds all clusters that are connected, directly or through others. The name of a
-      group is the smallest id of its clusters.
+      group is the smallest id of its clusters. In a sky with a prior of the physics, all clusters of a universe are
+      connected, because they share the parameters of the physics.
     - **Subsets.** All clusters of a group are in the same subset, except in folds by mass. The subset is determined by
       a hash of the seed and the group's name. Therefore a cluster keeps its subset if the selection changes, or if
       realizations are added. Exception: if a new realization connects two groups, the joint group gets the subset of
@@ -64,7 +67,7 @@ def split_sample(images: Sequence[Path], output: Path, division: Division) -> No
     shares = [float(fractions.get(name, 0)) for name in SUBSETS]
     if set(fractions) != set(SUBSETS) or min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
         raise InputError(f"split is {dict(fractions)}, but needs positive train, val and test that add up to 1.")
-    clusters = read_clusters(images, (*_NEEDED, "log10_m500c"))
+    clusters = read_clusters(images, (*_needed(images), "log10_m500c"))
     groups, mass = group_names(clusters, division["box_arcsec"]), clusters["log10_m500c"].values
     split = subsets(groups, division, mass)
     _report(np.isfinite(mass), groups, split, fractions)
@@ -79,7 +82,7 @@ def extend_split(images: Sequence[Path], split: Path, output: Path, division: Di
     clusters of the default images and of the image set. `extended` divides the new clusters. InputError if a file is
     unreadable or lacks a variable, or if a cluster id occurs twice.
     """
-    clusters, first = read_clusters(images, _NEEDED), read_netcdf(split, require=("split", "group"))
+    clusters, first = read_clusters(images, _needed(images)), read_netcdf(split, require=("split", "group"))
     subset, group = extended(clusters, first, division)
     ids, earlier = clusters["cluster"].values, first["cluster"].values.astype(str)
     new = ~np.isin(ids, earlier)
@@ -104,7 +107,8 @@ def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tup
     - If a new cluster touches default clusters, it gets subset and group of one of them: of a test cluster if there is
       one, otherwise of a validation cluster, otherwise of a training cluster. Among several such clusters, the one with
       the smallest id is taken. Therefore no new training cluster touches a default validation or test cluster.
-    - If a new cluster touches no default cluster, its subset follows from its group, as in `split_sample`. This also
+    - In a sky with a prior of the physics, a new cluster gets subset and group of the default clusters of its universe.
+    - If a new cluster has neither, its subset follows from its group, as in `split_sample`. This also
       holds if the default clusters are divided into folds by mass.
     """
     rows = rows_of(clusters["cluster"].values, first)
@@ -120,11 +124,24 @@ def extended(clusters: xr.Dataset, first: xr.Dataset, division: Division) -> tup
     pairs = pairs[np.lexsort((pairs[:, 1], rank, pairs[:, 0]))]
     joined, place = np.unique(pairs[:, 0], return_index=True)
     subset[joined], group[joined] = subset[pairs[place, 1]], group[pairs[place, 1]]
+    if _UNIVERSE in clusters:
+        default = dict(zip(clusters[_UNIVERSE].values[old].tolist(), np.flatnonzero(old).tolist(), strict=True))
+        same = np.array([default.get(number, -1) for number in clusters[_UNIVERSE].values.tolist()], dtype=np.intp)
+        alike = ~old & (same >= 0)
+        subset[alike], group[alike] = subset[same[alike]], group[same[alike]]
     rest = np.flatnonzero(subset == "")
     if rest.size:
         group[rest] = group_names(clusters.isel(cluster=rest), division["box_arcsec"])
         subset[rest] = subsets(group[rest].astype(str), division)
     return subset.astype(str), group.astype(str)
+
+
+def _needed(images: Sequence[Path]) -> tuple[str, ...]:
+    """Return the variables by which clusters are grouped. The first of `images` shows whether there are universes."""
+    if not images:
+        return _NEEDED
+    with opened_netcdf(images[0]) as dataset:
+        return (*_NEEDED, _UNIVERSE) if _UNIVERSE in dataset else _NEEDED
 
 
 def read_clusters(images: Sequence[Path], variables: Sequence[str]) -> xr.Dataset:
@@ -155,12 +172,18 @@ def order_of(ids: NDArray[np.str_]) -> NDArray[np.intp]:
 def group_names(clusters: xr.Dataset, box_arcsec: float) -> NDArray[np.str_]:
     """Return the name of each cluster's group, (cluster,).
 
-    A group holds all clusters that touch each other, directly or through others (see `touching`). Its name is the
-    smallest cluster id in it. `clusters` holds `ra` and `dec` of the image centres in degrees, `realization` and
-    `halo_id` (-1 = no halo), (cluster,) each, and the coordinate `cluster` with the ids.
+    A group holds all clusters that touch each other, directly or through others (see `touching`), or that have the same
+    `universe` (if there is this variable). Its name is the smallest cluster id in it. `clusters` holds `ra` and `dec`
+    of the image centres in degrees, `realization` and `halo_id` (-1 = no halo), (cluster,) each, and the coordinate
+    `cluster` with the ids.
     """
     ids = clusters["cluster"].values.astype(str)
     pairs = touching(clusters, box_arcsec)
+    if _UNIVERSE in clusters:
+        number = clusters[_UNIVERSE].values
+        order = np.argsort(number, kind="stable")
+        chain = np.stack([order[:-1], order[1:]], axis=1)
+        pairs = np.concatenate([pairs, chain[number[chain[:, 0]] == number[chain[:, 1]]]])
     graph = coo_array((np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])), shape=(ids.size, ids.size))
     component = connected_components(graph, directed=False)[1]
     order = np.argsort(ids)

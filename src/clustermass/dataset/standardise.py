@@ -82,6 +82,7 @@ NEEDED: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "z": ("redshift", np.asarray),
     "log_z": ("redshift", np.log),
     "log_exposure": ("exposure_s", np.log),
+    "log_nh": ("nh", np.log),
 }
 #: side inputs that are logarithms of quantities measured by the source detection; a cluster may lack them
 MEASURED = {"log_rate": "ml_rate", "log_extent": "ext", "log_background": "ml_bkg"}

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from clustermass.arrays import generator
+from clustermass.dataset.physics import PhysicsPrior, cell_weights
 from clustermass.dataset.sample import fitting_split, load_sample
 from clustermass.dataset.split import SUBSETS, UNUSED, first_training_clusters
 from clustermass.errors import InputError
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 FIT_VAL = "learnt_val"  # validation clusters inside a `train_selection`; their random numbers depend on this name
 #: quantities of a cluster from which side inputs are computed, in addition to its redshift
-MEASUREMENTS = ("exposure_s", "ml_rate", "ext", "ml_bkg")
+MEASUREMENTS = ("exposure_s", "nh", "ml_rate", "ext", "ml_bkg")
 MIN_REDSHIFT = 0.005  # noise never lowers a redshift to less than this, because networks use its logarithm
 CONTROLS = ("none", "shuffled_redshift", "no_energy", "noise_images")
 #: inverse functions of `clustermass.images.preprocessing.TRANSFORMS`; they return (smoothed) counts
@@ -102,11 +103,12 @@ class Control:
     def measurements(self, measurements: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the measurements for side inputs after the removal of information.
 
-        With the control ``noise_images``, only the exposure is kept, and all others become NaN.
+        With the control ``noise_images``, only exposure and N_H are kept, and all others become NaN.
         """
         if self.name != "noise_images":
             return dict(measurements)
-        return {name: values if name == "exposure_s" else values * np.nan for name, values in measurements.items()}
+        kept = ("exposure_s", "nh")
+        return {name: values if name in kept else values * np.nan for name, values in measurements.items()}
 
 
 def _blocks(length: int) -> Iterator[slice]:
@@ -137,6 +139,9 @@ class Subset:
     weight: np.ndarray | None = None
     #: dict of the `MEASUREMENTS` that the catalogue has
     measurements: Mapping[str, np.ndarray] = field(default_factory=dict)
+    #: standardised parameters of the physics, float32 (cluster, parameter), and their prior; None if there is no prior
+    phi: np.ndarray | None = None
+    prior: PhysicsPrior | None = None
 
 
 class TrainingSample(NamedTuple):
@@ -156,7 +161,8 @@ class TrainingSample(NamedTuple):
         for name, subset in (("train", self.subsets["train"]), ("val", self.val)):
             columns = {"images": subset.images, "redshift": subset.redshift, "mass": subset.log10_m500c}
             columns |= subset.measurements
-            columns |= {} if subset.weight is None else {"weight": subset.weight}
+            further = {"weight": subset.weight, "phi": subset.phi}
+            columns |= {quantity: column for quantity, column in further.items() if column is not None}
             for quantity, column in columns.items():
                 digest.update(f"{name} {quantity} {column.dtype} {column.shape}".encode())
                 for rows in _blocks(len(column)):
@@ -192,13 +198,18 @@ def load_training_sample(
     del cubes  # the largest samples need that memory
     transform = made_with(images[0], "parameters").get("transform") or "none"
     control = Control.from_training_images(experiment["control"], transform, taken["train"], seed)
+    prior = PhysicsPrior.of(table)
+    phi = prior.standardised(table["phi"].values) if prior else None
+    weighting, cells = experiment.get("weighting", "none"), table["realization"].values.astype(str)
     subsets = {
         name: Subset(
             control.images(taken[name], ids[chosen]),
             control.redshift(redshift[chosen], name),
             mass[chosen],
-            weight=training_weights(experiment.get("weighting", "none"), mass[chosen]) if name == "train" else None,
+            weight=subset_weights(weighting, mass[chosen], cells[chosen], name == "train"),
             measurements=control.measurements({key: values[chosen] for key, values in measurements.items()}),
+            phi=None if phi is None else phi[chosen],
+            prior=prior,
         )
         for name, chosen in rows.items()
     }
@@ -234,18 +245,29 @@ def made_with(image_file: Path, attribute: str) -> dict[str, Any]:
     return json_attribute(read_netcdf(image_file).attrs, attribute, image_file)
 
 
-WEIGHTINGS = ("none", "uniform_mass")
+WEIGHTINGS = ("none", "uniform_mass", "cells")
 #: width of the bins of log10 M500c that get equal total weights; the bins' edges are multiples of this width
 BIN_DEX = 0.1
 #: largest weight of a cluster, in units of its weight if all bins held the same number
 LARGEST = 10.0
 
 
+def subset_weights(weighting: str, log10_m500c: np.ndarray, cell: np.ndarray, for_training: bool) -> np.ndarray | None:
+    """Return the weights of a subset's clusters in the loss, (cluster,), or None if all weights are equal.
+
+    With the `weighting` ``cells``, training and validation clusters have the weights that `cell_weights` returns.
+    Otherwise only training clusters have weights, those of `training_weights`.
+    """
+    if weighting == "cells":
+        return cell_weights(cell)
+    return training_weights(weighting, log10_m500c) if for_training else None
+
+
 def training_weights(weighting: str, log10_m500c: np.ndarray) -> np.ndarray | None:
     """Return the weights of the training clusters, (cluster,), with a mean of 1, or None if all weights are equal.
 
-    `weighting` is ``none`` or ``uniform_mass``. With ``uniform_mass``, the weighted masses are spread evenly over log10
-    M500c (Krippendorf et al. 2023, Fig. 8):
+    `weighting` is ``none`` or ``uniform_mass``; `subset_weights` handles ``cells``. With ``uniform_mass``, the weighted
+    masses are spread evenly over log10 M500c (Krippendorf et al. 2023, Fig. 8):
 
     - The masses are divided into bins of the width `BIN_DEX`. Empty bins are left out.
     - The weight of a cluster is the mean number of clusters in a bin, divided by the number of clusters in the

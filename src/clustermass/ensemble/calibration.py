@@ -18,6 +18,7 @@ from scipy.optimize import minimize_scalar
 
 from clustermass import limits
 from clustermass.arrays import FloatArray, generator
+from clustermass.dataset.physics import cell_weights
 from clustermass.dataset.split import read_split
 from clustermass.ensemble.scores import Json, calibration_scores, negative_log_likelihood
 from clustermass.errors import InputError
@@ -95,15 +96,19 @@ def calibrate(ensemble: Path, split: Path, output: Path, recalibration: Literal[
     - `conformal`: the text `guarantee`, and under `levels` the result of `half_widths`
     - `validation`: the validation clusters' scores with the raw and with the recalibrated sigma
 
+    If the networks were trained with the weighting ``cells``, the recalibration is fitted with such weights, too.
+    Conformal intervals and scores aren't weighted.
+
     Nothing in the file depends on the test set, not even a hash. InputError in the cases of `validation_clusters`.
     """
     val = validation_clusters(ensemble, split)
     mu, sigma, truth = (val[name].values.astype(float) for name in VARIABLES)
+    weight = cell_weights(val["realization"].values.astype(str)) if val.attrs.get("weighting") == "cells" else None
     if recalibration == "none":
         chosen = Recalibration()
         report: Json = {"form": "none", "reason": "ensemble.recalibration is none.", "forms": {}}
     else:
-        chosen, report = choose_recalibration(mu - truth, sigma, val["group"].values, seed)
+        chosen, report = choose_recalibration(mu - truth, sigma, val["group"].values, seed, weight)
     LOGGER.info(
         "calibrate: %d validation clusters; sigma' = hypot(%.4f sigma, %.4f dex)",
         *(mu.size, chosen.scale, chosen.floor_dex),
@@ -159,13 +164,16 @@ def digest_of(val: xr.Dataset) -> str:
     return digest.hexdigest()
 
 
-def fit_scale(residual: FloatArray, sigma: FloatArray) -> Recalibration:
-    """Return the recalibration with the scale that maximises the likelihood, scale^2 = mean((residual / sigma)^2)."""
-    return Recalibration(scale=float(np.sqrt(np.mean((residual / sigma) ** 2))))
+def fit_scale(residual: FloatArray, sigma: FloatArray, weight: FloatArray | None = None) -> Recalibration:
+    """Return the recalibration with the scale that maximises the likelihood, scale^2 = mean((residual / sigma)^2).
+
+    The mean is weighted if the clusters have a `weight`, (cluster,).
+    """
+    return Recalibration(scale=float(np.sqrt(np.average((residual / sigma) ** 2, weights=weight))))
 
 
-def fit_scale_and_floor(residual: FloatArray, sigma: FloatArray) -> Recalibration:
-    """Return the recalibration with the scale and the floor that maximise the likelihood.
+def fit_scale_and_floor(residual: FloatArray, sigma: FloatArray, weight: FloatArray | None = None) -> Recalibration:
+    """Return the recalibration with the scale and the floor that maximise the likelihood, weighted by `weight`.
 
     The likelihood is prod_i N(residual_i | 0, (scale * sigma_i)^2 + floor^2). For a given t = (floor / scale)^2 it is
     largest at scale^2 = mean(residual^2 / (sigma^2 + t)). Therefore only the best t has to be searched. The case t = 0
@@ -173,29 +181,30 @@ def fit_scale_and_floor(residual: FloatArray, sigma: FloatArray) -> Recalibratio
     """
 
     def at(t: float) -> Recalibration:
-        scale = float(np.sqrt(np.mean(residual**2 / (sigma**2 + t))))
+        scale = float(np.sqrt(np.average(residual**2 / (sigma**2 + t), weights=weight)))
         return Recalibration(scale, scale * float(np.sqrt(t)))
 
     def loss(t: float) -> float:
-        return float(negative_log_likelihood(residual, at(t).sigma(sigma)).mean())
+        return float(np.average(negative_log_likelihood(residual, at(t).sigma(sigma)), weights=weight))
 
     unit = float(np.median(sigma**2))
     best = minimize_scalar(lambda x: loss(unit * 10**x), bounds=FLOOR_RANGE, options={"xatol": 1e-8})
     return at(min((0.0, unit * 10 ** float(best.x)), key=loss))
 
 
-Fit = Callable[[FloatArray, FloatArray], Recalibration]
+Fit = Callable[[FloatArray, FloatArray, FloatArray | None], Recalibration]
 #: forms of the recalibration that are compared, the simplest first
 FORMS: dict[str, Fit] = {"scale": fit_scale, "scale_and_floor": fit_scale_and_floor}
 
 
 def choose_recalibration(
-    residual: FloatArray, sigma: FloatArray, group: NDArray[np.str_], seed: int
+    residual: FloatArray, sigma: FloatArray, group: NDArray[np.str_], seed: int, weight: FloatArray | None = None
 ) -> tuple[Recalibration, Json]:
     """Return the recalibration of sigma that describes left-out validation clusters best, and a report.
 
     `residual` (predicted minus true log10 mass) and `sigma` of the validation clusters are in dex, (cluster,). `group`
-    holds the clusters' groups. The forms of recalibration are compared by cross-validation, the simplest first. All
+    holds the clusters' groups. `weight` (cluster,) holds their weights in all means, or is None if these are equal; the
+    weights have a mean of 1. The forms of recalibration are compared by cross-validation, the simplest first. All
     clusters of a group are in the same fold. A more flexible form is accepted only if its gain in likelihood exceeds
     the standard error of this gain. This error assumes that the groups are independent. With fewer than `MIN_GROUPS`
     groups, sigma isn't recalibrated.
@@ -212,15 +221,18 @@ def choose_recalibration(
         reason = f"{groups} validation groups are too few to decide ({MIN_GROUPS} needed)."
         return chosen, {"form": form, "reason": reason, "forms": {}}
     loss = negative_log_likelihood(residual, sigma)
-    forms: dict[str, Json] = {form: {**asdict(chosen), "nll": loss.mean(), "nll_left_out": loss.mean()}}
+    forms: dict[str, Json] = {
+        form: {**asdict(chosen), **dict.fromkeys(("nll", "nll_left_out"), np.average(loss, weights=weight))}
+    }
     reasons, fold = [], folds(group, seed)
     for name, fit in FORMS.items():
-        fitted = fit(residual, sigma)
+        fitted = fit(residual, sigma, weight)
         fitted = Recalibration(round(fitted.scale, DECIMALS), round(fitted.floor_dex, DECIMALS))
-        left_out = left_out_loss(fit, residual, sigma, fold)
-        gain, error = paired_gain(loss - left_out, group)
-        inside = negative_log_likelihood(residual, fitted.sigma(sigma)).mean()
-        scores = {"nll": inside, "nll_left_out": left_out.mean(), "gain": gain, "gain_error": error, "over": form}
+        left_out = left_out_loss(fit, residual, sigma, fold, weight)
+        gain, error = paired_gain((loss - left_out) * (1.0 if weight is None else weight), group)
+        losses = {"nll": negative_log_likelihood(residual, fitted.sigma(sigma)), "nll_left_out": left_out}
+        scores: Json = {key: np.average(values, weights=weight) for key, values in losses.items()}
+        scores |= {"gain": gain, "gain_error": error, "over": form}
         forms[name] = asdict(fitted) | scores
         verdict = "accepted" if gain > error else "rejected"
         reasons.append(f"{name} {verdict}: gains {gain:+.4f} ± {error:.4f} in NLL per left-out cluster")
@@ -239,7 +251,9 @@ def folds(group: NDArray[np.str_], seed: int) -> NDArray[np.intp]:
     return fold[row]
 
 
-def left_out_loss(fit: Fit, residual: FloatArray, sigma: FloatArray, fold: NDArray[np.intp]) -> FloatArray:
+def left_out_loss(
+    fit: Fit, residual: FloatArray, sigma: FloatArray, fold: NDArray[np.intp], weight: FloatArray | None = None
+) -> FloatArray:
     """Return each cluster's negative log-likelihood for a recalibration fitted to the other folds, (cluster,).
 
     `fold` holds the number of each cluster's fold. `fit` is the function that fits a recalibration.
@@ -247,7 +261,8 @@ def left_out_loss(fit: Fit, residual: FloatArray, sigma: FloatArray, fold: NDArr
     loss = np.empty_like(residual)
     for number in np.unique(fold):
         out = fold == number
-        loss[out] = negative_log_likelihood(residual[out], fit(residual[~out], sigma[~out]).sigma(sigma[out]))
+        fitted = fit(residual[~out], sigma[~out], None if weight is None else weight[~out])
+        loss[out] = negative_log_likelihood(residual[out], fitted.sigma(sigma[out]))
     return loss
 
 

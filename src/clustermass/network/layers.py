@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 Shape: TypeAlias = tuple[int, ...]
 Inputs: TypeAlias = Mapping[str, jax.Array]
 Key: TypeAlias = jax.Array | None
+#: name of the input with the standardised parameters of the physics
+PHI = "phi"
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "gelu": jax.nn.gelu, "none": lambda maps: maps}
 POOLS = {"average": nnx.avg_pool, "max": nnx.max_pool}
 #: functions that do a convolution and 2 x 2 pooling in one step, by the kind of pooling
@@ -170,6 +172,8 @@ class Dropout(nnx.Module):
 class Join(nnx.Module):
     """Appends an input of the network, such as the side inputs, to the features: `join: <name of the input>`.
 
+    If the network has the input ``phi`` (sample, parameter), it is appended, too.
+
     The input has the shape (sample, ..., column). Further axes, such as one for several redshifts of each cluster, may
     lie between the first and the last axis. The features are repeated along these further axes.
     """
@@ -186,7 +190,11 @@ class Join(nnx.Module):
         joined = inputs[self.name]
         features = features.reshape(len(features), *[1] * (joined.ndim - features.ndim), features.shape[-1])
         features = jnp.broadcast_to(features, (*joined.shape[:-1], features.shape[-1]))
-        return jnp.concatenate([features, joined], axis=-1)
+        parts = [features, joined]
+        if PHI in inputs:
+            phi = inputs[PHI].reshape(len(joined), *[1] * (joined.ndim - 2), -1)
+            parts.append(jnp.broadcast_to(phi, (*joined.shape[:-1], phi.shape[-1])))
+        return jnp.concatenate(parts, axis=-1)
 
 
 #: classes of the layers by their kinds, which are the first keys of entries in the configuration
@@ -213,7 +221,7 @@ class Network(nnx.Module):
 
     def __init__(self, layers: Sequence[Layer], shapes: Mapping[str, Shape], outputs: int) -> None:
         self.convolutional, self.dense, self.others = (nnx.Dict(layers=nnx.Dict()) for _ in range(3))
-        inputs = {name: jax.ShapeDtypeStruct((1, *shape), jnp.float32) for name, shape in shapes.items()}
+        inputs, joins = {name: jax.ShapeDtypeStruct((1, *shape), jnp.float32) for name, shape in shapes.items()}, 0
         now, order, leading, multiplications, self.of_maps = inputs["image"], [], True, 0, 0
         last: Layer = {"dense": outputs, "activation": "none"}
         for options in [*_fused(layers, len(shapes["image"]) - 1), last]:
@@ -233,9 +241,12 @@ class Network(nnx.Module):
             number = str(len(members) * (2 if group == "dense" else 1))
             members[number] = layer
             order.append((group, number))
+            joins += isinstance(layer, Join)
             leading = leading and now.ndim > 2 and not isinstance(layer, Dropout)
             self.of_maps += leading
         self.order = tuple(order)
+        if PHI in shapes and joins != 1:
+            raise InputError(f"network.layers: a conditioned network needs one layer `join: side`, but has {joins}.")
 
     def __call__(self, inputs: Inputs, key: Key = None, chunk: int | None = None) -> jax.Array:
         """Return the outputs of the network, (sample, ..., output).
@@ -260,6 +271,22 @@ class Network(nnx.Module):
             features = layer(features, inputs, jax.random.fold_in(key, 1 + dropouts) if further else key)
             dropouts += isinstance(layer, Dropout)
         return features
+
+    def of_draws(self, inputs: Inputs, draws: jax.Array) -> jax.Array:
+        """Return the outputs for many draws of the input ``phi``, (sample, ..., draw, output), without dropout.
+
+        `inputs` are all other inputs, and `draws` (draw, parameter) the values of ``phi``. The first dense layer is
+        linear in ``phi``. Therefore everything before it, and its product with the other features, is computed once.
+        """
+        layers = [getattr(self, group).layers[number] for group, number in self.order]
+        join = next(number for number, layer in enumerate(layers) if isinstance(layer, Join))
+        first = next(number for number in range(join, len(layers)) if isinstance(layers[number], Dense))
+        features = reduce(lambda made, layer: layer(made, inputs, None), layers[:first], inputs["image"])
+        dense, parameters = layers[first], draws.shape[-1]
+        kernel, bias = dense.kernel[...], dense.bias[...]
+        fixed, varied = features @ kernel[:-parameters] + bias, draws @ kernel[-parameters:]
+        made = ACTIVATIONS[dense.activation](fixed[..., None, :] + varied)
+        return jnp.asarray(reduce(lambda made, layer: layer(made, inputs, None), layers[first + 1 :], made))
 
 
 def _built(options: Layer, shape: Shape) -> Any:

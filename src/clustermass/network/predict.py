@@ -25,6 +25,7 @@ from safetensors.numpy import save_file
 
 from clustermass import limits
 from clustermass.config.bands import band_edges, joined_edges
+from clustermass.dataset.physics import PhysicsPrior
 from clustermass.dataset.standardise import Standardisation, widths
 from clustermass.dataset.training_data import Control
 from clustermass.errors import InputError
@@ -32,7 +33,7 @@ from clustermass.io.files import atomic, check_weights_header, reason
 from clustermass.io.log import LOGGER
 from clustermass.io.room import check_memory
 from clustermass.network.accelerator import has_accelerator_plugin
-from clustermass.network.layers import Network
+from clustermass.network.layers import PHI, Network
 from clustermass.network.losses import loss_of_recipe
 from clustermass.network.settings import check_settings
 
@@ -95,16 +96,20 @@ def arithmetic() -> list[str]:
     return [str(jax.config.jax_default_matmul_precision), os.environ.get("XLA_FLAGS", "")]
 
 
-def initialise(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequence[int]) -> dict[str, np.ndarray]:
+def initialise(
+    network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequence[int], parameters: int = 0
+) -> dict[str, np.ndarray]:
     """Return a dict from names such as ``dense.layers.0.kernel`` to the initial weights of a network, float32.
 
     `network` is a network's block of the configuration, `shape` is the shape (y, x, band) of its images, and `outputs`
-    is the number of its outputs. Biases are 0. Kernels are drawn from a normal distribution with the variance 1/fan-in
-    (LeCun). `seeds` and the name of a kernel determine its random numbers. NumPy draws them, because its numbers are
-    the same on every device. JAX would also need seconds to compile its random generator for each shape.
+    is the number of its outputs. `parameters` is the number of parameters of the physics that the network gets, which
+    is 0 unless the network is conditioned. Biases are 0. Kernels are drawn from a normal distribution with the
+    variance 1/fan-in (LeCun). `seeds` and the name of a kernel determine its random numbers. NumPy draws them, because
+    its numbers are the same on every device. JAX would also need seconds to compile its random generator for each
+    shape.
     """
     weights = {}
-    for name, leaf in sorted(_named(_template(network, shape, outputs)[1]).items()):
+    for name, leaf in sorted(_named(_template(network, shape, outputs, parameters)[1]).items()):
         rng = np.random.default_rng([*seeds, zlib.crc32(name.encode())])
         fan_in = leaf.get_metadata().get("fan_in")
         drawn = rng.standard_normal(leaf.shape) * fan_in**-0.5 if fan_in else np.zeros(leaf.shape)
@@ -112,9 +117,9 @@ def initialise(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequenc
     return weights
 
 
-def draw_network(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequence[int]) -> Parts:
+def draw_network(network: NetworkBlock, shape: Shape, outputs: int, seeds: Sequence[int], parameters: int = 0) -> Parts:
     """Return the structure and the initial weights of a network. The arguments are described in `initialise`."""
-    return unflatten(network, shape, outputs, initialise(network, shape, outputs, seeds))
+    return unflatten(network, shape, outputs, initialise(network, shape, outputs, seeds, parameters), parameters)
 
 
 def number_of_parameters(network: NetworkBlock, shape: Shape, outputs: int) -> int:
@@ -122,16 +127,17 @@ def number_of_parameters(network: NetworkBlock, shape: Shape, outputs: int) -> i
     return sum(math.prod(leaf.shape) for leaf in _named(_template(network, shape, outputs)[1]).values())
 
 
-def _template(network: NetworkBlock, shape: Shape, outputs: int) -> Parts:
+def _template(network: NetworkBlock, shape: Shape, outputs: int, parameters: int = 0) -> Parts:
     """Return the structure of a network, and its weights as shapes without values."""
-    return _template_of(json.dumps(network), tuple(shape), outputs)
+    return _template_of(json.dumps(network), tuple(shape), outputs, parameters)
 
 
 @cache
-def _template_of(network: str, shape: Shape, outputs: int) -> Parts:
+def _template_of(network: str, shape: Shape, outputs: int, parameters: int) -> Parts:
     """Return the `_template` of a network given as JSON. Results are cached, because each takes a tenth of a second."""
     block = json.loads(network)
-    shapes = {"image": shape, "side": (sum(widths(block["side_inputs"])),)}
+    shapes: dict[str, Shape] = {"image": shape, "side": (sum(widths(block["side_inputs"])),)}
+    shapes |= {PHI: (parameters,)} if parameters else {}
     return nnx.split(nnx.eval_shape(lambda: Network(block["layers"], shapes, outputs)), nnx.Param)
 
 
@@ -144,7 +150,9 @@ def flatten(state: nnx.State) -> dict[str, np.ndarray]:
     return {name: np.asarray(variable[...]) for name, variable in sorted(_named(state).items())}
 
 
-def unflatten(network: NetworkBlock, shape: Shape, outputs: int, weights: Mapping[str, np.ndarray]) -> Parts:
+def unflatten(
+    network: NetworkBlock, shape: Shape, outputs: int, weights: Mapping[str, np.ndarray], parameters: int = 0
+) -> Parts:
     """Return the structure and weights of a network from the arrays that `flatten` returns.
 
     The other arguments are described in `initialise`. InputError if an array is missing or has a wrong shape.
@@ -157,7 +165,7 @@ def unflatten(network: NetworkBlock, shape: Shape, outputs: int, weights: Mappin
             raise InputError(f"weights {name}: the network needs shape {leaf.shape}, the file has {has}.")
         return leaf.replace(jnp.asarray(weights[name]))
 
-    structure, empty = _template(network, shape, outputs)
+    structure, empty = _template(network, shape, outputs, parameters)
     return structure, nnx.map_state(filled, empty)
 
 
@@ -193,19 +201,37 @@ def apply_network(structure: nnx.GraphDef, weights: nnx.State, inputs: Mapping[s
     return jnp.asarray(over_members(lambda state: nnx.merge(structure, state)(inputs))(weights))
 
 
+@partial(jax.jit, static_argnums=0)
+def apply_to_draws(
+    structure: nnx.GraphDef, weights: nnx.State, inputs: Mapping[str, jax.Array], draws: jax.Array
+) -> jax.Array:
+    """Return the outputs of one conditioned network for many phi, float32 (sample, ..., draw, output).
+
+    `inputs` are as in `apply_network`, without ``phi``. `draws` holds standardised parameters, float32 (draw,
+    parameter).
+    """
+    return nnx.merge(structure, weights).of_draws(inputs, draws)
+
+
 def chunks(
-    constants: Standardisation, images: np.ndarray, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]
+    constants: Standardisation,
+    images: np.ndarray,
+    redshift: np.ndarray,
+    measurements: Mapping[str, np.ndarray],
+    phi: np.ndarray | None = None,
 ) -> Iterator[tuple[slice, dict[str, np.ndarray]]]:
     """Divide the clusters into parts of `CHUNK` clusters, and yield the rows and the standardised inputs of each part.
 
     `images` has the shape (cluster, y, x, band). `redshift` holds one or several redshifts for each image, (cluster,
-    ...). `measurements` maps names to measurements. `constants` are the means and standard deviations of the training
+    ...). `measurements` maps names to measurements, and `phi` holds standardised parameters of the physics (cluster,
+    parameter), if the network is conditioned. `constants` are the means and standard deviations of the training
     set. The inputs of a smaller last part are filled up with zeros.
     """
     side = constants.side(redshift, measurements)
     for start in range(0, len(images), CHUNK):
         rows = slice(start, min(start + CHUNK, len(images)))
         inputs = {"image": constants.images(images[rows]), "side": side[rows]}
+        inputs |= {} if phi is None else {PHI: np.asarray(phi[rows], np.float32)}
         beyond = (0, CHUNK - (rows.stop - start))
         yield rows, {name: np.pad(values, [beyond, *[(0, 0)] * (values.ndim - 1)]) for name, values in inputs.items()}
 
@@ -250,6 +276,8 @@ class TrainedNetwork:
     ranges: dict[str, list[float]] = field(default_factory=dict)
     #: control under which the network was trained; None if there was none
     control: Control | None = None
+    #: prior of the parameters that the network is conditioned on; None if it isn't conditioned
+    prior: PhysicsPrior | None = None
 
     @property
     def edges_ev(self) -> tuple[int, ...]:
@@ -259,7 +287,8 @@ class TrainedNetwork:
 
     def save(self, path: str | Path) -> None:
         """Write the network to a file atomically, without pickled objects. The same content gives the same bytes."""
-        header = {key: value for key, value in asdict(self).items() if key != "weights"}
+        left_out = {"weights"} if self.prior else {"weights", "prior"}
+        header = {key: value for key, value in asdict(self).items() if key not in left_out}
         text = json.dumps({"format": FORMAT, **header}, sort_keys=True, allow_nan=False)
         with atomic(path) as temporary:
             save_file(self.weights, temporary, metadata={METADATA: text})
@@ -290,6 +319,8 @@ class TrainedNetwork:
             header["standardisation"] = Standardisation(**header["standardisation"])
             header["control"] = header["control"] and Control(**header["control"])
             header["shape"] = tuple(header["shape"])
+            if header.get("prior"):
+                header["prior"] = PhysicsPrior(**header["prior"]).checked()
             network = cls(weights=weights, **header)
             network._check(path)
         except InputError as error:
@@ -309,6 +340,8 @@ class TrainedNetwork:
             raise ValueError(f"weights of type {min(kinds)}, not float32")
         limits.LAYERS.check(len(self.network["layers"]), path)
         check_settings(self)
+        if bool(self.network.get("conditioned")) != bool(self.prior):
+            raise ValueError("conditioned without the names of the parameters, or the reverse")
         ny, nx, widest = (int(size) for size in self.shape)
         limits.SIDE.check(max(ny, nx), path)
         for layer in self.network["layers"]:
@@ -321,26 +354,74 @@ class TrainedNetwork:
 
 
 def predict(
-    network: TrainedNetwork, images: np.ndarray, redshift: np.ndarray, measurements: Mapping[str, np.ndarray]
+    network: TrainedNetwork,
+    images: np.ndarray,
+    redshift: np.ndarray,
+    measurements: Mapping[str, np.ndarray],
+    phi: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the log10(M500c / Msun) that a network predicts, and its standard deviation in dex.
 
     `images` (cluster, y, x, band) must be preprocessed like the training images. `redshift` holds k redshifts for each
     image, (cluster, k). `measurements` maps names to measurements (cluster,); see
-    `clustermass.dataset.standardise.side_inputs`. Both results are float64 (cluster, k). If the network's recipe has
-    `symmetric_prediction`, means and variances are averaged over the square's eight symmetries. InputError in the cases
-    of `check_predicted`.
+    `clustermass.dataset.standardise.side_inputs`. `phi` holds the standardised parameters of the physics, (cluster,
+    parameter); None means those of phi0, which are 0. A network that isn't conditioned ignores it. Both results are
+    float64 (cluster, k). If the network's recipe has `symmetric_prediction`, means and variances are averaged over the
+    square's eight symmetries. InputError in the cases of `check_predicted`.
+    """
+    number = len(network.prior.names) if network.prior else 0
+    known = np.zeros((len(images), number)) if phi is None else phi
+    used = known if number else None
+    return _predicted(network, images, redshift, measurements, used, apply_network, redshift.shape[1])
+
+
+def predict_draws(
+    network: TrainedNetwork,
+    images: np.ndarray,
+    redshift: np.ndarray,
+    measurements: Mapping[str, np.ndarray],
+    draws: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the masses that a conditioned network predicts for many phi, and their sigma, float64 (cluster, draw).
+
+    `redshift` has the shape (cluster,). `draws` holds standardised parameters of the physics, (draw, parameter). The
+    other arguments, and the errors raised, are those of `predict`. The result is that of `predict` for each draw, but
+    the images are processed only once.
+    """
+    at = jnp.asarray(draws, jnp.float32)
+
+    def applied(structure: nnx.GraphDef, weights: nnx.State, inputs: Mapping[str, Any]) -> jax.Array:
+        one = jax.tree.map(lambda leaf: leaf[0], weights)
+        return apply_to_draws(structure, one, inputs, at)[None, :, 0]
+
+    return _predicted(network, images, redshift[:, None], measurements, None, applied, len(draws))
+
+
+def _predicted(
+    network: TrainedNetwork,
+    images: np.ndarray,
+    redshift: np.ndarray,
+    measurements: Mapping[str, np.ndarray],
+    phi: np.ndarray | None,
+    applied: Callable[..., jax.Array],
+    width: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the predicted means and sigmas in dex, float64 (cluster, `width`).
+
+    `applied` is called as `apply_network` is, and returns outputs (member, sample, `width`, output). The other
+    arguments are those of `predict`.
     """
     constants = network.standardisation
     loss = loss_of_recipe(network.recipe)(constants.mass_mean, constants.mass_sd)
-    structure, weights = unflatten(network.network, network.shape, loss.outputs, network.weights)
+    parameters = len(network.prior.names) if network.prior else 0
+    structure, weights = unflatten(network.network, network.shape, loss.outputs, network.weights, parameters)
     weights, turns = stacked([weights]), range(SYMMETRIES if network.recipe["symmetric_prediction"] else 1)
-    mean, variance = (np.zeros(redshift.shape) for _ in range(2))
+    mean, variance = (np.zeros((len(images), width)) for _ in range(2))
     columns = {name: np.asarray(values)[:, None] for name, values in measurements.items()}
-    for rows, inputs in chunks(constants, images, redshift, columns):
+    for rows, inputs in chunks(constants, images, redshift, columns, phi):
         for turn in turns:
             turned = {**inputs, "image": symmetry(inputs["image"], turn)}
-            outputs = np.asarray(apply_network(structure, weights, turned)[0], np.float64)
+            outputs = np.asarray(applied(structure, weights, turned)[0], np.float64)
             turned_mean, log_variance = loss.moments(outputs[: rows.stop - rows.start])
             mean[rows] += turned_mean
             variance[rows] += np.exp(log_variance)

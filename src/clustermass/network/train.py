@@ -18,6 +18,7 @@ from clustermass.dataset.standardise import Standardisation
 from clustermass.errors import InputError
 from clustermass.network.checkpoints import Checkpoints, Member, Watch
 from clustermass.network.epoch import AUGMENTATIONS, Program, Progress, TrainingData, begin, run_epochs
+from clustermass.network.layers import PHI
 from clustermass.network.losses import loss_of_recipe
 from clustermass.network.predict import TrainedNetwork, apply_network, chunks, draw_network, flatten, predict, stacked
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from flax import nnx
 
     from clustermass.config.network_models import Network, Recipe
+    from clustermass.dataset.physics import PhysicsPrior
     from clustermass.dataset.training_data import Subset
 
 SCHEDULES = ("cosine", "plateau", "constant")
@@ -61,13 +63,16 @@ def train_networks(
     shape = train.images.shape[1:]
     constants = Standardisation.from_training_set(train, network["side_inputs"])
     loss = loss_of_recipe(recipe)(constants.mass_mean, constants.mass_sd)
-    structure, _ = draw_network(network, shape, loss.outputs, [seed])
+    prior = _prior(network, train)
+    parameters = len(prior.names) if prior else 0
+    structure, _ = draw_network(network, shape, loss.outputs, [seed], parameters)
     program = Program.from_config(structure, loss, network, recipe, train.images.shape)
     offset = math.log(constants.mass_sd) if loss.is_density else 0.0  # converts the loss of t to that of log10 M500c
-    data, validation_loss = on_device(train, constants), _validation(program, constants, val)
+    conditioned = prior is not None
+    data, validation_loss = on_device(train, constants, conditioned), _validation(program, constants, val, conditioned)
 
     def start(number: int) -> Member:
-        _, weights = draw_network(network, shape, loss.outputs, [seed, number])
+        _, weights = draw_network(network, shape, loss.outputs, [seed, number], parameters)
         member = Member(number, begin(program, weights), weights)
         return checkpoints.resume(member) if checkpoints else member
 
@@ -75,8 +80,22 @@ def train_networks(
         if unfinished := [member for member in group if member.progress is not None]:
             _run(unfinished, program, data, validation_loss, offset, recipe, seed, checkpoints)
         for member in group:
-            trained = TrainedNetwork(flatten(member.kept), constants, network, recipe, shape, member.number, seed)
+            trained = TrainedNetwork(
+                flatten(member.kept), constants, network, recipe, shape, member.number, seed, prior=prior
+            )
             yield trained if loss.predicts_sigma else _with_residual_sd(trained, val), member
+
+
+def _prior(network: Network, train: Subset) -> PhysicsPrior | None:
+    """Return the prior that a network is conditioned on, or None. InputError if the training set lacks it."""
+    if not network.get("conditioned"):
+        return None
+    if train.prior is None:
+        raise InputError(
+            "network.conditioned is true, but the training sky has no prior of the physics (skies.<name>.prior). Name "
+            "a sky that has one, or set conditioned to false."
+        )
+    return train.prior
 
 
 def _groups(members: Iterator[Member], side_by_side: bool | None) -> Iterator[list[Member]]:
@@ -150,17 +169,26 @@ def _chosen(better: Sequence[bool], new: nnx.State, old: nnx.State) -> nnx.State
     return jax.tree.map(lambda a, b: jnp.where(rows.reshape(-1, *[1] * (a.ndim - 1)), a, b), new, old)
 
 
-def on_device(train: Subset, constants: Standardisation) -> TrainingData:
-    """Return the standardised training set as JAX arrays. The clusters' weights are scaled to a mean of 1."""
+def on_device(train: Subset, constants: Standardisation, conditioned: bool = False) -> TrainingData:
+    """Return the standardised training set as JAX arrays. The clusters' weights are scaled to a mean of 1.
+
+    If `conditioned`, the parameters of the physics are an input.
+    """
     inputs = {"image": constants.images(train.images), "side": constants.side(train.redshift, train.measurements)}
+    inputs |= {PHI: train.phi} if conditioned and train.phi is not None else {}
     mass = (train.log10_m500c - constants.mass_mean) / constants.mass_sd
     weight = np.ones(len(mass)) if train.weight is None else train.weight / np.mean(train.weight)
     return jax.tree.map(partial(jnp.asarray, dtype=jnp.float32), TrainingData(inputs, mass, weight))
 
 
-def _validation(program: Program, constants: Standardisation, val: Subset) -> Callable[[nnx.State], np.ndarray]:
-    """Return a function that takes the members' stacked weights and returns their mean validation losses (member,)."""
-    rows = chunks(constants, val.images, val.redshift, val.measurements)
+def _validation(
+    program: Program, constants: Standardisation, val: Subset, conditioned: bool
+) -> Callable[[nnx.State], np.ndarray]:
+    """Return a function that takes the members' stacked weights and returns their mean validation losses (member,).
+
+    If the validation clusters have weights, the mean is weighted.
+    """
+    rows = chunks(constants, val.images, val.redshift, val.measurements, val.phi if conditioned else None)
     inputs = [jax.tree.map(jnp.asarray, chunk) for _, chunk in rows]
     truth = (np.asarray(val.log10_m500c, np.float64) - constants.mass_mean) / constants.mass_sd
 
@@ -168,14 +196,15 @@ def _validation(program: Program, constants: Standardisation, val: Subset) -> Ca
         parts = [np.asarray(apply_network(program.structure, weights, chunk), np.float64) for chunk in inputs]
         outputs = np.concatenate(parts, axis=1)[:, : len(truth)]
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.asarray(program.loss.terms(np.broadcast_to(truth, outputs.shape[:2]), outputs).mean(axis=1))
+            terms = program.loss.terms(np.broadcast_to(truth, outputs.shape[:2]), outputs)
+            return np.asarray(terms.mean(axis=1) if val.weight is None else np.average(terms, 1, val.weight))
 
     return loss
 
 
 def _with_residual_sd(trained: TrainedNetwork, val: Subset) -> TrainedNetwork:
     """Return the network with the validation clusters' rms residual as the sigma of all clusters."""
-    mu, _ = predict(trained, val.images, val.redshift[:, None], val.measurements)
+    mu, _ = predict(trained, val.images, val.redshift[:, None], val.measurements, val.phi)
     return replace(trained, residual_sd=float(np.sqrt(np.mean((mu[:, 0] - val.log10_m500c) ** 2))))
 
 

@@ -81,7 +81,7 @@ def _member_dataset(network: TrainedNetwork, history: History, sample: TrainingS
     for name, subset in sample.subsets.items():
         rows = table["split"].values == name
         if rows.any():
-            made = predict(network, subset.images, subset.redshift[:, None], subset.measurements)
+            made = predict(network, subset.images, subset.redshift[:, None], subset.measurements, subset.phi)
             mu[rows], sigma[rows] = (column[:, 0] for column in made)
     columns = {
         "mu": ("cluster", mu),
