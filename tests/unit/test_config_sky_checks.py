@@ -220,3 +220,69 @@ def test_published_masses_are_of_a_real_field(config):
     config["observed"]["published"] = {"mine": {"file": "chiu.fits", "kind": "chiu"}}
     (line,) = config_errors(config)
     assert "must be one of: chiu2022, chiu2023, bulbul2024, table" in line
+
+
+def test_a_prior_may_name_numbers_of_the_sky_and_places_in_its_lists(config):
+    config["experiments"]["fiducial"]["sky"] = "varied"
+    config["skies"]["varied"] = {
+        "like": "embedded",
+        "prior": {
+            "realizations_per_universe": 2,
+            "parameters": {
+                "clusters.component_mean[0]": {"normal": [0.5, 0.3]},
+                "clusters.relations.slope": {"uniform": [1.0, 2.0]},
+            },
+            "errors": {"exposure.depth_s": 0.03},
+            "conditions": {"exposure.depth_s": {"log_uniform": [80.0, 4000.0]}},
+            "area_factor": [0.5, 4.0],
+        },
+    }
+    assert config_errors(config) == []
+
+
+@pytest.mark.parametrize(
+    ("block", "key", "value", "message"),
+    [
+        ("parameters", "clusters.relations.slop", {"normal": [1.5, 0.1]}, "is no number of this sky"),
+        ("parameters", "clusters.relations.temperature_shift", {"normal": [0, 0.1]}, "is no number of this sky"),
+        ("parameters", "clusters.component_mean", {"normal": [1.5, 0.1]}, "is no number of this sky"),
+        ("parameters", "clusters.component_mean[4]", {"normal": [1.5, 0.1]}, "is no number of this sky"),
+        ("parameters", "clusters.scaling", {"normal": [1.5, 0.1]}, "is no number of this sky"),
+        ("parameters", "clusters.relations.slope", {}, "has nothing, but needs exactly one of"),
+        ("parameters", "clusters.relations.slope", {"normal": [1, 1], "uniform": [0, 1]}, "has normal, uniform, but"),
+        ("parameters", "clusters.relations.slope", {"normal": [1.5, 0.0]}, "must have one above 0"),
+        ("parameters", "clusters.relations.slope", {"uniform": [2.0, 1.0]}, "first end must be below the second"),
+        ("parameters", "agn.clustered_fraction", {"log_uniform": [0.0, 0.1]}, "both ends must be above 0"),
+        ("parameters", "agn.clustered_fraction", {"normal": [0.03, 0.01]}, "can be as far out as -0.02, which agn"),
+        ("parameters", "clusters.component_mean[0]", {"uniform": [0, 6.0]}, "can be as far out as 6, which clusters"),
+        ("parameters", "exposure.depth_s", {"uniform": [100, 200]}, "is also among the errors or conditions"),
+        ("parameters", "seed", {"uniform": [100, 200]}, "must be the key of a number in a sky, such as"),
+        ("conditions", "absorption.nh", {"uniform": [1, 2]}, "is no number of this sky"),
+        ("errors", "agn.clustered_evolution", 0.1, "a logarithm needs a number above 0"),
+        ("errors", "absorption.nh", 0.1, "is no number of this sky"),
+        ("errors", "absorption.nh_cm2", 0, "must be more than 0"),
+    ],
+)
+def test_a_wrong_prior_is_reported_with_its_key(config, block, key, value, message):
+    prior = {"realizations_per_universe": 2, "parameters": {}, "errors": {}}
+    prior["conditions"] = {"exposure.depth_s": {"log_uniform": [80.0, 4000.0]}}
+    prior[block] = prior[block] | {key: value}
+    config["skies"]["embedded"]["prior"] = prior
+    [line] = config_errors(config)
+    assert line.startswith(f"skies.embedded.prior.{block}")
+    assert key in line
+    assert message in line
+
+
+def test_a_prior_needs_its_keys_ascending_limits_and_a_sky_without_a_population(config):
+    config["skies"]["embedded"]["prior"] = {"area_factor": [2.0, 1.0]}
+    lines = config_errors(config)
+    assert sorted(line.split(";")[0] for line in lines) == [
+        "skies.embedded.prior lacks realizations_per_universe, parameters",
+        "skies.embedded.prior.area_factor is [2.0, 1.0], but the first limit must not be above the second.",
+    ]
+    config["skies"]["embedded"]["prior"] = {"realizations_per_universe": 2, "parameters": {}}
+    assert config_errors(config) == []
+    config["experiments"]["fiducial"]["test_skies"] = ["uniform_population"]
+    [line] = config_errors(config)
+    assert line.startswith("skies.uniform_population.prior can't be used in a sky with a population")

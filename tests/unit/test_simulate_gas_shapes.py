@@ -57,6 +57,17 @@ def test_relations_give_their_mean_and_covariance(mass, redshift, scatter):
     assert logs[1].mean() == pytest.approx(kt, abs=0.002)
 
 
+def test_a_shift_of_the_temperature_moves_its_mean_alone_and_zero_moves_nothing():
+    drawn = {
+        shift: _draw(number=1000, scaling="relations", relations=RELATIONS | {"temperature_shift": shift})
+        for shift in (0.0, 0.1)
+    }
+    default = _draw(number=1000, scaling="relations", relations=RELATIONS)
+    assert drawn[0.0].kt_kev.tobytes() == default.kt_kev.tobytes()
+    assert drawn[0.1].kt_kev == pytest.approx(default.kt_kev * np.exp(0.1))
+    assert drawn[0.1].luminosity.tobytes() == default.luminosity.tobytes()
+
+
 def _luminosity_by_hand(gas, halo, redshift):
     """Lambda(kT) (kT / 10 keV)^0.5 E(z)^3 times the integral of the brightness, which is a power law between nodes."""
     nodes, log_brightness = gas.profiles.nodes, np.log(gas.profiles.brightness[halo])

@@ -9,6 +9,7 @@ from typing_extensions import is_typeddict
 
 from clustermass.config.models import Config, Experiment
 from clustermass.config.patches import Patches
+from clustermass.config.prior_checks import problems_of_prior
 from clustermass.config.resolve import PUBLISHED_FILES, choose, resolvable_skies, resolve_experiment, resolve_sky
 from clustermass.config.sky_models import Detection, Sky
 from clustermass.errors import InputError
@@ -122,6 +123,8 @@ def _embedded_sky(sky: Sky) -> Iterator[str]:
         yield from not_below(detection, key, "background_radius_arcsec", ".detection")
     yield from _stamps(detection)
     yield from _population(sky)
+    if "prior" in sky:
+        yield from problems_of_prior(sky)
     if sky.get("matching", {}).get("rule") == "confirmed" and not sky.get("richness", {}).get("truth_min"):
         yield ".matching.rule is confirmed, but richness.truth_min is null; set it, for instance to 2."
     shares = sky.get("background", {}).get("shares")

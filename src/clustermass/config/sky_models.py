@@ -19,6 +19,7 @@ from clustermass.config.kinds import (
     Seed,
     key,
 )
+from clustermass.config.prior_models import Prior
 from clustermass.config.source_models import Agn, Clusters, Population, Richness
 
 Column: TypeAlias = Literal[
@@ -235,6 +236,7 @@ class Sky(TypedDict):
     psf: Psf
     clusters: Clusters
     population: NotRequired[Population]
+    prior: NotRequired[Prior]
     richness: Richness
     agn: Agn
     background: Background

@@ -1,6 +1,6 @@
 """The keys of the sources in a simulated sky (haloes, their gas and richness, AGN): type, range, unit and meaning."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, NotRequired, TypeAlias
 
 from typing_extensions import TypedDict
 
@@ -22,6 +22,9 @@ class Relations(TypedDict):
     scatter: Annotated[float, key("scatter of ln L500 at fixed mass and redshift", gt=0, le=2)]
     temperature_scatter: Annotated[float, key("scatter of ln kT at fixed mass and redshift", ge=0, le=1)]
     correlation: Annotated[Correlation, key("correlation of ln L500 and ln kT at fixed mass and redshift")]
+    temperature_shift: NotRequired[
+        Annotated[float, key("shift of the mean of ln kT at fixed mass and redshift; without this key 0", ge=-1, le=1)]
+    ]
 
 
 class Clusters(TypedDict):

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 from clustermass.config.checks import cross_checks
 from clustermass.config.kinds import NO_CONTROL
 from clustermass.config.models import TABLE_NAME, TABLE_PATH, Config
+from clustermass.config.prior_models import SKY_KEY
 from clustermass.config.resolve import Block, choose, nearest
 from clustermass.errors import InputError
 
@@ -45,6 +46,7 @@ _PATTERNS = {
     "^https?://": "must begin with http:// or https://",
     "^[0-9a-f]{64}$": "must be 64 hexadecimal digits in lower case",
     NO_CONTROL: "must not hold control characters",
+    SKY_KEY: "must be the key of a number in a sky, such as agn.clustered_fraction or clusters.component_mean[0]",
     TABLE_PATH: "must be a relative path without hidden names that ends in .fits, .fits.gz, .tsv, .tar.gz or .tgz",
     TABLE_NAME: "must be the name of a .fits, .fits.gz or .tsv file, not hidden and without folders",
 }

@@ -32,7 +32,8 @@ def draw_relations(
 
     The deviations from the means of ln L500 and ln kT are normal with the standard deviations `scatter` and
     `temperature_scatter`, and with the correlation `correlation`. The mean of ln kT is that of `mean_relations` at the
-    hydrostatic mass, which is M500c times `hydrostatic_bias` here, without scatter.
+    hydrostatic mass, which is M500c times `hydrostatic_bias` here, without scatter, plus `temperature_shift` (0 if the
+    key is absent).
 
     The profile of a halo already makes it brighter or fainter than the mean. This deviation of ln L500 is linear in
     the amplitudes of the profile's components, with the coefficients at the pivot of mass and redshift. If the
@@ -49,7 +50,8 @@ def draw_relations(
     free = np.sqrt(1 - rho**2) * rng.standard_normal(len(haloes))
     log_kt = relations["temperature_scatter"] * (rho * deviation / sigma + free)
     hydrostatic = haloes.log10_m500c + np.log10(parameters["hydrostatic_bias"])
-    kt = np.clip(np.exp(mean_relations(haloes.redshift, hydrostatic)[1] + log_kt), *KT_RANGE)
+    log_kt += mean_relations(haloes.redshift, hydrostatic)[1] + relations.get("temperature_shift", 0.0)
+    kt = np.clip(np.exp(log_kt), *KT_RANGE)
     mass = np.log(10) * haloes.log10_m500c - np.log(PIVOT_MASS)
     growth = 2 * np.log(efunc(haloes.redshift, cosmology) / efunc(PIVOT_REDSHIFT, cosmology))
     evolution = relations["evolution"] * np.log((1 + haloes.redshift) / (1 + PIVOT_REDSHIFT))
