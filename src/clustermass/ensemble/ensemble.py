@@ -11,18 +11,19 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, NamedTuple, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar
 
 import numpy as np
 import xarray as xr
 
 from clustermass import limits
 from clustermass.config.bands import in_kev
+from clustermass.dataset.physics import PhysicsPrior
 from clustermass.dataset.sample import TrainedHaloes, each_selected
 from clustermass.dataset.split import order_of
 from clustermass.dataset.training_data import MIN_REDSHIFT, measurements_of, network_order, noisy_redshift
 from clustermass.ensemble.aggregate import COLUMNS, combine, ensemble_dataset
-from clustermass.ensemble.calibration import read_calibration
+from clustermass.ensemble.calibration import Recalibration, read_calibration
 from clustermass.ensemble.pack import (
     CALIBRATION,
     DOMAIN,
@@ -34,12 +35,13 @@ from clustermass.ensemble.pack import (
     unpack,
 )
 from clustermass.ensemble.posterior import Posterior
+from clustermass.ensemble.responses import DRAWS, SEED, Responses, ensemble_moments, responses
 from clustermass.errors import InputError
 from clustermass.io.files import reading
 from clustermass.io.log import LOGGER, renamed, track
 from clustermass.io.netcdf import check_finite, read_netcdf, write_netcdf
 from clustermass.io.provenance import provenance
-from clustermass.network.predict import TrainedNetwork, predict, use_device
+from clustermass.network.predict import TrainedNetwork, predict, predict_draws, use_device
 
 if TYPE_CHECKING:
     from clustermass.arrays import FloatArray
@@ -161,6 +163,7 @@ class Ensemble(EnsembleFiles):
         measurements: Mapping[str, np.ndarray] | None = None,
         device: str = "auto",
         controlled: bool = False,
+        phi: np.ndarray | None = None,
     ) -> Prediction:
         """Return the log10 M500c that every member predicts for clusters, and the mean and sigma of the ensemble.
 
@@ -173,12 +176,15 @@ class Ensemble(EnsembleFiles):
         Networks of a control give no usable masses, and are refused unless `controlled` is True. In this case, the
         information that was removed in the training of the control is also removed from the arguments.
 
+        `phi` holds the parameters of the physics, each in its own unit: (parameter,) for all clusters, or (cluster,
+        parameter). Only conditioned networks take it. Without it, they predict the masses for phi0, the prior's means.
+
         InputError if a file isn't a network of clustermass, if the images don't fit the networks, or if a redshift
         isn't positive and finite.
         """
         redshift = np.asarray(redshift, np.float64)
         grid = redshift[:, None] if redshift_err is None else _redshift_grid(redshift, np.asarray(redshift_err, float))
-        mu, sigma = self.predict_grid(image, grid, measurements, device, controlled)
+        mu, sigma = self.predict_grid(image, grid, measurements, device, controlled, phi)
         sigma_redshift = np.zeros(redshift.size)
         if redshift_err is not None:
             below, above = mu[..., 1:].mean(axis=0).T
@@ -193,6 +199,7 @@ class Ensemble(EnsembleFiles):
         measurements: Mapping[str, np.ndarray] | None = None,
         device: str = "auto",
         controlled: bool = False,
+        phi: np.ndarray | None = None,
     ) -> tuple[FloatArray, FloatArray]:
         """Return the members' log10 M500c, and its sigma in dex, at k assumed redshifts of each cluster.
 
@@ -200,12 +207,58 @@ class Ensemble(EnsembleFiles):
         (member, cluster, k).
         """
         use_device(device)
+
+        def predicted(network: TrainedNetwork, cubes: Any, at: Any, measured: Any) -> tuple[np.ndarray, np.ndarray]:
+            return predict(network, cubes, at, measured, _standardised(network, phi, len(at)))
+
+        cubes = np.asarray(image)
         applied = [
-            _apply(TrainedNetwork.load(path), path, np.asarray(image), redshift, measurements or {}, controlled)
+            _apply(TrainedNetwork.load(path), path, cubes, redshift, measurements or {}, controlled, predicted)
             for path in track(self.weights, "members applied")
         ]
         mu, sigma = (np.stack(columns) for columns in zip(*applied, strict=True))
         return mu, sigma
+
+    @property
+    def prior(self) -> PhysicsPrior | None:
+        """Prior of the parameters of the physics that the networks are conditioned on; None if they aren't."""
+        return TrainedNetwork.load(self.weights[0]).prior
+
+    @names_packed_file
+    def responses(
+        self,
+        image: np.ndarray,
+        redshift: np.ndarray,
+        measurements: Mapping[str, np.ndarray] | None = None,
+        device: str = "auto",
+        recalibration: Recalibration | None = None,
+        number: int = DRAWS,
+        seed: int = SEED,
+    ) -> Responses:
+        """Return how the masses of clusters respond to the parameters of the physics, at fixed data.
+
+        The arguments are those of `predict`. Sigma is recalibrated by `recalibration`, if it is given. The slopes and
+        the averages are those over `number` draws from the prior, which depend on `seed`. InputError in the cases of
+        `predict`, if there are too few draws, or if the networks aren't conditioned.
+        """
+        use_device(device)
+        prior = self.prior
+        if prior is None:
+            raise InputError(
+                f"{self.weights[0]}: the network isn't conditioned on the physics. Name an ensemble that was trained "
+                "on a sky with a prior, by networks with `conditioned: true`."
+            )
+        draws, cubes, at = prior.draws(number, seed), np.asarray(image), np.asarray(redshift, np.float64)
+
+        def predicted(network: TrainedNetwork, cubes: Any, at: Any, measured: Any) -> tuple[np.ndarray, np.ndarray]:
+            return predict_draws(network, cubes, at, measured, draws)
+
+        members = [
+            _apply(TrainedNetwork.load(path), path, cubes, at, measurements or {}, False, predicted)
+            for path in track(self.weights, "members applied to draws")
+        ]
+        mu, sigma = (np.stack(columns) for columns in zip(*members, strict=True))
+        return responses(*ensemble_moments(mu, sigma, recalibration or Recalibration()), draws, prior)
 
     @names_packed_file
     def check_grid(self, images: xr.Dataset) -> None:
@@ -275,6 +328,16 @@ def _redshift_grid(redshift: np.ndarray, error: np.ndarray) -> np.ndarray:
     return np.stack([redshift, lower, redshift + error], axis=1)
 
 
+def _standardised(network: TrainedNetwork, phi: np.ndarray | None, clusters: int) -> np.ndarray | None:
+    """Return the parameters of the physics as a network takes them, (cluster, parameter), or None without `phi`."""
+    if phi is None:
+        return None
+    if network.prior is None:
+        raise InputError("the network isn't conditioned on the physics: leave phi out.")
+    made = network.prior.standardised(phi)
+    return np.broadcast_to(made, (clusters, made.shape[-1]))
+
+
 def _apply(
     network: TrainedNetwork,
     path: Path,
@@ -282,8 +345,12 @@ def _apply(
     redshift: np.ndarray,
     measurements: Mapping[str, np.ndarray],
     controlled: bool,
+    predicted: Callable[..., tuple[np.ndarray, np.ndarray]],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the means and the standard deviations that one member predicts for `redshift`, (cluster, k) each."""
+    """Return the means and the standard deviations that the function `predicted` gives for one member.
+
+    The arguments of `predicted` are the network, and the images, redshifts and measurements as the network takes them.
+    """
     if network.control and not controlled:
         raise InputError(
             f"{path}: a network of the control {network.control.name!r}, from whose data something was taken. "
@@ -301,7 +368,7 @@ def _apply(
             redshift = network.control.redshift(redshift, "new")
             measurements = network.control.measurements(measurements)
         try:
-            return predict(network, cubes, redshift, measurements)
+            return predicted(network, cubes, redshift, measurements)
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
 
@@ -325,11 +392,12 @@ def predict_sky(
 
     If `split` (the file with the training sky's subsets) is given, clusters whose halo belongs to the training or
     validation set are dropped. These haloes are read from the training sky's images `trained`. One realization is in
-    memory at a time. InputError if a file is missing or damaged, if images aren't finite or differ from the training
-    images in pixels or bands, or if no cluster is left.
+    memory at a time. Conditioned networks get the parameters of the physics of each realization. If the sky doesn't
+    state them, they predict the masses for phi0. InputError if a file is missing or damaged, if images aren't finite or
+    differ from the training images in pixels or bands, or if no cluster is left.
     """
     ensemble, parts, kept = Ensemble.from_weights(weights), [], [*COLUMNS, "log10_m500c"]
-    known = None if split is None else TrainedHaloes.read(trained, split)
+    known, prior = None if split is None else TrainedHaloes.read(trained, split), ensemble.prior
     for path, sample in zip(smoothed, each_selected(smoothed, selection, trained=known), strict=True):
         check_finite(sample, ("image",), path)
         if sample.sizes["cluster"]:
@@ -339,7 +407,9 @@ def predict_sky(
             named = np.array([f"{sky} {name}" for name in ids])
             redshift = noisy_redshift(sample["redshift"].values, named, redshift_noise, seed)
             image, measurements = sample["image"].values, measurements_of(sample)
-            predicted = ensemble.predict(image, redshift, None, measurements, device, controlled=True)
+            own = PhysicsPrior.of(sample) if prior else None
+            phi = sample["phi"].values if prior and own and own.names == prior.names else None
+            predicted = ensemble.predict(image, redshift, None, measurements, device, controlled=True, phi=phi)
             members = {"mu": predicted.member_mu, "sigma": predicted.member_sigma}
             part = {name: (("member", "cluster"), values) for name, values in members.items()}
             parts.append(sample[kept].assign(part))

@@ -115,6 +115,7 @@ def _manifest(trained: EnsembleFiles) -> dict[str, Any]:
         "network": first.network,
         "recipe": first.recipe,
         "standardisation": asdict(first.standardisation),
+        **({"prior": asdict(first.prior)} if first.prior else {}),
         "calibration": {"clusters": calibration.number, "form": calibration.form} | asdict(calibration.recalibration),
         "training": {"clusters": training.number, "ranges": ranges, "redshift_error": training.redshift_error},
         "domain": {"clusters": domain.number, "quantities": domain.names, "false_alarm_rate": FALSE_ALARMS},
@@ -126,7 +127,7 @@ def _manifest(trained: EnsembleFiles) -> dict[str, Any]:
 
 def check_same_training(path: Path, member: TrainedNetwork, first: TrainedNetwork) -> None:
     """Raise InputError unless the network `member` in the file `path` takes the same images as the network `first`."""
-    for what in ("grid", "preprocessing", "cutting", "network"):
+    for what in ("grid", "preprocessing", "cutting", "network", "prior"):
         if getattr(member, what) != getattr(first, what):
             raise InputError(
                 f"{path}: its {what} differs from that of the first member. They were trained by different "
