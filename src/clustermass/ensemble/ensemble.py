@@ -397,7 +397,7 @@ def predict_sky(
     differ from the training images in pixels or bands, or if no cluster is left.
     """
     ensemble, parts, kept = Ensemble.from_weights(weights), [], [*COLUMNS, "log10_m500c"]
-    known, prior = None if split is None else TrainedHaloes.read(trained, split), ensemble.prior
+    known = None if split is None else TrainedHaloes.read(trained, split)
     for path, sample in zip(smoothed, each_selected(smoothed, selection, trained=known), strict=True):
         check_finite(sample, ("image",), path)
         if sample.sizes["cluster"]:
@@ -407,8 +407,9 @@ def predict_sky(
             named = np.array([f"{sky} {name}" for name in ids])
             redshift = noisy_redshift(sample["redshift"].values, named, redshift_noise, seed)
             image, measurements = sample["image"].values, measurements_of(sample)
-            own = PhysicsPrior.of(sample) if prior else None
-            phi = sample["phi"].values if prior and own and own.names == prior.names else None
+            own = PhysicsPrior.of(sample)
+            prior = ensemble.prior if own else None
+            phi = sample["phi"].values if own and prior and own.names == prior.names else None
             predicted = ensemble.predict(image, redshift, None, measurements, device, controlled=True, phi=phi)
             members = {"mu": predicted.member_mu, "sigma": predicted.member_sigma}
             part = {name: (("member", "cluster"), values) for name, values in members.items()}
