@@ -25,7 +25,7 @@ MADE = {"source": "test"}
 OTHER = {"h0_km_s_mpc": 69.32, "omega_m": 0.2865}
 
 
-def fake_predict(ensemble, image, redshift, redshift_err, measurements, device, controlled):
+def fake_predict(ensemble, image, redshift, redshift_err, measurements, device, controlled, phi=None):
     """Members 0.1 apart; the mean of a pixel, distinct for realization and cluster, and the redshift give the mass."""
     mu = 14 + image.mean(axis=(1, 2, 3)) / 1e4 + redshift / 10 + 0.1 * np.arange(len(ensemble.weights))[:, None]
     return SimpleNamespace(member_mu=mu, member_sigma=np.full(mu.shape, 0.15))
