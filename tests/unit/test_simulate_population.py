@@ -188,7 +188,7 @@ def test_clusters_without_neighbours_have_central_agn_too():
 
 
 def test_only_a_sky_with_a_population_has_it_in_the_hash_of_its_settings():
-    assert {*blocks(EMBEDDED, PHOTON_BLOCKS)} == {*PHOTON_BLOCKS} - {"population"}
+    assert {*blocks(EMBEDDED, PHOTON_BLOCKS)} == {*PHOTON_BLOCKS} - {"population", "prior"}
     assert simulation_hash(_sky(), COSMOLOGY) != simulation_hash(_sky(number=10), COSMOLOGY)
 
 

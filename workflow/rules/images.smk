@@ -19,6 +19,7 @@ use rule step as extract_images with:
         realization="{realization}",
         images=image_settings,
         events_block=in_order(config["events"]),
+        nh_cm2=column_density,
 
 
 use rule step as smooth_images with:

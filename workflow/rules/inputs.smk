@@ -114,8 +114,20 @@ def sky_block(name):
 
 
 def sky_matching(wildcards):
-    """Return the settings that determine the catalogue of a simulated sky, for given photons."""
-    return sky_blocks(wildcards, *CATALOGUE_BLOCKS)
+    """Return the settings that determine the catalogue of a simulated sky, for given photons.
+
+    With a prior, these are all blocks, since any of them may have a measured condition.
+    """
+    further = PHOTON_BLOCKS if "prior" in SKIES[wildcards.sky] else ()
+    return sky_blocks(wildcards, *CATALOGUE_BLOCKS, *further)
+
+
+def column_density(wildcards):
+    """Return the measured hydrogen column density of a sky (cm-2), or None if its configuration has none.
+
+    If it differs between realizations, it is in the header of their catalogues, which then counts.
+    """
+    return SKIES[wildcards.sky].get("absorption", {}).get("nh_cm2")
 
 
 def files_for_matching(wildcards):

@@ -157,7 +157,7 @@ def write_catalogue(
             table[one.name] = Column(values, unit=one.unit, description=one.description, meta={"ucd": one.ucd})
     members = {name: np.asarray(columns[name], dtype=np.float32) for name in MEMBERS}
     images = [_image(name, values) for name, values in members.items()]
-    write_table(paths.fits, "MASSES", MASSES, table, cards, made_by, checksum=True, images=images)
+    write_table(paths.fits, "MASSES", MASSES, table, cards, made_by, checksum=True, further=images)
     _write_votable(table, cards, history(made_by), paths.votable)
     table.meta = {key: value for key, (value, _) in cards.items()}
     table.meta["HISTORY"] = [f"{name} = {text}" for name, text in history(made_by)]

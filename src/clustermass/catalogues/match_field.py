@@ -22,9 +22,10 @@ from clustermass.errors import InputError
 from clustermass.events.read import stream_events
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
-from clustermass.io.products import CATALOGUE, MATCHES, VOUCHED_LIKELIHOOD, write_table
+from clustermass.io.products import CATALOGUE, MATCHES, NH_CARD, VOUCHED_LIKELIHOOD, write_table
 from clustermass.io.provenance import CATALOGUE_BLOCKS, blocks, config_hash, provenance
 from clustermass.simulate.field import ExposureMap, Field
+from clustermass.simulate.prior import measured_sky
 
 if TYPE_CHECKING:
     from clustermass.config.sky_models import Detection, Matching, Redshifts, Sky
@@ -58,10 +59,12 @@ def match_sources(
     `detections` is a file that `ingest.detect_field.detect_field` wrote; a sky with a `population` needs none. How
     detections are matched is set by the key `matching.rule` of the sky. The rule "photons" needs the file `labels`,
     too. All random numbers depend only on the sky's seed, `name` and `realization`. InputError if a file that is needed
-    isn't given, or if the numbers of labels and events differ.
+    isn't given, or if the numbers of labels and events differ. In a sky with a prior, the card NH_CM2 of the catalogue
+    is the measured hydrogen column density.
     """
     generators, haloes = random_streams(sky["seed"], name, realization), read_columns(truth, "TRUTH")
-    exposure_map = ExposureMap.read(exposure, Field.from_config(sky["field"]))
+    measured = measured_sky(sky, name, realization)
+    exposure_map = ExposureMap.read(exposure, Field.from_config(measured["field"]))
     rule, secret = sky["matching"]["rule"], [truth]
     if "population" in sky:
         matched = _population(haloes, sky["population"]["number"], exposure_map)
@@ -79,6 +82,8 @@ def match_sources(
     cards: dict[str, Any] = {card: (header[card], header.comments[card]) for card in _CARDS}
     settings = {"photons": header["CFGHASH"], "catalogue": config_hash(parameters)}
     cards["CFGHASH"] = (config_hash(settings), "of the sky")
+    if "prior" in sky:
+        cards[NH_CARD] = (measured["absorption"]["nh_cm2"], "cm-2, measured hydrogen column density")
     write_table(catalogue, "CATALOGUE", CATALOGUE, columns, cards, made)
     if matches is not None:
         write_table(matches, "MATCHES", MATCHES, matched.matches, cards, made)

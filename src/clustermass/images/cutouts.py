@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+from astropy.io import fits
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
@@ -21,8 +22,10 @@ from clustermass.images.exposure import FROM_MAP, GOOD_TIME, ExposureMap, box_ex
 from clustermass.images.geometry import ImageGeometry, band_coordinates
 from clustermass.images.occupied import photon_coverage
 from clustermass.images.sky_index import ImageStack, PhotonsByCell, neighbours
+from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf
+from clustermass.io.products import NH_CARD
 from clustermass.io.provenance import provenance
 
 if TYPE_CHECKING:
@@ -79,6 +82,7 @@ def extract_images(
     events_block: Events,
     truth: Path | None = None,
     matches: Path | None = None,
+    nh_cm2: float | None = None,
 ) -> None:
     """Write `images.nc` of one realization, with an image of each detection above the likelihood limits in `images`.
 
@@ -88,7 +92,9 @@ def extract_images(
       exposure is the mean good time of the seven modules, without vignetting, and the covered fraction is the share of
       the box's 5 x 5 cells that hold photons.
     - `truth` and `matches` are the haloes of a simulated sky, and their matches with detections. They are None for an
-      observed sky.
+      observed sky. If `truth` has a table PHI, the drawn parameters of the physics become `phi` (cluster, parameter).
+    - `nh_cm2` is the hydrogen column density of the field in cm-2. The card NH_CM2 of the catalogue takes precedence.
+      It becomes `nh` (cluster,); without either, there is no such variable.
 
     Detections whose box reaches beyond the field are kept, with a `covered_fraction` below 1. Cluster ids are
     `<realization>_<ID_SRC>`. InputError if something is wrong with a file or a setting.
@@ -106,6 +112,7 @@ def extract_images(
         seconds *= selection.share()
     _log_coverage(covered, photons_of(counts))
     dataset = _dataset(detections._replace(ra=ra, dec=dec), counts, seconds, covered, geometry, realization, labels)
+    dataset = _with_universe(_with_nh(dataset, catalogue, nh_cm2), truth)
     inputs = [path for path in (events, exposure, catalogue, truth, matches) if path is not None]
     settings = {"images": dict(images), "events": dict(events_block), "realization": realization}
     simulated = photons.simulated or labels is not None
@@ -177,6 +184,32 @@ def _dataset(
             **band_coordinates(geometry.edges_ev),
         },
         coords={"x": offsets, "y": offsets, "cluster": [f"{realization}_{number}" for number in detections.id_src]},
+    )
+
+
+def _with_nh(dataset: xr.Dataset, catalogue: Path, nh_cm2: float | None) -> xr.Dataset:
+    measured = fits.getheader(catalogue, "CATALOGUE").get(NH_CARD, nh_cm2)
+    if measured is None:
+        return dataset
+    return dataset.assign(nh=("cluster", np.full(dataset.sizes["cluster"], float(measured))))
+
+
+def _with_universe(dataset: xr.Dataset, truth: Path | None) -> xr.Dataset:
+    """Return `dataset` with the parameters in the table PHI of `truth`, if it has one: the same for each cluster."""
+    if truth is None:
+        return dataset
+    with opened_fits(truth) as hdus:
+        if "PHI" not in hdus:
+            return dataset
+        phi, universe = hdus["PHI"].data, int(hdus["PHI"].header["UNIVERSE"])
+        value, mean, sd = (np.array(phi[name], dtype=float) for name in ("VALUE", "MEAN", "SD"))
+        names = np.array([str(name) for name in phi["NAME"]], dtype=str)
+    clusters = dataset.sizes["cluster"]
+    return dataset.assign_coords(parameter=names).assign(
+        phi=(("cluster", "parameter"), np.tile(value, (clusters, 1))),
+        phi_mean=("parameter", mean),
+        phi_sd=("parameter", sd),
+        universe=("cluster", np.full(clusters, universe, dtype=np.int32)),
     )
 
 

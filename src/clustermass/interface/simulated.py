@@ -142,4 +142,4 @@ def _add_detections(truth: Path, matches: Path) -> None:
         columns = table.columns + fits.ColDefs([fits.Column("ID_SRC", "J", array=ids)])
         added = fits.BinTableHDU.from_columns(columns, header=table.header)
         added.header[f"TCOMM{len(columns)}"] = "number of the halo's most likely detection; -1 = not detected"
-        write_fits(fits.HDUList([haloes[0], added]), truth)
+        write_fits(fits.HDUList([haloes[0], added, *haloes[2:]]), truth)

@@ -24,6 +24,8 @@ CREATOR = "clustermass"
 VOUCHED_LIKELIHOOD = 1.0e6
 #: first part of the names EXPOSURE2, EXPOSURE3, ... of further images in `exposure.fits`
 EXPOSURE_PLANE = "EXPOSURE"
+#: card of a catalogue's table: hydrogen column density of the field in cm-2, as measured
+NH_CARD = "NH_CM2"
 #: degrees per unit of the integer columns RA and DEC of event lists, as in eSASS (0.004 arcsec)
 ANGLE_STEP = 1e-6
 #: units of `VARIABLES` that FITS spells in another way
@@ -124,6 +126,12 @@ TRUTH = (
     column("LAMBDA", "E", "richness", optional=True),
     column("LAMBDA_OBS", "E", "richness as an optical survey measures it", optional=True),
 )
+PHI = (
+    column("NAME", "A", "key of the sky that differs between universes; errors.<key> = ln(true / measured)"),
+    column("VALUE", "D", "value in this universe"),
+    column("MEAN", "D", "mean of the prior"),
+    column("SD", "D", "standard deviation of the prior"),
+)
 MATCHES = (
     column("ID_SRC", "J"),
     column("SRC_ID", "J", "number of the halo that was detected"),
@@ -205,7 +213,7 @@ def write_table(
     header: Mapping[str, Any] | None = None,
     provenance: Mapping[str, Any] | None = None,
     checksum: bool = False,
-    images: Sequence[fits.ImageHDU] = (),
+    further: Sequence[fits.ImageHDU | fits.BinTableHDU] = (),
 ) -> None:
     """Write a FITS file of one table atomically: ``write_table(path, "GTI", GTI, {"START": start, "STOP": stop})``.
 
@@ -215,9 +223,9 @@ def write_table(
     - `header` maps keywords of the table's header to a value or to (value, comment).
     - `provenance`, the result of `io.provenance.provenance`, becomes HISTORY of the primary header.
     - If `checksum`, CHECKSUM and DATASUM are added.
-    - The HDUs `images` follow the table.
+    - The HDUs `further` follow the table.
     """
-    hdus = [primary_hdu(provenance), table_hdu(name, columns, values, header), *images]
+    hdus = [primary_hdu(provenance), table_hdu(name, columns, values, header), *further]
     write_fits(fits.HDUList(hdus), path, checksum)
 
 

@@ -14,8 +14,11 @@ from clustermass.errors import InputError
 #: blocks of a simulated sky's configuration that shape its photons, its detections and its catalogue
 PHOTON_BLOCKS = (
     "field", "exposure", "absorption", "telescope", "psf", "clusters", "richness", "agn", "background", "population",
+    "prior",
 )  # fmt: skip
-CATALOGUE_BLOCKS = ("field", "psf", "detection", "redshifts", "matching", "population")
+CATALOGUE_BLOCKS = ("field", "psf", "detection", "redshifts", "matching", "population", "prior")
+#: blocks that a sky may lack
+_OPTIONAL_BLOCKS = ("population", "prior")
 #: smaller files are read even if they have holes; the unit of a file's size on the disk
 _LARGE_BYTES, _BLOCK_BYTES = 10**9, 512
 PACKAGE = Path(clustermass.__file__).parent
@@ -81,8 +84,8 @@ def simulation_hash(sky: Mapping[str, Any], cosmology: Mapping[str, float]) -> s
 
 
 def blocks(sky: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return the blocks `names` of a sky's configuration. The block `population` may be missing."""
-    return {name: sky[name] for name in names if name in sky or name != "population"}
+    """Return the blocks `names` of a sky's configuration. The blocks `population` and `prior` may be missing."""
+    return {name: sky[name] for name in names if name in sky or name not in _OPTIONAL_BLOCKS}
 
 
 def file_sha256(path: str | Path) -> str:

@@ -85,8 +85,10 @@ def measured_sky(sky: Sky, name: str, realization: str) -> Sky:
         sky's exposure.depth_s / the realization's exposure.depth_s,
 
     limited to `area_factor`. The number of clusters that are detected is nearly proportional to the depth, so that
-    realizations have similar numbers of them.
+    realizations have similar numbers of them. A sky without a prior is returned as it is.
     """
+    if "prior" not in sky:
+        return sky
     prior, number = sky["prior"], str(int(realization))
     conditions = {
         key: draw(one, generator(sky["seed"], name, "realization", number, key))

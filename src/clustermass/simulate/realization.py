@@ -14,7 +14,7 @@ from clustermass.cosmology import arcmin_per_mpc
 from clustermass.events.eventlist import EventList
 from clustermass.events.write import write_events, write_labels
 from clustermass.io.log import LOGGER
-from clustermass.io.products import SOURCES, TRUTH, write_table
+from clustermass.io.products import PHI, SOURCES, TRUTH, table_hdu, write_table
 from clustermass.io.provenance import simulation_hash
 from clustermass.simulate.central_agn import all_agn
 from clustermass.simulate.field import ExposureMap, Field
@@ -22,12 +22,15 @@ from clustermass.simulate.gas import EmittingHaloes
 from clustermass.simulate.gas_properties import bolometric_luminosity, concentration, core_class, gas_mass
 from clustermass.simulate.photons import TIME_START_S, TIME_STOP_S, draw_photons, event_list
 from clustermass.simulate.population import in_own_patch, realization_haloes
+from clustermass.simulate.prior import DrawnSky, draw_sky
 from clustermass.simulate.richness import draw_richness, measure_richness
 from clustermass.simulate.sources import PointSources, agn_spectrum, joined_positions
 from clustermass.simulate.spectra import ClusterSpectra
 from clustermass.simulate.telescope import response_to
 
 if TYPE_CHECKING:
+    from astropy.io import fits
+
     from clustermass.config.sky_models import Sky
     from clustermass.config.source_models import Richness
 
@@ -53,10 +56,15 @@ def simulate_realization(
     The seed of the sky, `name` and `realization` (digits such as "01") determine all random numbers. The files `events`
     (event list) and `exposure` (exposure map) hold what an observer has. The others hold the truth: `labels` the source
     of every photon, `sources` haloes and AGN at their true positions, and `truth` the haloes with their masses.
+
+    If the sky has a prior, its parameters and conditions are drawn for this realization. Photons come from the true
+    values, but the exposure map is the measured one. The table PHI of `truth` holds the drawn parameters.
     InputError if `realization` does not consist of digits, or if a value in the configuration can't be simulated.
     """
     generators = random_streams(sky["seed"], name, realization)
     header = header_cards(sky, cosmology, name, realization)
+    drawn_sky = draw_sky(sky, name, realization)
+    sky = drawn_sky.true
     field = Field.from_config(sky["field"])
     exposure_map = ExposureMap.from_config(field, sky["exposure"])
     response = response_to(sky["telescope"]["pi_max_ev"])
@@ -72,11 +80,21 @@ def simulate_realization(
     LOGGER.info("%s/%s: %d haloes, %d AGN, %d events", name, realization, len(clusters), len(agn), len(drawn))
     write_event_list(events, drawn, field, header)
     write_labels([src_id], labels, header=header)
-    exposure_map.write(exposure, header)
+    ExposureMap.from_config(field, drawn_sky.measured["exposure"]).write(exposure, header)
     write_table(sources, "SOURCES", SOURCES, sources_table(sky, clusters, agn, exposure_map), header)
     listed, richness = listed_haloes(haloes, bright, sky["richness"], generators["richness"])
     columns = truth_columns(listed, field, cosmology, src_id, int(realization)) | richness
-    write_table(truth, "TRUTH", TRUTH, columns, header)
+    write_table(truth, "TRUTH", TRUTH, columns, header, further=phi_hdus(drawn_sky))
+
+
+def phi_hdus(drawn: DrawnSky) -> list[fits.BinTableHDU]:
+    """Return the table PHI of a sky with a prior, one row for each drawn parameter; no table if nothing is drawn."""
+    if not drawn.phi:
+        return []
+    names, value, mean, sd = zip(*drawn.phi, strict=True)
+    values = {"NAME": np.array(names, dtype=str)} | {"VALUE": np.array(value), "MEAN": np.array(mean)}
+    header = {"UNIVERSE": (drawn.universe, "realizations of a universe share these values")}
+    return [table_hdu("PHI", PHI, values | {"SD": np.array(sd)}, header)]
 
 
 def header_cards(sky: Sky, cosmology: Mapping[str, float], name: str, realization: str) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from clustermass.simulate.field import Field
 from clustermass.simulate.gas import EmittingHaloes, Gas
 from clustermass.simulate.photons import sky_background
 from clustermass.simulate.population import realization_haloes
+from clustermass.simulate.prior import draw_sky
 from clustermass.simulate.profiles import RadialProfiles
 from clustermass.simulate.realization import header_cards
 from clustermass.simulate.sources import PointSources, joined_positions
@@ -68,15 +69,17 @@ _BACKGROUND_PIXEL_DEG = 0.125
 def write_realization_simput(sky: Sky, cosmology: Mapping[str, float], name: str, realization: str, path: Path) -> None:
     """Write one realization of the sky `name` (haloes, AGN and background) as a SIMPUT file.
 
-    `realization.simulate_realization` simulates the same sources. InputError if there are neither haloes nor AGN.
+    `realization.simulate_realization` simulates the same sources. In a sky with a prior, its true
+    parameters count. InputError if there are neither haloes nor AGN.
     """
     generators = random_streams(sky["seed"], name, realization)
+    header = header_cards(sky, cosmology, name, realization)
+    sky = draw_sky(sky, name, realization).true
     field, nh_cm2 = Field.from_config(sky["field"]), sky["absorption"]["nh_cm2"]
     spectra = ClusterSpectra.build(sky["clusters"]["redshift_max"], nh_cm2, response_to(sky["telescope"]["pi_max_ev"]))
     haloes, bright = realization_haloes(sky, cosmology, field, spectra, generators)
     clusters = haloes[bright]
     agn = all_agn(sky, cosmology, field, haloes, bright, generators)
-    header = header_cards(sky, cosmology, name, realization)
     write_simput(path, field, clusters, agn, nh_cm2, sky["agn"]["photon_index"], header, sky["background"])
 
 
