@@ -5,7 +5,7 @@
 # make validate-sky  compares the simulated sky with published numbers: results/validation
 # make test      sets up the environment, then runs the tests except those that take minutes
 # make test-all  sets up the environment, then runs all tests, with further whole runs and kills
-# make campaign  tests 2,400 damaged input files, ten times the number in `make test`, and 2,000 hostile ones; kills a whole run 20 times
+# make campaign  tests 2,400 damaged input files, ten times the number in `make test`, and 2,000 hostile ones; kills a whole run 20 times; changes every key of the configuration
 # make test-slurm  tests the workflow on a SLURM cluster whose only node is this machine; needs root and Debian's slurm-wlm and munge
 # make docs      builds the documentation as web pages, with executed notebooks: docs/_build/html/index.html; a broken link is an error
 # make benchmark sets up the environment, then runs benchmarks/*.py; the times go to results/benchmarks
@@ -45,11 +45,13 @@ test: environment
 	@$(PYTEST) -m "not long"
 
 test-all: environment
-	@$(PYTEST)
+	@$(PYTEST) --durations=40
 
 campaign: environment
 	@CLUSTERMASS_FUZZ_CASES=2400 CLUSTERMASS_HOSTILE_CASES=2000 CLUSTERMASS_KILLS=20 CLUSTERMASS_CAMPAIGN=results/campaigns \
-		$(BIN)/python -m pytest -n 2 tests/unit/test_fuzz_*.py tests/unit/test_hostile.py tests/workflow/test_kills.py
+		CLUSTERMASS_KEYS_EVERY=1 \
+		$(BIN)/python -m pytest -n 2 tests/unit/test_fuzz_*.py tests/unit/test_hostile.py tests/workflow/test_kills.py \
+		tests/workflow/test_rerun_matrix.py
 
 test-slurm: environment
 	@$(BIN)/python -m pytest tests/slurm

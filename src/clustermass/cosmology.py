@@ -3,15 +3,20 @@
 `parameters` has the same meaning in all functions. `flat_lcdm` describes it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from astropy import units as u
-from astropy.cosmology import FlatLambdaCDM
 from numpy.typing import ArrayLike
 
 from clustermass.arrays import FloatArray
+
+if TYPE_CHECKING:
+    from astropy.cosmology import FlatLambdaCDM
 
 #: flat LCDM of Chiu et al. 2022 (A&A 661, A11), in which the published scaling relations are stated
 PUBLISHED_RELATIONS = {"h0_km_s_mpc": 70.0, "omega_m": 0.3}
@@ -24,6 +29,9 @@ def flat_lcdm(parameters: Mapping[str, float]) -> FlatLambdaCDM:
 
 @cache
 def _flat_lcdm(h0_km_s_mpc: float, omega_m: float) -> FlatLambdaCDM:
+    # the import takes half a second, which most steps that import this module don't need
+    from astropy.cosmology import FlatLambdaCDM
+
     # astropy takes 14 ms to make the object, longer than most computations with it
     return FlatLambdaCDM(H0=h0_km_s_mpc * u.km / u.s / u.Mpc, Om0=omega_m)
 

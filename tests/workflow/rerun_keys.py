@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections import Counter
 from fnmatch import fnmatchcase
 
 import yaml
@@ -87,17 +88,23 @@ def nearby(value, schema):
     return f"{value}_2" if isinstance(value, str) else None
 
 
-def key_faults(repository, folder, only=("*",)):
-    """Return for each key that matches `only` the differences between Snakemake's plan and docs/regenerate.yaml."""
+def key_faults(repository, folder, only=("*",), every=1):
+    """Return for each key that matches `only` the differences between Snakemake's plan and docs/regenerate.yaml.
+
+    Every key needs an entry there. Of the keys of an entry, the first one and then every `every`-th one are planned.
+    """
     table = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     config = merge(load_config([repository / "config" / "config.yaml"]), CONFIG)
-    leaves, faults, requests = all_leaves(), [], {}
+    leaves, faults, requests, places = all_leaves(), [], {}, Counter()
     for key, schema in leaves.items():
         if not any(fnmatchcase(key, pattern) for pattern in only):
             continue
         try:
             entry = entry_of(key, table)
-            requests.setdefault(tuple(entry.get("without", ())), {})[key] = change(key, schema, entry, config)
+            changed = change(key, schema, entry, config)
+            if places[entry["keys"][0]] % every == 0:
+                requests.setdefault(tuple(entry.get("without", ())), {})[key] = changed
+            places[entry["keys"][0]] += 1
         except LookupError as error:
             faults.append(f"{key}: {error}")
     for number, (without, changes) in enumerate(requests.items()):

@@ -15,7 +15,7 @@ import pytest
 from clones import at_work, clone, data_files, kill, make_results, notes, start, started
 
 pytestmark = [pytest.mark.workflow, pytest.mark.long]
-KILLS = int(os.environ.get("CLUSTERMASS_KILLS", "2"))
+KILLS = int(os.environ.get("CLUSTERMASS_KILLS", "1"))
 LATEST_S = 3.0
 HOUR_S = 3600
 

@@ -86,7 +86,8 @@ def replace(path, old, new):
 
 @pytest.mark.long
 def test_every_key_makes_anew_just_what_the_table_says(tmp_path):
-    assert key_faults(ROOT, tmp_path) == []
+    # one plan takes one to two seconds, so that all keys are planned only in `make campaign`
+    assert key_faults(ROOT, tmp_path, every=int(os.environ.get("CLUSTERMASS_KEYS_EVERY", "4"))) == []
 
 
 def test_the_table_of_the_page_is_that_of_the_entries():
