@@ -71,12 +71,19 @@ def test_beta_models_are_recovered(core):
 
 @pytest.mark.parametrize("distance", [28.0, 40.0])
 def test_two_point_sources_are_separated(distance):
-    scene = Scene(5).add(-1, 0.0, 0.0, 150).add(-2, distance, 0.0, 70)
-    catalogue = found(scene)
-    for east, counts in ((0.0, 150.0), (distance, 70.0)):
-        (row,) = at(catalogue, scene, east, 0.0, 8.0)
-        assert catalogue["EXT"][row] == 0.0
-        assert abs(catalogue["ML_CTS"][row] - counts) < 2.5 * np.sqrt(counts + 20.0)
+    """Of 12 pairs, 7 are separated on average at 28", and all at 40"; fewer than 3 are at 28" once in 3,000 tests."""
+    separated = []
+    for seed in range(12):
+        scene = Scene(seed).add(-1, 0.0, 0.0, 150).add(-2, distance, 0.0, 70)
+        catalogue = found(scene)
+        rows = [at(catalogue, scene, east, 0.0, 8.0) for east in (0.0, distance)]
+        if all(len(row) == 1 for row in rows):
+            rows = np.concatenate(rows)
+            assert (catalogue["EXT"][rows] == 0.0).all()
+            separated.append(catalogue["ML_CTS"][rows])
+    assert len(separated) >= (3 if distance < 30.0 else 11)
+    error = np.sqrt(np.array([150.0, 70.0]) + 20.0) / np.sqrt(len(separated))
+    assert (np.abs(np.mean(separated, axis=0) - [150.0, 70.0]) < 3.0 * error).all()
 
 
 def test_a_source_beside_a_brighter_cluster_is_found():

@@ -6,6 +6,7 @@ a start that is near it.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TypeAlias
 
 import numpy as np
@@ -18,8 +19,8 @@ from clustermass.detect.stamps import CountImages, Templates
 #: offsets in x and y, in arcsec, and in the number of the model
 Trials: TypeAlias = tuple[FloatArray, FloatArray, NDArray[np.int64]]
 
-ROUNDS, MORE = 5, 2  # steps, and how often so many more are done where the likelihood still rises
-CONVERGED = 0.03  # rise of the drop of C in the last step up to which a fit is complete
+STEPS, MOST_STEPS = 5, 15  # after STEPS steps, fits of sources below LEAST_DROP end
+CONVERGED = 0.01  # rise of the drop of C in a step up to which a fit is complete
 STEP_ARCSEC, STEP_MODEL = 5.0, 2.0  # longest step
 LEAST_DROP = 8.0  # of the C statistic: a source below isn't fitted to the end
 FARTHEST_ARCSEC = 12.0  # from the start, in x and in y
@@ -39,13 +40,7 @@ def climb(
     """
     result = Fit.empty(len(rows))
     for part, batch in batches(stamps, background, rows, FACTOR):
-        at, rises = _climb(batch, _parameters(start[part]), templates, extended)
-        for _ in range(MORE):
-            rising = np.flatnonzero(rises)
-            if not len(rising):
-                break
-            at[rising], rises[rising] = _climb(batch[rising], at[rising], templates, extended)
-        result[part] = _result(batch, at, templates)
+        result[part] = _result(batch, _climb(batch, _parameters(start[part]), templates, extended), templates)
     return result
 
 
@@ -78,13 +73,13 @@ def _parameters(fit: Fit) -> FloatArray:
     return np.stack([np.maximum(fit.counts, 1.0), fit.x, fit.y, fit.model.astype(float)], axis=1)
 
 
-def _climb(batch: Batch, at: FloatArray, templates: Templates, extended: bool) -> tuple[FloatArray, BoolArray]:
-    """Return parameters after ROUNDS steps from the parameters `at`, and whether the likelihood still rises."""
+def _climb(batch: Batch, start: FloatArray, templates: Templates, extended: bool) -> FloatArray:
+    """Return the parameters at the maxima of the likelihood that are reached from the parameters `start`."""
     most = len(templates.core_radius) - 1
-    damping = np.full(len(at), DAMPING)
+    result, rows = start.copy(), np.arange(len(start))
+    at, begin, damping = start, start[:, 1:3], np.full(len(start), DAMPING)
     best = _Slopes(batch, templates, at, True)
-    begin = at[:, 1:3]
-    for _ in range(ROUNDS):
+    for number in range(1, MOST_STEPS + 1):
         matrix = best.curvature.copy()
         np.einsum("ijj->ij", matrix)[:] *= 1.0 + damping[:, None]
         step = np.linalg.solve(matrix + TINY[: matrix.shape[1], : matrix.shape[1]], best.gradient[:, :, None])[:, :, 0]
@@ -100,7 +95,15 @@ def _climb(batch: Batch, at: FloatArray, templates: Templates, extended: bool) -
         rises = np.where(higher, new.drop - best.drop, hope) > CONVERGED
         at, damping = np.where(higher[:, None], trial, at), damping * np.where(higher, EASE, HARDEN)
         best.take(new, higher)
-    return at, rises & (best.drop > LEAST_DROP)
+        result[rows] = at
+        if number >= STEPS:
+            rises &= best.drop > LEAST_DROP
+        if not rises.all():
+            if not rises.any():
+                break
+            batch, best = batch[rises], best.of(rises)
+            rows, at, begin, damping = rows[rises], at[rises], begin[rises], damping[rises]
+    return result
 
 
 def _result(batch: Batch, at: FloatArray, templates: Templates) -> Fit:
@@ -155,6 +158,12 @@ class _Slopes:
         self.gradient[:, 0] *= along[:, 0] / total  # a step for 1 / G, as in `fit_amplitude`
         weighted = parts * (ratio / expected)[:, None, :]
         self.curvature = np.matmul(weighted, parts.swapaxes(1, 2)).astype(np.float64)
+
+    def of(self, rows: BoolArray) -> _Slopes:
+        """Return the values of some stamps."""
+        result = copy(self)
+        vars(result).update({name: values[rows] for name, values in vars(self).items()})
+        return result
 
     def take(self, other: _Slopes, rows: BoolArray) -> None:
         """Take the values of some stamps from `other`."""

@@ -90,6 +90,7 @@ def _photons(events: Sequence[Path], e_min_ev: float, e_max_ev: float) -> dict[s
 def _check_area(ra: FloatArray, dec: FloatArray, path: Path) -> None:
     """Raise InputError if the photons are scattered over too many facets, each of which takes half a second."""
     bands = band_of(dec)
-    facets = sum(np.unique(piece_of(ra[bands == band], band)).size for band in np.unique(bands).tolist())
+    occupied = np.flatnonzero(np.bincount(bands)).tolist()
+    facets = sum(int(np.count_nonzero(np.bincount(piece_of(ra[bands == band], band)))) for band in occupied)
     if len(ra) < facets * _FEW_PHOTONS:
         limits.FACETS.check(facets, path)
