@@ -4,8 +4,6 @@ import json
 import re
 from pathlib import Path
 
-from clustermass.config.resolve import default_config
-
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -16,16 +14,3 @@ def test_links_to_pages_are_words_and_not_names_of_files():
     links = [(path, text) for path, page in pages.items() for text in re.findall(r"\[([^\]]*)\]\([^)]*\)", page)]
     assert len(links) > 100
     assert [(path.name, text) for path, text in links if re.fullmatch(r"[\w./-]+\.md", text)] == []
-
-
-def test_the_uncertain_parameters_have_keys_of_a_sky():
-    page = (DOCS / "explanation" / "prior.md").read_text()
-    tables = re.findall(r"These keys are in `([\w.]+)`(.+?)^## ", page, re.DOTALL | re.MULTILINE)
-    rows = [
-        f"{block}.{key}" for block, table in tables for key in re.findall(r"^\| `([\w.]+)` \|", table, re.MULTILINE)
-    ]
-    assert len(rows) == len(set(rows)) == page.count("\n| `")
-    for row in rows:
-        value = default_config()["skies"]["embedded"]
-        for part in row.split("."):
-            value = value[part]

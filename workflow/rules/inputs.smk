@@ -116,10 +116,11 @@ def sky_block(name):
 def sky_matching(wildcards):
     """Return the settings that determine the catalogue of a simulated sky, for given photons.
 
-    With a prior, these are all blocks, since any of them may have a measured condition.
+    With a prior, the field's size depends on the depth, and the catalogue states measured conditions.
     """
-    further = PHOTON_BLOCKS if "prior" in SKIES[wildcards.sky] else ()
-    return sky_blocks(wildcards, *CATALOGUE_BLOCKS, *further)
+    prior = SKIES[wildcards.sky].get("prior")
+    drawn = {key.partition(".")[0] for key in prior.get("conditions", ())} if prior else ()
+    return sky_blocks(wildcards, *CATALOGUE_BLOCKS, *(("exposure", "absorption", *drawn) if prior else ()))
 
 
 def column_density(wildcards):
