@@ -36,7 +36,9 @@ def network(*side_inputs, centre="detected"):
     """Return a fake `TrainedNetwork.load`: its network has `side_inputs` and was trained on images about `centre`."""
     cutting = {"images": {"centre": centre, "box_pixels": 300, "pixel_arcsec": 4.0}}
     recipe = {"half_width_arcsec": 192.0}
-    return lambda path: SimpleNamespace(network={"side_inputs": side_inputs}, cutting=cutting, preprocessing=recipe)
+    return lambda path: SimpleNamespace(
+        network={"side_inputs": side_inputs}, cutting=cutting, preprocessing=recipe, prior=None
+    )
 
 
 @pytest.fixture(name="field")

@@ -17,6 +17,7 @@ from astropy.table import Column, Table
 from numpy.typing import NDArray
 
 from clustermass.apply.mass_prior import FLOOR, MassPrior
+from clustermass.apply.physics import TABLE, Physics
 from clustermass.arrays import FloatArray
 from clustermass.ensemble.calibration import LEVELS, coverage_error
 from clustermass.ensemble.out_of_distribution import FALSE_ALARMS, sample_p
@@ -134,7 +135,12 @@ def _range_cards(key: str, ends: tuple[float, float], what: str) -> Cards:
 
 
 def write_catalogue(
-    columns: Columns, cluster: NDArray[np.str_], header: Cards, made_by: Mapping[str, Any], paths: CataloguePaths
+    columns: Columns,
+    cluster: NDArray[np.str_],
+    header: Cards,
+    made_by: Mapping[str, Any],
+    paths: CataloguePaths,
+    physics: Physics | None = None,
 ) -> Table:
     """Write the mass catalogue in four formats, and return it as a table. Missing numbers are NaN.
 
@@ -142,6 +148,10 @@ def write_catalogue(
     be missing. `columns` also holds the columns of `MEMBERS`, each (cluster, member), which are written only to FITS
     and netCDF. `cluster` holds the clusters' ids, (cluster,). They are the coordinate `cluster` of the netCDF file.
     `header` is a result of `header_cards`, and `made_by` a result of `clustermass.io.provenance.provenance`.
+
+    If the networks are conditioned, `physics` describes the parameters of the physics. `columns` then holds their
+    responses, and the table PHI_COV is written, too: as an HDU, as a second table of the VOTable, in the header of the
+    ECSV file, and as variables of the netCDF file.
     """
     inputs = made_by.get("input_sha256", {}).values()
     cards = {
@@ -150,21 +160,30 @@ def write_catalogue(
         "CONFHASH": (made_by["config_hash"], "hash of the settings of the last step"),
         "INPTHASH": (config_hash({"sha256": list(inputs)}), "hash of the SHA-256 of all input files"),
     }
-    table = Table()
-    for one in MASSES:
+    table, described_columns = Table(), [*MASSES, *(physics.columns() if physics else ())]
+    for one in described_columns:
         if one.name in columns or not one.optional:
             values = np.asarray(columns[one.name], dtype=_DTYPES[one.format])
             table[one.name] = Column(values, unit=one.unit, description=one.description, meta={"ucd": one.ucd})
     members = {name: np.asarray(columns[name], dtype=np.float32) for name in MEMBERS}
-    images = [_image(name, values) for name, values in members.items()]
-    write_table(paths.fits, "MASSES", MASSES, table, cards, made_by, checksum=True, further=images)
-    _write_votable(table, cards, history(made_by), paths.votable)
+    further = [*(_image(name, values) for name, values in members.items()), *([physics.hdu()] if physics else [])]
+    write_table(paths.fits, "MASSES", described_columns, table, cards, made_by, checksum=True, further=further)
+    _write_votable(table, cards, history(made_by), paths.votable, physics)
     table.meta = {key: value for key, (value, _) in cards.items()}
     table.meta["HISTORY"] = [f"{name} = {text}" for name, text in history(made_by)]
+    if physics:
+        table.meta[TABLE] = physics.meta()
     _write_ecsv(table, paths.ecsv)
     dataset = xr.Dataset({name: ("cluster", np.asarray(table[name])) for name in table.colnames}, {"cluster": cluster})
     dataset = dataset.assign({name: (("cluster", "member"), values) for name, values in members.items()})
-    described = {name: VARIABLES[name.lower()] for name in [*table.colnames, "cluster"]} | MEMBERS
+    described = {one.name: (one.unit or "1", one.description) for one in physics.columns()} if physics else {}
+    if physics:
+        phi = {"phi0": ("parameter", physics.phi0), "phi_cov": (("parameter", "other_parameter"), physics.covariance)}
+        dataset = dataset.assign(phi).assign_coords(parameter=physics.names, other_parameter=physics.names)
+    described |= {
+        name: VARIABLES[name.lower()] for name in map(str, dataset.variables) if name not in described | MEMBERS
+    }
+    described |= MEMBERS
     attributes = {key: value for key, (value, _) in cards.items()}
     write_netcdf(dataset, paths.netcdf, TITLE, {**attributes, **made_by}, described)
     return table
@@ -188,7 +207,9 @@ def _write_ecsv(table: Table, path: Path) -> None:
             stream.writelines(lines[head:])
 
 
-def _write_votable(table: Table, cards: Cards, made_by: list[tuple[str, str]], path: Path) -> None:
+def _write_votable(
+    table: Table, cards: Cards, made_by: list[tuple[str, str]], path: Path, physics: Physics | None
+) -> None:
     """Write a VOTable. Header and provenance become INFO elements. All digits of the numbers are kept."""
     plain = table.copy()
     # bytes get the VOTable datatype char; str would get unicodeChar, which not every reader understands
@@ -204,6 +225,11 @@ def _write_votable(table: Table, cards: Cards, made_by: list[tuple[str, str]], p
     for key, (value, comment) in cards.items():
         written.infos.append(_info(key, value if isinstance(value, str) else json.dumps(value), comment))
     written.infos.extend(_info(name, text) for name, text in made_by)
+    if physics:
+        plain = physics.table()
+        plain.convert_unicode_to_bytestring()
+        resource.tables.append(from_table(plain, table_id=TABLE).get_first_table())
+        resource.tables[-1].name = TABLE
     with atomic(path) as temporary:
         votable.to_xml(str(temporary))
 

@@ -18,6 +18,7 @@ from clustermass.apply.columns import excess_error, flags, good, mass_columns, p
 from clustermass.apply.conclusion import conclude
 from clustermass.apply.mass_prior import FLAT, MassPrior, flat_columns, read_mass_prior
 from clustermass.apply.neighbours import brightest_near
+from clustermass.apply.physics import PHYSICS, Physics, physics_columns
 from clustermass.apply.regions import write_regions
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import find_rows, read_product
@@ -79,6 +80,8 @@ def infer_observed(
       of the redshift's error that exceeds the errors of the training redshifts (`excess_error`).
     - Quantiles are those of the recalibrated mixture of the members' Gaussians, after s_z is added in quadrature to the
       sigma of each Gaussian.
+    - If the networks are conditioned on the physics, LOGM500, its error and quantiles are those for phi0, and there are
+      further columns (see `clustermass.apply.physics`).
     - Conformal intervals use the ensemble's sigma before recalibration and without s_z, because they were calibrated
       with this sigma.
 
@@ -174,6 +177,11 @@ class AppliedEnsemble:
         )
 
     @property
+    def physics(self) -> Physics | None:
+        """Parameters of the physics that the networks are conditioned on; None if they aren't."""
+        return Physics.of(self.network.prior) if self.network.prior else None
+
+    @property
     def circle_arcsec(self) -> float:
         """Radius of the circle that the networks see, in arcsec. It is infinite if they see a square."""
         return float(self.network.preprocessing.get("circle_arcsec") or np.inf)
@@ -246,7 +254,7 @@ class AppliedEnsemble:
             text = printable(version).encode("ascii", "backslashreplace").decode()
             header["ENSVER"] = (text, "version of the released ensemble")
         paths = CataloguePaths.beside(output)
-        table = write_catalogue(columns, columns["CLUSTER"], header, made_by, paths)
+        table = write_catalogue(columns, columns["CLUSTER"], header, made_by, paths, self.physics)
         write_regions(columns, paths.regions)
         conclude(columns, COVERED_LEAST)
         if sum(part.sizes["cluster"] for part in pictures) >= len(table):
@@ -263,8 +271,10 @@ class AppliedEnsemble:
         error = excess_error(redshift, stated, self.training.redshift_error)
         with_redshift = redshift > 0
         usable = with_redshift & exposed(field)
-        left_out = REFERENCE if self.prior else (*REFERENCE, *FLAT)
+        physics = self.physics
+        left_out = (*REFERENCE, *(() if self.prior else FLAT), *(() if physics else PHYSICS))
         filled = [one.name for one in MASSES if one.name.startswith("LOGM500") and one.name not in left_out]
+        filled += physics.responses if physics else []
         columns: Columns = dict.fromkeys([*filled, "OOD_P"], np.full(redshift.size, np.nan))
         columns |= {"OOD_WHY": np.full(redshift.size, ""), "FLAG_OOD": np.zeros(redshift.size, dtype=np.int16)}
         columns |= dict.fromkeys(MEMBERS, np.full((redshift.size, len(self.trained.weights)), np.nan))
@@ -277,6 +287,10 @@ class AppliedEnsemble:
             of_usable: Columns = {**mass_columns(predicted, self.calibration)}
             if self.prior:
                 of_usable |= flat_columns(*predicted_mixture(predicted, self.calibration), redshift[usable], self.prior)
+            if physics:
+                data = seen["image"].values, redshift[usable], measurements_of(seen)
+                made = self.trained.responses(*data, self.device, self.calibration.recalibration)
+                of_usable |= physics_columns(made, predicted.sigma_redshift, physics)
             quantities = quantities_of(seen, predicted._asdict(), self.ood_model.transform)
             score = self.ood_model.score(quantities)
             of_usable |= {"card_score": self.ood_model.normal_scores(quantities), "card_given": score.given}

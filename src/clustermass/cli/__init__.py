@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import clustermass
-from clustermass.cli import configuration, detect, inject, masses, pack, results, send, show
+from clustermass.cli import configuration, detect, inject, masses, pack, results, send, show, update
 from clustermass.errors import InputError
 from clustermass.io.log import Ended, escape_tracebacks, orderly_end, printable, printable_lines
 
@@ -15,6 +15,7 @@ EXIT_CODES = "Exit status: 0 done, 1 something is wrong with the input (one mess
 #: in the order of the help
 COMMANDS = (
     masses.MASSES,
+    update.UPDATE,
     detect.DETECT,
     inject.INJECT,
     inject.RECOVERED,

@@ -150,7 +150,8 @@ MOC = (column("UNIQ", "K", "HEALPix cell: 4 * 4^order + number of the cell in ne
 MASS, MASS_ERROR, COUNTS = "phys.mass", "stat.error;phys.mass", "phot.count;em.X-ray"
 _QUANTILES = {"Q16": "value", "Q50": "median", "Q84": "value"}
 _ENDS = (("LO", "min"), ("HI", "max"))
-#: the mass catalogue; optional: LOGM500_FLAT* for `observed.mass_prior: flat`, ID_CAT and NAME_CAT of the user's table
+#: the mass catalogue; optional: LOGM500_FLAT* for `observed.mass_prior: flat`, ID_CAT and NAME_CAT of the user's table,
+#: LOGM500_ERR_SYS, LOGM500_ERR_PRIOR and LOGM500_MARG* for networks that are conditioned on the physics
 MASSES = (
     column("ID_SRC", "J", ucd="meta.id;meta.main"),
     column("NAME", "A", ucd="meta.id"),
@@ -162,6 +163,9 @@ MASSES = (
     *(column(f"LOGM500_ERR{part}", "E", ucd=MASS_ERROR) for part in ("", "_ALEATORIC", "_EPISTEMIC", "_Z")),
     *(column(f"LOGM500_{end}", "E", ucd=f"{MASS};stat.{ucd}") for end, ucd in _QUANTILES.items()),
     *(column(f"LOGM500_CONF{one}_{end}", "E", ucd=f"{MASS};stat.{ucd}") for one in (68, 90, 95) for end, ucd in _ENDS),
+    *(column(f"LOGM500_ERR_{part}", "E", ucd=MASS_ERROR, optional=True) for part in ("SYS", "PRIOR")),
+    column("LOGM500_MARG", "E", ucd=MASS, optional=True),
+    column("LOGM500_MARG_ERR", "E", ucd=MASS_ERROR, optional=True),
     column("LOGM500_FLAT", "E", ucd=MASS, optional=True),
     column("LOGM500_FLAT_ERR", "E", ucd=MASS_ERROR, optional=True),
     *(column(f"LOGM500_FLAT_{end}", "E", ucd=f"{MASS};stat.{ucd}", optional=True) for end, ucd in _QUANTILES.items()),
