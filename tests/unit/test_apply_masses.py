@@ -25,6 +25,7 @@ from clustermass.apply import masses as observed
 from clustermass.apply.catalogue import iau_names
 from clustermass.apply.columns import excess_error, mass_columns
 from clustermass.apply.mass_prior import FLAT
+from clustermass.apply.physics import PHYSICS
 from clustermass.ensemble.aggregate import mean_error
 from clustermass.ensemble.calibration import Calibration, Recalibration
 from clustermass.errors import InputError
@@ -74,7 +75,7 @@ def test_names_are_truncated_as_the_iau_asks():
 
 
 def test_catalogue_has_the_blueprint_s_columns_first_to_last():
-    added = ("EXP_FROM", "FLAG_NOZ", "FLAG_NOCAT", "REALIZATION", "ID_CAT", "NAME_CAT", *FLAT)
+    added = ("EXP_FROM", "FLAG_NOZ", "FLAG_NOCAT", "REALIZATION", "ID_CAT", "NAME_CAT", *FLAT, *PHYSICS)
     assert [one.name for one in MASSES if one.name not in added] == BLUEPRINT
 
 
