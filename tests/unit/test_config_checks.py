@@ -296,3 +296,22 @@ def test_losses_and_weightings_are_those_of_the_code(config):
         assert config_errors(broken) == [
             f"{key} is '{known[-1]}s', but must be one of: {', '.join(known)}. Did you mean {known[-1]}?"
         ]
+
+
+def test_a_conditioned_network_needs_a_sky_with_a_prior_and_one_place_for_it(config):
+    config["network"]["compact"]["conditioned"] = True
+    lines = config_errors(config)
+    assert len(lines) == 1
+    assert "conditioned on the physics, but sky 'embedded' has no prior; name a sky that has one" in lines[0]
+    config["network"]["compact"]["layers"] = [{"flatten": True}, {"dense": 8}]
+    assert any("it has 0 layers `join: side`" in line for line in config_errors(config))
+    config["network"]["compact"]["conditioned"] = False
+    assert config_errors(config) == []
+
+
+def test_a_conditioned_network_of_a_sky_with_a_prior_is_right(config):
+    prior = {"parameters": {"clusters.relations.slope": {"normal": [1.5, 0.14]}}, "realizations_per_universe": 1}
+    config["skies"]["uncertain"] = {"like": "embedded", "prior": prior}
+    config["network"]["compact"]["conditioned"] = True
+    config["experiments"]["fiducial"]["sky"] = "uncertain"
+    assert config_errors(config) == []

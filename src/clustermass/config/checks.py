@@ -260,6 +260,20 @@ def _layers(config: Config, experiment: Experiment) -> Iterator[str]:
         yield f"{start} layers need images of {needed} x {needed} pixels, but {given}."
 
 
+def _conditioned(config: Config, experiment: Experiment) -> Iterator[str]:
+    network = config["network"].get(experiment.get("network", ""))
+    if not network or not network.get("conditioned"):
+        return
+    start, sky = (
+        f".network is {experiment['network']!r}, which is conditioned on the physics, but",
+        experiment.get("sky"),
+    )
+    if not any(one.get("prior") for name, one in resolvable_skies(config["skies"]).items() if name == sky):
+        yield f"{start} sky {sky!r} has no prior; name a sky that has one, or set conditioned to false."
+    if (joins := sum("join" in layer for layer in network["layers"])) != 1:
+        yield f"{start} it has {joins} layers `join: side`; give it one, before a dense layer."
+
+
 def _pixels_left(layers: Iterable[Layer], pixels: int) -> int:
     for layer in layers:
         if "pool" in layer:
@@ -307,5 +321,15 @@ _REFERENCES |= {"preprocessing": "preprocessing", "network": "network"}
 _CHECKS = (_cosmology, _flag_mask, _split, _images, _grids, _base, _candidates, *SKY_CHECKS)
 _CHECKS_OF_EXPERIMENTS: tuple[Callable[[Config, Experiment], Iterator[str]], ...] = (
     *(partial(_reference, key, place) for key, place in _REFERENCES.items()),
-    *(_skies_with_masses, _schedule, _selections, _energies, _scaled_control, _layers, _published_images, _patches),
+    *(
+        _skies_with_masses,
+        _schedule,
+        _selections,
+        _energies,
+        _scaled_control,
+        _layers,
+        _conditioned,
+        _published_images,
+        _patches,
+    ),
 )
