@@ -149,7 +149,7 @@ def draw_masses(axes: Axes, data: xr.Dataset) -> None:
 
 def draw_counts(axes: Axes, data: xr.Dataset) -> None:
     """Draw the distributions of the fitted counts of all candidates, of spurious ones, and of the eFEDS candidates."""
-    counts, spurious = np.log10(data["ml_cts"].values), ~statistics.chosen(data, "selected")
+    counts, spurious = np.log10(data["ml_cts"].values), statistics.chosen(data, "spurious")
     draw_histogram(axes, data, counts, statistics.published_histogram("log_counts"), style.GREY)
     draw_histogram(axes, data, counts[spurious], statistics.published_histogram("log_counts"), SPURIOUS, observed=False)
     axes.set(xlabel=r"$\log_{10}$ ML_CTS", ylabel="candidates per field and 0.15 dex", xlim=(1.3, 3.5))
@@ -163,9 +163,9 @@ def draw_likelihoods(axes: Axes, data: xr.Dataset) -> None:
 
     The medians of the candidates of all fields, and published quantiles, are drawn, too.
     """
-    few, chosen = data["field"].values < FIELDS_DRAWN, statistics.chosen(data, "selected")
+    few, spurious = data["field"].values < FIELDS_DRAWN, statistics.chosen(data, "spurious")
     detection, extent = data["det_like"].values, data["ext_like"].values
-    for shown, colour in ((few & chosen, SIMULATED), (few & ~chosen, SPURIOUS)):
+    for shown, colour in ((few & ~spurious, SIMULATED), (few & spurious, SPURIOUS)):
         axes.plot(detection[shown], extent[shown], color=colour, **POINTS)
     draw_running(axes, detection, extent, statistics.published_running("ext_by_det"))
     axes.set(xscale="log", yscale="log", xlabel="DET_LIKE", ylabel="EXT_LIKE", xlim=(5, 3000), ylim=(6, 2000))
