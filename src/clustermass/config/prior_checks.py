@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pydantic
 
-from clustermass.config.sky_keys import number_at, parts_of, with_numbers
+from clustermass.config.sky_keys import NORMAL_LIMIT, number_at, parts_of, shape_of, with_numbers
 
 if TYPE_CHECKING:
     from clustermass.config.prior_models import Distribution
     from clustermass.config.sky_models import Sky
-
-#: draws of normal distributions are at most this many standard deviations from the mean
-NORMAL_LIMIT = 5.0
 
 
 def problems_of_prior(sky: Sky) -> Iterator[str]:
@@ -44,12 +41,6 @@ def ends(distribution: Distribution) -> tuple[float, float]:
     if kind == "normal":
         return first - NORMAL_LIMIT * second, first + NORMAL_LIMIT * second
     return first, second
-
-
-def shape_of(distribution: Distribution) -> tuple[str, tuple[float, float]]:
-    """Return the kind of a distribution (normal, uniform or log_uniform) and its two numbers."""
-    [(kind, numbers)] = cast("dict[str, list[float]]", distribution).items()
-    return kind, (numbers[0], numbers[1])
 
 
 def _wrong_form(distribution: Distribution) -> Iterator[str]:

@@ -1,11 +1,20 @@
-"""Reading and changing numbers of a sky by their dotted keys, such as ``clusters.component_mean[0]``."""
+"""Reading and changing numbers of a sky by their dotted keys, such as ``clusters.component_mean[0]``.
+
+Also the shape of the distributions from which these numbers are drawn in a sky with a prior.
+"""
 
 from __future__ import annotations
 
 import copy
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+if TYPE_CHECKING:
+    from clustermass.config.prior_models import Distribution
+
+#: draws of normal distributions are at most this many standard deviations from the mean
+NORMAL_LIMIT = 5.0
 
 S = TypeVar("S")
 
@@ -38,3 +47,9 @@ def with_numbers(sky: S, numbers: Mapping[str, float]) -> S:
             block = block[part]
         block[last] = number
     return cast("S", changed)
+
+
+def shape_of(distribution: Distribution) -> tuple[str, tuple[float, float]]:
+    """Return the kind of a distribution (normal, uniform or log_uniform) and its two numbers."""
+    [(kind, numbers)] = cast("dict[str, list[float]]", distribution).items()
+    return kind, (numbers[0], numbers[1])

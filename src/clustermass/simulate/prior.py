@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from clustermass.arrays import generator
-from clustermass.config.prior_checks import NORMAL_LIMIT, shape_of
-from clustermass.config.sky_keys import number_at, with_numbers
+from clustermass.config.sky_keys import NORMAL_LIMIT, number_at, shape_of, with_numbers
 
 if TYPE_CHECKING:
     from clustermass.config.prior_models import Distribution
