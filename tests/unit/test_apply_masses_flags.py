@@ -85,7 +85,9 @@ def test_cluster_without_redshift_is_kept_without_mass_and_counted(field, caplog
     with caplog.at_level("INFO", "clustermass"):
         row = read(field[0], mass_prior="flat")[11]
     assert row["FLAG_NOZ"] == 1
-    assert all(np.isnan(row[one.name]) for one in MASSES if one.name.startswith("LOGM500"))
+    masses = [one.name for one in MASSES if one.name.startswith("LOGM500") and one.name in row.colnames]
+    assert len(masses) > 10
+    assert all(np.isnan(row[name]) for name in masses)
     assert "5 clusters, 1 without a mass: no redshift 1" in caplog.text
 
 
