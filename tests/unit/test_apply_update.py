@@ -5,6 +5,7 @@ import pytest
 from apply_inputs import observed_field, run  # noqa: F401  (a fixture)
 from astropy.io import fits
 from astropy.table import Table
+from scipy.stats import lognorm
 from test_apply_physics import RESPONSES, SLOPE, conditioned_field  # noqa: F401  (a fixture)
 
 from clustermass.apply.physics import Physics
@@ -70,8 +71,11 @@ def test_masses_move_by_the_response_and_errors_shrink(made):
     good = (before["GOOD"] == 1) & np.isfinite(before["LOGM500"])
     bins = [good & (before["LOGM500"] < 14.2), good & (before["LOGM500"] >= 14.2)]
     assert update.sample.number.tolist() == [rows.sum() for rows in bins]
-    mean = np.array([np.mean(before["LOGM500"][rows], dtype=float) for rows in bins])
-    statistical = [np.sum(before["LOGM500_ERR"][rows].astype(float) ** 2) / rows.sum() ** 2 for rows in bins]
+    mass, error = (np.asarray(before[name], dtype=float) for name in ("LOGM500", "LOGM500_ERR"))
+    # the mean of a log-normal distribution by scipy
+    expected = lognorm(s=np.log(10) * error, scale=10**mass).mean()
+    mean = np.array([np.log10(expected[rows].mean()) for rows in bins])
+    statistical = [np.sum((expected[rows] * error[rows]) ** 2) / expected[rows].sum() ** 2 for rows in bins]
     noise = np.diag([0.02**2, 0.03**2]) + np.diag(statistical)
     slope = np.tile(SLOPE, (2, 1))
     inverse = np.linalg.inv(np.linalg.inv(SIGMA) + slope.T @ np.linalg.inv(noise) @ slope)

@@ -46,9 +46,9 @@ class Sample(NamedTuple):
     """Means of the catalogue in the bins of a constraint."""
 
     number: NDArray[np.int64]  #: number of clusters, (bin,)
-    mean: FloatArray  #: mean LOGM500, (bin,)
+    mean: FloatArray  #: log10 of the mean mass in Msun, (bin,)
     variance: FloatArray  #: variance of this mean by the statistical errors, (bin,)
-    slope: FloatArray  #: mean response J, (bin, parameter)
+    slope: FloatArray  #: response J of this mean, (bin, parameter)
 
 
 class Update(NamedTuple):
@@ -129,7 +129,14 @@ def posterior(
 
 
 def binned(table: CheckedTable, physics: Physics, constraint: Constraint) -> Sample:
-    """Return the means of a mass catalogue's good clusters in bins. InputError if a bin has no cluster."""
+    """Return log10 of the mean mass of a catalogue's good clusters in bins. InputError if a bin has no cluster.
+
+    Lensing measures the mean mass, and not the mean of log10 M. The expected mass of a cluster is
+
+        <M> = 10^LOGM500 exp((ln(10) LOGM500_ERR)^2 / 2).
+
+    Responses and variances are those of the logarithm of the mean of <M>, to first order.
+    """
     mass, error = (table.numbers(name) for name in ("LOGM500", "LOGM500_ERR"))
     slope = np.stack([table.numbers(name) for name in physics.responses], axis=1)
     by = table.numbers(constraint.column)
@@ -141,7 +148,11 @@ def binned(table: CheckedTable, physics: Physics, constraint: Constraint) -> Sam
         if not number:
             where = f"{low:g} <= {constraint.column} < {high:g}"
             raise InputError(f"{table.path}: no good cluster has {where}, a bin of the constraint. Leave out the bin.")
-        found.append((number, mass[rows].mean(), (error[rows] ** 2).sum() / number**2, slope[rows].mean(axis=0)))
+        largest = mass[rows].max()
+        expected = 10 ** (mass[rows] - largest) * np.exp((np.log(10) * error[rows]) ** 2 / 2)
+        weight = expected / expected.sum()
+        mean = largest + np.log10(expected.mean())
+        found.append((number, mean, (weight**2 * error[rows] ** 2).sum(), weight @ slope[rows]))
     return Sample(*(np.array(values) for values in zip(*found, strict=True)))
 
 
