@@ -17,6 +17,8 @@ import xarray as xr
 
 from clustermass.config.resolve import load_config, resolve_experiment
 from clustermass.dataset.split import UNUSED
+from clustermass.ensemble.aggregate import combine
+from clustermass.ensemble.scores import negative_log_likelihood
 from clustermass.io.files import write_json
 from clustermass.io.netcdf import read_netcdf, write_netcdf
 from clustermass.network.train_members import train_members
@@ -90,10 +92,9 @@ def validation_loss(images, split, experiment, folder, members, seed):
     train_members(images, split, experiment, "cpu", seed, files, threads=2)
     made = xr.concat([read_netcdf(predictions) for predictions, _ in files.values()], "member")
     made = made.isel(cluster=made["split"].values[0].astype(str) == "val")
-    mu = made["mu"].mean("member")
-    variance = (made["sigma"] ** 2).mean("member") + made["mu"].var("member")
-    residual = mu - made["log10_m500c"].isel(member=0)
-    return 0.5 * (np.log(2 * np.pi * variance) + residual**2 / variance)
+    combined = combine(made["mu"].values, made["sigma"].values)
+    residual = combined.mu - made["log10_m500c"].values[0]
+    return xr.DataArray(negative_log_likelihood(residual, combined.sigma), {"cluster": made["cluster"]}, ["cluster"])
 
 
 def mean_of(values):

@@ -40,8 +40,8 @@ def images_of(realization: int, clusters: int, prior: PhysicsPrior | None = PRIO
     coordinates |= {"band": [0.3, 0.5], "y": pixels, "x": pixels}
     if prior:
         phi = prior.mean + prior.sd * np.random.default_rng([6, universe]).standard_normal(len(prior.names))
-        shared = {"phi": phi, "phi_mean": prior.mean, "phi_sd": prior.sd}
-        variables |= {name: ("parameter", values) for name, values in shared.items()}
+        variables |= {"phi_mean": ("parameter", prior.mean), "phi_sd": ("parameter", prior.sd)}
+        variables["phi"] = (("cluster", "parameter"), np.tile(phi, (clusters, 1)))
         variables["universe"] = ("cluster", np.full(clusters, universe))
         coordinates["parameter"] = prior.names
     return xr.Dataset({"image": (("cluster", "band", "y", "x"), images), **variables}, coordinates)

@@ -171,19 +171,16 @@ def write_catalogue(
     _write_votable(table, cards, history(made_by), paths.votable, physics)
     table.meta = {key: value for key, (value, _) in cards.items()}
     table.meta["HISTORY"] = [f"{name} = {text}" for name, text in history(made_by)]
-    if physics:
-        table.meta[TABLE] = physics.meta()
+    table.meta |= {TABLE: physics.meta()} if physics else {}
     _write_ecsv(table, paths.ecsv)
     dataset = xr.Dataset({name: ("cluster", np.asarray(table[name])) for name in table.colnames}, {"cluster": cluster})
     dataset = dataset.assign({name: (("cluster", "member"), values) for name, values in members.items()})
-    described = {one.name: (one.unit or "1", one.description) for one in physics.columns()} if physics else {}
+    described = dict(MEMBERS)
     if physics:
         phi = {"phi0": ("parameter", physics.phi0), "phi_cov": (("parameter", "other_parameter"), physics.covariance)}
         dataset = dataset.assign(phi).assign_coords(parameter=physics.names, other_parameter=physics.names)
-    described |= {
-        name: VARIABLES[name.lower()] for name in map(str, dataset.variables) if name not in described | MEMBERS
-    }
-    described |= MEMBERS
+        described |= {one.name: (one.unit or "1", one.description) for one in physics.columns()}
+    described |= {name: VARIABLES[name.lower()] for name in map(str, dataset.variables) if name not in described}
     attributes = {key: value for key, (value, _) in cards.items()}
     write_netcdf(dataset, paths.netcdf, TITLE, {**attributes, **made_by}, described)
     return table

@@ -83,17 +83,6 @@ class PhysicsPrior:
         return np.concatenate([half, -half])
 
 
-def for_each_cluster(images: xr.Dataset) -> xr.Dataset:
-    """Return images with `phi` for each cluster, (cluster, parameter).
-
-    A file of images holds the phi of one realization, (parameter,). Images of a sky without a prior stay as they are.
-    """
-    if "phi" not in images or "cluster" in images["phi"].dims:
-        return images
-    phi = np.tile(images["phi"].values.astype(np.float64), (images.sizes["cluster"], 1))
-    return images.assign(phi=(("cluster", "parameter"), phi))
-
-
 def cell_weights(cell: NDArray[np.str_]) -> FloatArray:
     """Return weights of clusters (cluster,) with a mean of 1, by which all cells have the same total weight.
 

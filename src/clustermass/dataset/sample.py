@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from clustermass.arrays import FloatArray, unit_vectors
-from clustermass.dataset.physics import SHARED, for_each_cluster
+from clustermass.dataset.physics import SHARED
 from clustermass.dataset.split import SUBSETS, UNUSED, order_of, read_clusters, read_split
 from clustermass.errors import InputError
 from clustermass.io.log import LOGGER
@@ -72,7 +72,7 @@ def each_selected(
     first: xr.Dataset | None = None
     total = left = 0
     for path in images:
-        part = for_each_cluster(read_netcdf(path, require=("cluster", "redshift")))
+        part = read_netcdf(path, require=("cluster", "redshift"))
         first = part.isel(cluster=slice(0)).copy(deep=True) if first is None else first
         _check_alike(first, images[0], part, path)
         total += part.sizes["cluster"]

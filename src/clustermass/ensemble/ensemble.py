@@ -35,7 +35,7 @@ from clustermass.ensemble.pack import (
     unpack,
 )
 from clustermass.ensemble.posterior import Posterior
-from clustermass.ensemble.responses import DRAWS, SEED, Responses, ensemble_moments, responses
+from clustermass.ensemble.responses import DRAWS, SEED, Responses, responses
 from clustermass.errors import InputError
 from clustermass.io.files import reading
 from clustermass.io.log import LOGGER, renamed, track
@@ -211,6 +211,17 @@ class Ensemble(EnsembleFiles):
         def predicted(network: TrainedNetwork, cubes: Any, at: Any, measured: Any) -> tuple[np.ndarray, np.ndarray]:
             return predict(network, cubes, at, measured, _standardised(network, phi, len(at)))
 
+        return self._apply(image, redshift, measurements, controlled, predicted)
+
+    def _apply(
+        self,
+        image: np.ndarray,
+        redshift: np.ndarray,
+        measurements: Mapping[str, np.ndarray] | None,
+        controlled: bool,
+        predicted: Callable[..., tuple[np.ndarray, np.ndarray]],
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the means and the standard deviations that `predicted` gives for each member, (member, cluster, k)."""
         cubes = np.asarray(image)
         applied = [
             _apply(TrainedNetwork.load(path), path, cubes, redshift, measurements or {}, controlled, predicted)
@@ -248,17 +259,14 @@ class Ensemble(EnsembleFiles):
                 f"{self.weights[0]}: the network isn't conditioned on the physics. Name an ensemble that was trained "
                 "on a sky with a prior, by networks with `conditioned: true`."
             )
-        draws, cubes, at = prior.draws(number, seed), np.asarray(image), np.asarray(redshift, np.float64)
+        draws = prior.draws(number, seed)
 
         def predicted(network: TrainedNetwork, cubes: Any, at: Any, measured: Any) -> tuple[np.ndarray, np.ndarray]:
             return predict_draws(network, cubes, at, measured, draws)
 
-        members = [
-            _apply(TrainedNetwork.load(path), path, cubes, at, measurements or {}, False, predicted)
-            for path in track(self.weights, "members applied to draws")
-        ]
-        mu, sigma = (np.stack(columns) for columns in zip(*members, strict=True))
-        return responses(*ensemble_moments(mu, sigma, recalibration or Recalibration()), draws, prior)
+        combined = combine(*self._apply(image, np.asarray(redshift, np.float64), measurements, False, predicted))
+        sigma = (recalibration or Recalibration()).sigma(combined.sigma)
+        return responses(combined.mu, sigma, draws, prior)
 
     @names_packed_file
     def check_grid(self, images: xr.Dataset) -> None:

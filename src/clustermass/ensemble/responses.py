@@ -11,7 +11,6 @@ from clustermass.errors import InputError
 if TYPE_CHECKING:
     from clustermass.arrays import FloatArray
     from clustermass.dataset.physics import PhysicsPrior
-    from clustermass.ensemble.calibration import Recalibration
 
 #: number of draws of phi from the prior, and their seed
 DRAWS, SEED = 200, 21
@@ -69,14 +68,3 @@ def responses(mu: FloatArray, sigma: FloatArray, draws: FloatArray, prior: Physi
         np.sqrt(width + mu.var(axis=1)),
         np.sqrt(width),
     )
-
-
-def ensemble_moments(
-    member_mu: FloatArray, member_sigma: FloatArray, recalibration: Recalibration
-) -> tuple[FloatArray, FloatArray]:
-    """Return mean and recalibrated standard deviation of the ensemble for each draw, (cluster, draw).
-
-    The members' means and standard deviations have the shape (member, cluster, draw).
-    """
-    variance = (member_sigma**2).mean(axis=0) + member_mu.var(axis=0)
-    return member_mu.mean(axis=0), recalibration.sigma(np.sqrt(variance))

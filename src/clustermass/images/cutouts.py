@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import xarray as xr
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from clustermass.arrays import FloatArray
@@ -188,7 +187,8 @@ def _dataset(
 
 
 def _with_nh(dataset: xr.Dataset, catalogue: Path, nh_cm2: float | None) -> xr.Dataset:
-    measured = fits.getheader(catalogue, "CATALOGUE").get(NH_CARD, nh_cm2)
+    with opened_fits(catalogue) as hdus:
+        measured = hdus["CATALOGUE"].header.get(NH_CARD, nh_cm2)
     if measured is None:
         return dataset
     return dataset.assign(nh=("cluster", np.full(dataset.sizes["cluster"], float(measured))))

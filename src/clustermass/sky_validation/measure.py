@@ -118,7 +118,7 @@ def measure_realization(files: RealizationFiles) -> xr.Dataset:
     those fainter than `FLUX[0]`: they have no photons, and are in the truth table only if they are rich. InputError if
     a file is missing, damaged or lacks a column, if a value is not finite, or if the files do not belong together.
     """
-    catalogue, config_hash = _columns(files.catalogue, "CATALOGUE", ("ID_SRC", "RA", "DEC", *_MEASURED))
+    catalogue, config_hash = _columns(files.catalogue, "CATALOGUE", ("ID_SRC", "RA", "DEC", *_MEASURED), ("F_CONT",))
     truth, _ = _columns(files.truth, "TRUTH", ("SRC_ID", "RA", "DEC", "FLUX", *_TRUE))
     matches, _ = _columns(files.matches, "MATCHES", ("ID_SRC", "SRC_ID"))
     _check_positive(files.catalogue, catalogue["ML_EXP"], "ML_EXP")
@@ -155,7 +155,7 @@ def measure_realization(files: RealizationFiles) -> xr.Dataset:
     real, row = halo[candidate] >= 0, np.maximum(halo[candidate], 0)
     columns |= {ours: np.where(real, truth[name][row], np.nan) for name, ours in _TRUE.items() if len(truth[name])}
     # a confirmed candidate without a halo shares its counterpart with a more likely candidate
-    unconfirmed = ~(_f_cont(files.catalogue, halo.size)[candidate] < F_CONT_MAX)
+    unconfirmed = ~(catalogue["F_CONT"][candidate] < F_CONT_MAX)
     columns["spurious"] = (~real & unconfirmed).astype(float)
     candidates = {name: ("candidate", values) for name, values in columns.items()}
     candidates |= surroundings(catalogue, candidate, candidate & (halo >= 0), point)
@@ -205,23 +205,22 @@ def _halo_rows(
     return rows
 
 
-def _columns(path: Path, name: str, columns: tuple[str, ...]) -> tuple[dict[str, FloatArray], str]:
+def _columns(
+    path: Path, name: str, columns: tuple[str, ...], further: tuple[str, ...] = ()
+) -> tuple[dict[str, FloatArray], str]:
     """Return the `columns` of the table `name` as a dict of float64 arrays (row,), and the table's CFGHASH.
 
-    InputError if a value is not finite.
+    The `further` columns may be missing or hold NaN, and are NaN if they are missing. InputError if another value is
+    not finite.
     """
     table = read_product(path, name, columns)
     values = {column: table.numbers(column) for column in columns}
     for column, cells in values.items():
         if bad := int((~np.isfinite(cells)).sum()):
             raise InputError(f"{path}: {bad} of {cells.size} values of {column} aren't finite. Delete it, run again.")
+    lacking = np.full(len(table), np.nan)
+    values |= {one: table.numbers(one) if one in table.table.colnames else lacking for one in further}
     return values, str(table.table.meta.get("CFGHASH", ""))
-
-
-def _f_cont(path: Path, number: int) -> FloatArray:
-    """Return F_CONT of all `number` detections of a catalogue, NaN if it has none, float64 (detection,)."""
-    table = read_product(path, "CATALOGUE", ("ID_SRC",))
-    return table.numbers("F_CONT") if "F_CONT" in table.table.colnames else np.full(number, np.nan)
 
 
 def _check_positive(path: Path, values: FloatArray, name: str) -> None:
