@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clustermass import cli
+from clustermass import __main__, cli
 from clustermass.cli.masses import column_map
 from clustermass.ensemble import released
 
@@ -195,3 +195,15 @@ def test_without_a_released_ensemble_one_sentence_says_how_to_get_one(tmp_path, 
     assert error.count("\n") == 1
     assert "no released ensemble" in error
     assert "name one by --ensemble" in error and "make release" in error
+
+
+def test_ctrl_c_while_libraries_are_loaded_ends_the_command_without_a_traceback(monkeypatch):
+    class Interrupted:
+        @staticmethod
+        def find_spec(name, *_):
+            if name == "clustermass.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "clustermass.cli")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted, *sys.meta_path])
+    assert __main__.main() == 130

@@ -82,3 +82,11 @@ def test_texts_of_votables_that_would_be_cut_are_refused(tmp_path):
     (tmp_path / "t.vot").write_text(VOTABLE.format("new", "2"))
     with pytest.raises(InputError, match="texts are longer than their arraysize"):
         read_table(tmp_path / "t.vot")
+
+
+@pytest.mark.parametrize("named", ["old", "new"])
+def test_the_frame_of_a_group_is_that_of_its_columns(tmp_path, named):
+    content = VOTABLE.format("", "*").replace('ref=""', 'ID="c1"')
+    group = f'<GROUP ref="{named}"><FIELDref ref="c1"/></GROUP>'
+    (tmp_path / "t.vot").write_text(content.replace("<DATA>", group + "<DATA>"))
+    assert ("RA" in read_table(tmp_path / "t.vot").colnames) == (named == "new")

@@ -214,7 +214,7 @@ def _warn_of_texts(spoken: list[str], path: Path) -> None:
 
 def _in_usual_frames(table: Any, file: Any, path: Path) -> Table:
     """Return `table` of a VOTable `file` without RA and Dec columns whose frame is neither ICRS nor FK5 J2000."""
-    others = other_frames(table.fields, file.iter_coosys())
+    others = other_frames(table.fields, table.groups, file.iter_coosys())
     read = table.to_table(use_names_over_ids=True)
     if others:
         listed = ", ".join(f"{printable(name)} ({frame})" for name, frame in others.items())

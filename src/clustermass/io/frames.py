@@ -28,16 +28,19 @@ def check_frame(header: Mapping[str, Any], path: Path) -> None:
         raise InputError(f"{path}: its header states the frame {stated}. Give RA and DEC in ICRS, and its RADESYS.")
 
 
-def other_frames(fields: Iterable[Any], systems: Iterable[Any]) -> dict[str, str]:
+def other_frames(fields: Iterable[Any], groups: Iterable[Any], systems: Iterable[Any]) -> dict[str, str]:
     """Return the equatorial columns of a VOTable that aren't in ICRS or FK5 J2000, as a dict from name to frame.
 
-    `fields` are the columns of the table, and `systems` the elements COOSYS of the file.
+    `fields` are the columns of the table, `groups` its elements GROUP, and `systems` the elements COOSYS of the file. A
+    column states its frame itself, or is in a group that does.
     """
     stated = {system.ID: (system.system, system.equinox or 2000.0) for system in systems}
+    of_groups = {entry.ref: group.ref for group in groups for entry in group.entries if hasattr(entry, "ref")}
+    frames = {field: stated.get(field.ref) or stated.get(of_groups.get(field.ID)) for field in fields}
     return {
-        field.name: printable(f"{stated[field.ref][0]} {stated[field.ref][1]}")[:60]
-        for field in fields
-        if field.ref in stated and _EQUATORIAL.fullmatch(field.name or "") and not _is_usual(*stated[field.ref])
+        field.name: printable(f"{frame[0]} {frame[1]}")[:60]
+        for field, frame in frames.items()
+        if frame and _EQUATORIAL.fullmatch(field.name or "") and not _is_usual(*frame)
     }
 
 
