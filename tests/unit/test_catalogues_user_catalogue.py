@@ -61,6 +61,17 @@ def test_hours_by_unit(tmp_path):
     assert read_catalogue(path)["RA"][0] == pytest.approx(30.0)
 
 
+def test_column_densities_are_in_our_unit_or_missing(tmp_path, caplog):
+    columns = {"RA": [2.0, 3.0], "DEC": [3.0, 3.0], "Z": [0.3, 0.2]}
+    Table(columns | {"NH": [3.0, 4.5]}, units={"NH": "1e20 cm-2"}).write(tmp_path / "unit.ecsv")
+    assert read_catalogue(tmp_path / "unit.ecsv")["NH"].tolist() == pytest.approx([3e20, 4.5e20])
+    Table(columns | {"N_H": [3.0, 4.5e20]}).write(tmp_path / "bare.csv")
+    bare = read_catalogue(tmp_path / "bare.csv")["NH"]
+    assert np.isnan(bare[0])
+    assert bare[1] == pytest.approx(4.5e20)
+    assert "1 of 2 rows (1) whose N_H is too small for cm-2; NaN there." in caplog.text
+
+
 def test_a_list_without_likelihoods_is_vouched_for(tmp_path, caplog):
     table = read_catalogue(csv(tmp_path, ["1,1,1,0.3"], "ID_SRC,RA,DEC,Z"))
     assert table["DET_LIKE"][0] == table["EXT_LIKE"][0] == VOUCHED_LIKELIHOOD

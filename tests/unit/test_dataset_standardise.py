@@ -38,8 +38,10 @@ def test_errors_name_input_quantity_and_row():
         side_inputs(np.array([0.5, np.nan]), {}, ["z"])
     with pytest.raises(InputError, match="'zz' is unknown"):
         side_inputs(np.array([0.5]), {}, ["zz"])
-    with pytest.raises(InputError, match=r"log_exposure needs exposure_s .* there is none"):
+    with pytest.raises(InputError, match=r"need exposure_s of every cluster \(log_exposure\), but there is none\.$"):
         side_inputs(np.array([0.2]), {}, ["log_exposure"])
+    with pytest.raises(InputError, match=r"there is none\. Give the table of clusters a column NH, in cm-2"):
+        side_inputs(np.array([0.2]), {}, ["log_nh"])
     with pytest.raises(InputError, match="exposure_s: 1 value"):
         side_inputs(np.array([0.2, 0.3]), {"exposure_s": np.array([900.0, 0.0])}, ["log_exposure"])
 

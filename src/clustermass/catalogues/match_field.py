@@ -22,7 +22,7 @@ from clustermass.errors import InputError
 from clustermass.events.read import stream_events
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER
-from clustermass.io.products import CATALOGUE, MATCHES, NH_CARD, VOUCHED_LIKELIHOOD, write_table
+from clustermass.io.products import CATALOGUE, MATCHES, VOUCHED_LIKELIHOOD, write_table
 from clustermass.io.provenance import CATALOGUE_BLOCKS, blocks, config_hash, provenance
 from clustermass.simulate.field import ExposureMap, Field
 from clustermass.simulate.prior import measured_sky
@@ -76,14 +76,14 @@ def match_sources(
         else:
             matched = match_by_confirmation(found, haloes, exposure_map, sky["matching"], generators["followup"])
     columns = matched.catalogue | redshift_columns(matched.redshift, sky["redshifts"], generators["redshifts"])
+    if "prior" in sky:
+        columns["NH"] = np.full(len(columns["RA"]), measured["absorption"]["nh_cm2"])
     parameters = blocks(sky, CATALOGUE_BLOCKS)
     made = provenance("match_sources", parameters, [events, exposure, *(secret if matches else [])])
     header = fits.getheader(events, "EVENTS")
     cards: dict[str, Any] = {card: (header[card], header.comments[card]) for card in _CARDS}
     settings = {"photons": header["CFGHASH"], "catalogue": config_hash(parameters)}
     cards["CFGHASH"] = (config_hash(settings), "of the sky")
-    if "prior" in sky:
-        cards[NH_CARD] = (measured["absorption"]["nh_cm2"], "cm-2, measured hydrogen column density")
     write_table(catalogue, "CATALOGUE", CATALOGUE, columns, cards, made)
     if matches is not None:
         write_table(matches, "MATCHES", MATCHES, matched.matches, cards, made)

@@ -38,6 +38,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "LX500": ("LX500", "L_500KPC"),
     "F_CONT": ("F_CONT", "F_CONT_BEST_COMB", "PCONT"),
     "IN_AREA90": ("IN_AREA90", "inArea90"),
+    "NH": ("NH", "N_H", "NH_CM2"),
     # not ID: the IDs of Liu et al. (2022) differ by rounding from the names in all other eFEDS tables
     "NAME_CAT": ("NAME_CAT", "Name", "IAUNAME"),
 }

@@ -37,6 +37,8 @@ F_CONT_MAX = 0.3
 MAX_REDSHIFT_DIFFERENCE = 0.02
 #: clusters are brighter than this in erg/s; smaller numbers have another unit, such as 1e44 erg/s
 _LX500_MIN = 1.0e36
+#: no direction has a smaller column density of hydrogen in cm-2; smaller numbers have another unit, such as 1e20 cm-2
+_NH_MIN = 1.0e17
 
 
 def read_catalogue(
@@ -93,6 +95,8 @@ def read_catalogue(
         catalogue["F_CONT"] = table.single(table.numbers("F_CONT"), "F_CONT")
         what = f"with {table.names['F_CONT']} >= {F_CONT_MAX:g}, likely no clusters; catalogue_selection can drop them"
         warn_of_rows(table.path, np.asarray(catalogue["F_CONT"]) >= F_CONT_MAX, what)
+    if "NH" in table:
+        catalogue["NH"] = _hydrogen(table)
     if "IN_AREA90" in table:
         catalogue["IN_AREA90"] = _yes_or_no(table, "IN_AREA90")
     if "NAME_CAT" in table:
@@ -186,6 +190,15 @@ def _measured(table: CheckedTable, name: str) -> FloatArray:
     what = f"without {name} (column {table.names[name]} blank, negative or infinite); NaN there"
     warn_of_rows(table.path, missing, what)
     return np.where(missing, np.nan, values)
+
+
+def _hydrogen(table: CheckedTable) -> FloatArray:
+    """Return the column NH in cm-2. Values too small for cm-2, such as 3 for 3e20, become NaN with a warning."""
+    values = table.single(_measured(table, "NH"), "NH")
+    low = values < _NH_MIN
+    what = f"whose {table.names['NH']} is too small for cm-2; NaN there. Give cm-2, or state the unit, as 1e20 cm-2"
+    warn_of_rows(table.path, low, what)
+    return np.where(low, np.nan, values)
 
 
 #: a photometric error above this times 1 + z says that the redshift is unknown (eFEDS has 50.6, 0.76 and inf)

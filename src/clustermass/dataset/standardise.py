@@ -125,7 +125,8 @@ def side_inputs(redshift: np.ndarray, measurements: Mapping[str, np.ndarray], na
     for name in needed:
         quantity, function = NEEDED[name]
         if quantity not in quantities:
-            raise InputError(f"network.side_inputs: {name} needs {quantity} of every cluster, but there is none.")
+            advice = " Give the table of clusters a column NH, in cm-2." if quantity == "nh" else ""
+            raise InputError(f"The networks need {quantity} of every cluster ({name}), but there is none.{advice}")
         columns.append(function(_positive(quantities[quantity], quantity)))
     if measured:
         values = [np.asarray(quantities.get(MEASURED[name], np.nan), np.float64) for name in measured]

@@ -24,7 +24,6 @@ from clustermass.images.sky_index import ImageStack, PhotonsByCell, neighbours
 from clustermass.io.fits import opened_fits
 from clustermass.io.log import LOGGER, track
 from clustermass.io.netcdf import write_netcdf
-from clustermass.io.products import NH_CARD
 from clustermass.io.provenance import provenance
 
 if TYPE_CHECKING:
@@ -81,7 +80,6 @@ def extract_images(
     events_block: Events,
     truth: Path | None = None,
     matches: Path | None = None,
-    nh_cm2: float | None = None,
 ) -> None:
     """Write `images.nc` of one realization, with an image of each detection above the likelihood limits in `images`.
 
@@ -92,8 +90,6 @@ def extract_images(
       the box's 5 x 5 cells that hold photons.
     - `truth` and `matches` are the haloes of a simulated sky, and their matches with detections. They are None for an
       observed sky. If `truth` has a table PHI, the drawn parameters of the physics become `phi` (cluster, parameter).
-    - `nh_cm2` is the hydrogen column density of the field in cm-2. The card NH_CM2 of the catalogue takes precedence.
-      It becomes `nh` (cluster,); without either, there is no such variable.
 
     Detections whose box reaches beyond the field are kept, with a `covered_fraction` below 1. Cluster ids are
     `<realization>_<ID_SRC>`. InputError if something is wrong with a file or a setting.
@@ -111,7 +107,7 @@ def extract_images(
         seconds *= selection.share()
     _log_coverage(covered, photons_of(counts))
     dataset = _dataset(detections._replace(ra=ra, dec=dec), counts, seconds, covered, geometry, realization, labels)
-    dataset = _with_universe(_with_nh(dataset, catalogue, nh_cm2), truth)
+    dataset = _with_universe(dataset, truth)
     inputs = [path for path in (events, exposure, catalogue, truth, matches) if path is not None]
     settings = {"images": dict(images), "events": dict(events_block), "realization": realization}
     simulated = photons.simulated or labels is not None
@@ -186,14 +182,6 @@ def _dataset(
     )
 
 
-def _with_nh(dataset: xr.Dataset, catalogue: Path, nh_cm2: float | None) -> xr.Dataset:
-    with opened_fits(catalogue) as hdus:
-        measured = hdus["CATALOGUE"].header.get(NH_CARD, nh_cm2)
-    if measured is None:
-        return dataset
-    return dataset.assign(nh=("cluster", np.full(dataset.sizes["cluster"], float(measured))))
-
-
 def _with_universe(dataset: xr.Dataset, truth: Path | None) -> xr.Dataset:
     """Return `dataset` with the parameters in the table PHI of `truth`, if it has one: the same for each cluster."""
     if truth is None:
@@ -254,6 +242,7 @@ def _read_detections(path: Path, images: Images, exp_from: str) -> Detections:
             "images.ext_like_min, or give a deeper catalogue."
         )
     own = set(table.table.colnames)
+    measured |= {"nh": table.numbers("NH")} if "NH" in own else {}
     seconds = table.numbers("EXPOSURE") if "EXPOSURE" in own else None
     origin = np.array(table.texts("EXP_FROM")) if "EXP_FROM" in own else np.full(keep.size, exp_from)
     return Detections(id_src, ra, dec, measured, seconds, origin).take(keep)

@@ -24,8 +24,6 @@ CREATOR = "clustermass"
 VOUCHED_LIKELIHOOD = 1.0e6
 #: first part of the names EXPOSURE2, EXPOSURE3, ... of further images in `exposure.fits`
 EXPOSURE_PLANE = "EXPOSURE"
-#: card of a catalogue's table: hydrogen column density of the field in cm-2, as measured
-NH_CARD = "NH_CM2"
 #: degrees per unit of the integer columns RA and DEC of event lists, as in eSASS (0.004 arcsec)
 ANGLE_STEP = 1e-6
 #: units of `VARIABLES` that FITS spells in another way
@@ -105,6 +103,7 @@ CATALOGUE = (
     column("EXPOSURE", "E", "exposure that counts in place of the map's; NaN = none is known", "s", optional=True),
     column("EXP_FROM", "A", optional=True),
     column("LAMBDA", "E", "richness measured by the optical follow-up; NaN = none", optional=True),
+    column("NH", "E", "measured column density of hydrogen towards the cluster", "cm-2", optional=True),
 )
 TRUTH = (
     column("SRC_ID", "J", "number of the halo, and label of its photons"),
