@@ -10,7 +10,9 @@ from network_inputs import sky
 from clustermass.dataset.physics import PhysicsPrior
 from clustermass.io.netcdf import write_netcdf
 
-PRIOR = PhysicsPrior(["clusters.relations.log10_amplitude", "agn.clustered_fraction"], [43.5, 0.03], [0.08, 0.01])
+PRIOR = PhysicsPrior(
+    ["clusters.relations.log10_amplitude", "agn.clustered_fraction"], [43.5, 0.03], [0.08, 0.01], [False, True]
+)
 PER_UNIVERSE = 2
 
 
@@ -41,6 +43,7 @@ def images_of(realization: int, clusters: int, prior: PhysicsPrior | None = PRIO
     if prior:
         phi = prior.mean + prior.sd * np.random.default_rng([6, universe]).standard_normal(len(prior.names))
         variables |= {"phi_mean": ("parameter", prior.mean), "phi_sd": ("parameter", prior.sd)}
+        variables["phi_uniform"] = ("parameter", [int(one) for one in prior.uniform])
         variables["phi"] = (("cluster", "parameter"), np.tile(phi, (clusters, 1)))
         variables["universe"] = ("cluster", np.full(clusters, universe))
         coordinates["parameter"] = prior.names

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 from physics_inputs import PRIOR, images_of, write_images
 from test_network_train_members import SELECTION
 
@@ -83,7 +84,7 @@ def test_a_sky_without_prior_has_none(tmp_path):
 
 
 def test_files_of_different_priors_are_refused(tmp_path):
-    other = PhysicsPrior(PRIOR.names, PRIOR.mean, [0.08, 0.02])
+    other = PhysicsPrior(PRIOR.names, PRIOR.mean, [0.08, 0.02], PRIOR.uniform)
     (tmp_path / "other").mkdir()
     both = [*write_images(tmp_path, [5]), write_images(tmp_path / "other", [5, 5], other)[1]]
     with pytest.raises(InputError, match="differ in phi_sd"):
@@ -97,6 +98,9 @@ def test_draws_have_the_moments_of_the_prior():
     np.testing.assert_array_equal(PRIOR.draws(20_000, 1), draws)
     assert not np.array_equal(PRIOR.draws(20_000, 2), draws)
     np.testing.assert_allclose(PRIOR.covariance(), [[0.0064, 0], [0, 1e-4]])
+    # false alarms: 1 %
+    assert stats.kstest(draws[:10_000, 0], stats.norm.cdf).pvalue > 0.005
+    assert stats.kstest(draws[:10_000, 1], stats.uniform(-np.sqrt(3), np.sqrt(12)).cdf).pvalue > 0.005
 
 
 @pytest.mark.parametrize(
@@ -111,14 +115,16 @@ def test_draws_have_the_moments_of_the_prior():
 )
 def test_an_impossible_prior_is_refused(names, mean, sd):
     with pytest.raises(InputError, match="damaged"):
-        PhysicsPrior(names, mean, sd).checked()
+        PhysicsPrior(names, mean, sd, [False] * len(names)).checked()
 
 
 def test_parameters_that_dont_fit_are_refused():
     with pytest.raises(InputError, match="a finite number for each"):
         PRIOR.standardised([43.5])
     np.testing.assert_allclose(PRIOR.standardised([43.58, 0.02]), [1, -1], rtol=1e-5)
-    assert PhysicsPrior(["clusters.component_mean[0]"], [0.0], [1.0]).columns() == ["CLUSTERS_COMPONENT_MEAN_0"]
+    assert PhysicsPrior(["clusters.component_mean[0]"], [0.0], [1.0], [False]).columns() == [
+        "CLUSTERS_COMPONENT_MEAN_0"
+    ]
 
 
 def test_weights_of_cells():

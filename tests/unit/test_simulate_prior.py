@@ -36,7 +36,10 @@ SKY = EMBEDDED | {"prior": PRIOR}
 def test_draws_and_moments_are_those_of_the_distribution(distribution, expected):
     rng = np.random.default_rng(1)
     assert stats.kstest([draw(distribution, rng) for _ in range(2000)], expected.cdf).pvalue > 0.01
-    assert moments(distribution) == pytest.approx((expected.mean(), expected.std()), rel=1e-9)
+    if "log_uniform" not in distribution:
+        *found, uniform = moments(distribution)
+        assert found == pytest.approx((expected.mean(), expected.std()), rel=1e-9)
+        assert uniform == ("uniform" in distribution)
 
 
 def test_phi_of_many_universes_follows_the_prior_and_its_numbers_are_independent():

@@ -98,6 +98,7 @@ def test_images_have_the_drawn_parameters_and_the_measured_column_density(realiz
             assert np.all(images["phi"].values == [one.value for one in drawn.phi])
             assert images["phi_mean"].values == pytest.approx([0.5, 43.7, 0.0])
             assert images["phi_sd"].values == pytest.approx([0.3, 0.08, 0.1])
+            assert images["phi_uniform"].values.tolist() == [0, 0, 0]
             assert np.all(images["universe"].values == drawn.universe)
             assert images["nh"].values == pytest.approx(drawn.measured["absorption"]["nh_cm2"], rel=1e-6)
             assert drawn.true["absorption"]["nh_cm2"] != drawn.measured["absorption"]["nh_cm2"]

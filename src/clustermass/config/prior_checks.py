@@ -27,6 +27,8 @@ def problems_of_prior(sky: Sky) -> Iterator[str]:
         for key, distribution in distributions.items():
             name = f".prior.{block}.{key}"
             wrong = list(_wrong_form(distribution))
+            if block == "parameters" and "log_uniform" in distribution:
+                wrong.append("is log_uniform, but a parameter must be normal or uniform.")
             yield from (f"{name} {text}" for text in wrong or _out_of_range(sky, key, ends(distribution)))
     for key, width in errors.items():
         yield from (f".prior.errors.{key} {text}" for text in _wrong_error(sky, key, width))

@@ -14,39 +14,43 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from clustermass.arrays import FloatArray, generator
 from clustermass.errors import InputError
 
 #: variables (parameter,) of a file of images that are the same in all universes
-SHARED = ("parameter", "phi_mean", "phi_sd")
+SHARED = ("parameter", "phi_mean", "phi_sd", "phi_uniform")
 
 
 @dataclass(frozen=True)
 class PhysicsPrior:
     """Names of the parameters phi, and mean and standard deviation of the prior of each, in the parameter's unit.
 
-    The parameters are independent. The default sky, phi0, has the means.
+    The parameters are independent. Each is uniform or normal. The default sky, phi0, has the means.
     """
 
     names: list[str]
     mean: list[float]
     sd: list[float]
+    uniform: list[bool]
 
     @classmethod
     def of(cls, sample: xr.Dataset) -> PhysicsPrior | None:
         """Return the prior in a dataset of images or None if its sky has no prior. InputError if an sd isn't above 0.
 
-        `sample` holds `phi_mean` and `phi_sd`, (parameter,), and the coordinate `parameter` with the names.
+        `sample` holds `phi_mean`, `phi_sd` and `phi_uniform` (0 or 1), (parameter,), and the coordinate `parameter`
+        with the names.
         """
         if "phi_mean" not in sample:
             return None
-        columns = [sample[name].values.tolist() for name in SHARED]
-        return cls([str(name) for name in columns[0]], *columns[1:]).checked()
+        names, mean, sd, uniform = (sample[name].values.tolist() for name in SHARED)
+        return cls([str(name) for name in names], mean, sd, [bool(one) for one in uniform]).checked()
 
     def checked(self) -> PhysicsPrior:
         """Return the prior itself. InputError unless its numbers are finite, with sd > 0, and its names differ."""
-        possible = len(self.names) == len(self.mean) == len(self.sd) > 0 and min(self.sd) > 0
+        lengths = {len(one) for one in (self.names, self.mean, self.sd, self.uniform)}
+        possible = len(lengths) == 1 and len(self.names) > 0 and min(self.sd) > 0
         possible = possible and all(map(math.isfinite, [*self.mean, *self.sd]))
         if not possible or len({*self.columns()}) < len(self.names):
             raise InputError(
@@ -74,12 +78,13 @@ class PhysicsPrior:
         return np.diag(np.square(self.sd))
 
     def draws(self, number: int, seed: int) -> FloatArray:
-        """Return standardised draws from the prior, float64 (draw, parameter). The prior is taken as Gaussian.
+        """Return standardised draws from the prior, float64 (draw, parameter).
 
         The draws come in pairs of opposite sign, so that their mean is exactly phi0. `number` is rounded up to an even
         number.
         """
         half = generator(seed, "physics").standard_normal((math.ceil(number / 2), len(self.names)))
+        half = np.where(self.uniform, math.sqrt(12) * (ndtr(half) - 0.5), half)
         return np.concatenate([half, -half])
 
 

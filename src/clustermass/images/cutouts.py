@@ -191,12 +191,14 @@ def _with_universe(dataset: xr.Dataset, truth: Path | None) -> xr.Dataset:
             return dataset
         phi, universe = hdus["PHI"].data, int(hdus["PHI"].header["UNIVERSE"])
         value, mean, sd = (np.array(phi[name], dtype=float) for name in ("VALUE", "MEAN", "SD"))
+        uniform = np.array(phi["UNIFORM"], dtype=np.int8)
         names = np.array([str(name) for name in phi["NAME"]], dtype=str)
     clusters = dataset.sizes["cluster"]
     return dataset.assign_coords(parameter=names).assign(
         phi=(("cluster", "parameter"), np.tile(value, (clusters, 1))),
         phi_mean=("parameter", mean),
         phi_sd=("parameter", sd),
+        phi_uniform=("parameter", uniform),
         universe=("cluster", np.full(clusters, universe, dtype=np.int32)),
     )
 

@@ -42,6 +42,7 @@ VARIABLES: dict[str, tuple[str, str]] = {
     "phi": ("1", "value of the parameter, in its own unit"),
     "phi_mean": ("1", "mean of the parameter's prior, in its own unit"),
     "phi_sd": ("1", "standard deviation of the parameter's prior, in its own unit"),
+    "phi_uniform": ("1", "1 = the parameter's prior is uniform, 0 = it is normal"),
     "realization": ("1", "realization of the sky that the cluster lies in"),
     "log10_m500c": ("1", "log10(M500c / Msun), the truth; NaN = no halo matches the detection"),
     "halo_id": ("1", "identity of the halo; -1 = none"),

@@ -130,6 +130,7 @@ PHI = (
     column("VALUE", "D", "value in this universe"),
     column("MEAN", "D", "mean of the prior"),
     column("SD", "D", "standard deviation of the prior"),
+    column("UNIFORM", "I", "1 = the prior is uniform, 0 = it is normal"),
 )
 MATCHES = (
     column("ID_SRC", "J"),

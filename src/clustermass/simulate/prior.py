@@ -25,12 +25,13 @@ ERRORS = "errors."
 
 
 class Parameter(NamedTuple):
-    """A number of phi: its name, its value in a universe, and mean and standard deviation of its prior."""
+    """A number of phi: its name, its value in a universe, and mean, standard deviation and form of its prior."""
 
     name: str
     value: float
     mean: float
     sd: float
+    uniform: bool  #: whether the prior is uniform; otherwise it is normal
 
 
 class DrawnSky(NamedTuple):
@@ -110,13 +111,9 @@ def draw(distribution: Distribution, rng: np.random.Generator) -> float:
     return float(np.exp(rng.uniform(np.log(first), np.log(second))))
 
 
-def moments(distribution: Distribution) -> tuple[float, float]:
-    """Return mean and standard deviation of a distribution."""
+def moments(distribution: Distribution) -> tuple[float, float, bool]:
+    """Return mean and standard deviation of a normal or uniform distribution, and whether it is uniform."""
     kind, (first, second) = shape_of(distribution)
     if kind == "normal":
-        return first, second
-    if kind == "uniform":
-        return (first + second) / 2, (second - first) / float(np.sqrt(12))
-    log_ratio = float(np.log(second / first))
-    mean = (second - first) / log_ratio
-    return mean, float(np.sqrt((second**2 - first**2) / (2 * log_ratio) - mean**2))
+        return first, second, False
+    return (first + second) / 2, (second - first) / float(np.sqrt(12)), True

@@ -91,10 +91,11 @@ def phi_hdus(drawn: DrawnSky) -> list[fits.BinTableHDU]:
     """Return the table PHI of a sky with a prior, one row for each drawn parameter; no table if nothing is drawn."""
     if not drawn.phi:
         return []
-    names, value, mean, sd = zip(*drawn.phi, strict=True)
-    values = {"NAME": np.array(names, dtype=str)} | {"VALUE": np.array(value), "MEAN": np.array(mean)}
+    names, *numbers = zip(*drawn.phi, strict=True)
+    values = {"NAME": np.array(names, dtype=str)}
+    values |= {name: np.array(column) for name, column in zip(("VALUE", "MEAN", "SD", "UNIFORM"), numbers, strict=True)}
     header = {"UNIVERSE": (drawn.universe, "realizations of a universe share these values")}
-    return [table_hdu("PHI", PHI, values | {"SD": np.array(sd)}, header)]
+    return [table_hdu("PHI", PHI, values, header)]
 
 
 def header_cards(sky: Sky, cosmology: Mapping[str, float], name: str, realization: str) -> dict[str, Any]:
