@@ -104,7 +104,7 @@ def test_masses_move_by_the_response_and_errors_shrink(made):
         np.where(np.isnan(fits.getdata(catalogue, "MEMBER_MU")), np.nan, moved), atol=3e-6)  # fmt: skip
 
 
-def test_file_holds_the_new_parameters_and_can_be_updated_again(made, tmp_path):
+def test_file_holds_the_new_parameters_and_cannot_be_updated_again(made, tmp_path):
     catalogue, output, update = made
     physics = read_physics(output)
     np.testing.assert_allclose(physics.phi0 - read_physics(catalogue).phi0, update.shift, rtol=1e-9)
@@ -115,8 +115,9 @@ def test_file_holds_the_new_parameters_and_can_be_updated_again(made, tmp_path):
     assert header["TUCD1"] == "meta.id;meta.main"
     with fits.open(output, checksum=True) as hdus:
         assert [hdu.name for hdu in hdus][-1] == "PHI_COV"
-    again = update_catalogue(output, tmp_path / "constraint.ecsv", tmp_path / "again.fits")
-    assert np.all(np.diag(again.physics.covariance) < np.diag(physics.covariance))
+    with pytest.raises(InputError, match=r"updated\.fits: was already updated by constraint\.ecsv\. A second update"):
+        update_catalogue(output, tmp_path / "constraint.ecsv", tmp_path / "again.fits")
+    assert not (tmp_path / "again.fits").exists()
 
 
 def test_a_shifted_amplitude_is_found():

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from scipy import stats
 from physics_inputs import PRIOR, images_of, write_images
+from scipy import stats
 from test_network_train_members import SELECTION
 
 from clustermass.dataset.physics import PhysicsPrior, cell_weights

@@ -17,7 +17,7 @@ from clustermass.catalogues.tables import CheckedTable, read_product
 from clustermass.ensemble.responses import systematic_errors
 from clustermass.errors import InputError
 from clustermass.io.fits import opened_fits, write_fits
-from clustermass.io.log import LOGGER
+from clustermass.io.log import LOGGER, printable
 from clustermass.io.products import add_history
 from clustermass.io.provenance import provenance
 
@@ -26,6 +26,8 @@ BINNED = {name: (f"{name}_LO", f"{name}_HI") for name in ("LOGM500", "ML_RATE")}
 MEAN, ERROR, COVARIANCE = "LOGM500_WL", "LOGM500_WL_ERR", "COV_{}"
 #: possible mean lensing masses, log10(M500c / Msun); largest number of bins
 MASSES, MOST_BINS = (10.0, 17.0), 1000
+#: card of the table of masses that names the constraint of an update
+CARD = "LENSING"
 #: columns that an update shifts by the change of LOGM500, times a factor
 _RADII = ("R500C", "R500C_ARCMIN")
 #: a constraint is called unlikely if a worse one has less than this probability
@@ -172,9 +174,11 @@ def update_catalogue(catalogue: Path, lensing: Path, output: Path) -> Update:
     `catalogue` is the FITS file of a mass catalogue by conditioned networks, and `lensing` the file of the constraint.
     All masses, quantiles and ends of intervals are shifted by J dphi, radii follow, LOGM500_ERR_SYS and
     LOGM500_MARG_ERR shrink, and PHI_COV holds the new parameters. Statistical errors and responses stay the same. A
-    warning is logged if the constraint is unlikely under the prior. InputError if a file is missing or faulty.
+    warning is logged if the constraint is unlikely under the prior. InputError if a file is missing or faulty, or if
+    the catalogue was already updated.
     """
     constraint = read_constraint(lensing)
+    _refuse_updated(catalogue)
     physics = read_physics(catalogue)
     needed = ("GOOD", "LOGM500", "LOGM500_ERR", constraint.column, *PHYSICS, *physics.responses)
     table = read_product(catalogue, "MASSES", needed)
@@ -193,6 +197,17 @@ def update_catalogue(catalogue: Path, lensing: Path, output: Path) -> Update:
     return made
 
 
+def _refuse_updated(catalogue: Path) -> None:
+    """Raise InputError if a mass catalogue is the result of an update."""
+    with opened_fits(catalogue, whole=False) as hdus:
+        before = [hdu.header[CARD] for hdu in hdus if CARD in hdu.header]
+    if before:
+        raise InputError(
+            f"{catalogue}: was already updated by {printable(str(before[0]))}. A second update could count a "
+            "constraint twice: give all bins in one table, and update the catalogue that `masses` wrote."
+        )
+
+
 def read_physics(catalogue: Path) -> Physics:
     """Return the parameters of the physics in a mass catalogue. InputError if it has none, or if they are damaged."""
     with opened_fits(catalogue, whole=False) as hdus:
@@ -207,10 +222,19 @@ def read_physics(catalogue: Path) -> Physics:
     covariance = np.ma.filled(np.ma.asarray(table.table["COVARIANCE"]).astype(float), np.nan)
     covariance = covariance.reshape(len(names), -1)
     square = covariance.shape == (len(names), len(names)) and bool(np.isfinite([*covariance.ravel(), *phi0]).all())
-    possible = square and np.allclose(covariance, covariance.T) and np.linalg.eigvalsh(covariance).min() >= -1e-12
-    if not (possible and len({*responses}) == len(names) and all(name.startswith(RESPONSE) for name in responses)):
+    named = len({*responses}) == len(names) and all(name.startswith(RESPONSE) for name in responses)
+    if not (square and named and _is_covariance(covariance)):
         raise InputError(f"{catalogue}: its table {TABLE} is damaged. Make the catalogue anew.")
     return Physics(names, responses, phi0, covariance)
+
+
+def _is_covariance(matrix: FloatArray) -> bool:
+    """Return whether a square matrix of finite numbers is a covariance, whatever the units of its parameters."""
+    width = np.sqrt(np.maximum(np.diag(matrix), 0.0))
+    if not width.all():
+        return False
+    correlation = matrix / np.outer(width, width)
+    return np.allclose(correlation, correlation.T) and bool(np.linalg.eigvalsh(correlation).min() >= -1e-9)
 
 
 def _changed(hdu: Any, made: Update, slope: FloatArray, before: FloatArray, lensing: Path) -> Any:
@@ -226,7 +250,7 @@ def _changed(hdu: Any, made: Update, slope: FloatArray, before: FloatArray, lens
             data[name] = _cells(name, data[name], shift, slope, before, made.physics.covariance)
         new = fits.BinTableHDU(data, hdu.header.copy(), name=hdu.name)
         text = lensing.name.encode("ascii", "backslashreplace").decode()
-        new.header["LENSING"] = (text[:40], "constraint by which the masses were updated")
+        new.header[CARD] = (text[:40], "constraint by which the masses were updated")
     return new
 
 
