@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from clustermass.config.prior_models import Distribution
     from clustermass.config.sky_models import Sky
 
+#: blocks of a sky whose numbers have no distribution: the shape of the field, and settings that aren't of the sky;
+#: detection knows the PSF of the configuration only, which may have an error
+_FIXED = {"parameters": ("field", "detection", "matching"), "conditions": ("field", "detection", "matching", "psf")}
+
 
 def problems_of_prior(sky: Sky) -> Iterator[str]:
     """Yield a sentence for each error in the block `prior` of an embedded sky. The sentences begin with ".prior"."""
@@ -29,6 +33,7 @@ def problems_of_prior(sky: Sky) -> Iterator[str]:
             wrong = list(_wrong_form(distribution))
             if block == "parameters" and "log_uniform" in distribution:
                 wrong.append("is log_uniform, but a parameter must be normal or uniform.")
+            wrong += _fixed(block, key)
             yield from (f"{name} {text}" for text in wrong or _out_of_range(sky, key, ends(distribution)))
     for key, width in errors.items():
         yield from (f".prior.errors.{key} {text}" for text in _wrong_error(sky, key, width))
@@ -59,6 +64,11 @@ def _wrong_form(distribution: Distribution) -> Iterator[str]:
         yield f"is log_uniform from {first}, but both ends must be above 0."
 
 
+def _fixed(block: str, key: str) -> Iterator[str]:
+    if key.partition(".")[0] in _FIXED[block]:
+        yield "can't differ between realizations; set it in the sky."
+
+
 def _wrong_error(sky: Sky, key: str, width: float) -> Iterator[str]:
     if problem := _absent(sky, key):
         yield problem
@@ -81,9 +91,11 @@ def _out_of_range(sky: Sky, key: str, limits: tuple[float, float]) -> Iterator[s
     if problem := _absent(sky, key):
         yield problem
         return
-    for number in limits:
+    low, high = limits
+    between = low + 0.381966 * (high - low)  # a key of whole numbers refuses it
+    for number in (low, between, high):
         for message in _refusals(pydantic.TypeAdapter(Model), with_numbers(sky, {key: number}), key):
-            yield f"can be as far out as {number:.4g}, which {key} can't be ({message}); draw from a narrower range."
+            yield f"can be {number:.4g}, which {key} can't be ({message}); draw from a narrower range."
             return
 
 
