@@ -81,7 +81,7 @@ def two_universes(tmp_path_factory):
         match_sources(sky, "varied", realization, **paths)
         extract_images(
             files["events"], files["exposure"], catalogue, images, CONFIG["images"], realization, CONFIG["events"],
-            files["truth"], matches,
+            files["truth"], matches, nh_cm2=3e20,
         )  # fmt: skip
         made[realization] = files | {"catalogue": catalogue, "images": images}
     return sky, made

@@ -80,6 +80,7 @@ def extract_images(
     events_block: Events,
     truth: Path | None = None,
     matches: Path | None = None,
+    nh_cm2: float | None = None,
 ) -> None:
     """Write `images.nc` of one realization, with an image of each detection above the likelihood limits in `images`.
 
@@ -90,6 +91,8 @@ def extract_images(
       the box's 5 x 5 cells that hold photons.
     - `truth` and `matches` are the haloes of a simulated sky, and their matches with detections. They are None for an
       observed sky. If `truth` has a table PHI, the drawn parameters of the physics become `phi` (cluster, parameter).
+    - `nh_cm2` is the hydrogen column density of the field in cm-2, for a catalogue without the column NH. Without
+      either, there is no variable `nh`.
 
     Detections whose box reaches beyond the field are kept, with a `covered_fraction` below 1. Cluster ids are
     `<realization>_<ID_SRC>`. InputError if something is wrong with a file or a setting.
@@ -107,6 +110,8 @@ def extract_images(
         seconds *= selection.share()
     _log_coverage(covered, photons_of(counts))
     dataset = _dataset(detections._replace(ra=ra, dec=dec), counts, seconds, covered, geometry, realization, labels)
+    if "nh" not in dataset and nh_cm2 is not None:
+        dataset["nh"] = "cluster", np.full(dataset.sizes["cluster"], nh_cm2)
     dataset = _with_universe(dataset, truth)
     inputs = [path for path in (events, exposure, catalogue, truth, matches) if path is not None]
     settings = {"images": dict(images), "events": dict(events_block), "realization": realization}
