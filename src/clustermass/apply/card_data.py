@@ -18,6 +18,7 @@ from clustermass.apply.neighbours import brightest
 from clustermass.apply.rate_mass import rate_masses
 from clustermass.arrays import BoolArray, FloatArray, unit_vectors
 from clustermass.catalogues.tables import CheckedTable, find_rows, read_product
+from clustermass.dataset.training_data import measurements_of
 from clustermass.images.exposure import ExposureMap
 from clustermass.images.geometry import SKY_PIXEL_ARCSEC, deproject, project
 from clustermass.io.netcdf import write_netcdf
@@ -63,6 +64,19 @@ def card_images(images: xr.Dataset, exposure: ExposureMap | None) -> xr.Dataset:
     return xr.Dataset(variables, {name: part[name].values for name in ("cluster", "y", "x")})
 
 
+def network_images(smoothed: xr.Dataset) -> xr.Dataset:
+    """Return what the networks see of clusters: preprocessed images, and the measurements among their inputs.
+
+    `smoothed` holds preprocessed images. In the result, `network_image` is float32 (cluster, network_band, network_y,
+    network_x), and `network_x` and `network_y` are offsets in arcsec. Each measurement is float64 (cluster,).
+    """
+    axes = {name: f"network_{name}" for name in ("band", "y", "x")}
+    image = smoothed["image"].rename(axes).reset_coords(drop=True)
+    offsets = {axes[name]: smoothed[name].values for name in ("y", "x")}
+    measured = {name: ("cluster", values) for name, values in measurements_of(smoothed).items()}
+    return xr.Dataset({"network_image": image, **measured}, {"cluster": smoothed["cluster"].values, **offsets})
+
+
 def _exposed(images: xr.Dataset, exposure: ExposureMap | None) -> NDArray[np.uint8]:
     """Return 1 for each pixel that `exposure` covers, else 0, (cluster, y, x). Without a map, all are 1."""
     x, y = np.meshgrid(*(images[name].values / SKY_PIXEL_ARCSEC for name in ("x", "y")))
@@ -86,10 +100,10 @@ def write_cards(
     """Write the file with the data of a field's cards.
 
     `columns` holds the columns of the mass catalogue, and further columns whose names begin with `card_`. `images` are
-    results of `card_images`. `catalogues` maps each realization to its catalogue. `ensemble` is the file `ensemble.nc`
-    with the training clusters to which `rate_masses` fits its relation. `quantities` are the names of the quantities
-    along the second axis of the columns `card_score` and `card_given`. `circle` is True if the networks see a circle,
-    and False if they see a square.
+    results of `card_images`, merged with those of `network_images`. `catalogues` maps each realization to its
+    catalogue. `ensemble` is the file `ensemble.nc` with the training clusters to which `rate_masses` fits its relation.
+    `quantities` are the names of the quantities along the second axis of the columns `card_score` and `card_given`.
+    `circle` is True if the networks see a circle, and False if they see a square.
     """
     cluster = columns["CLUSTER"]
     whole = xr.concat(images, "cluster", data_vars="minimal", coords="minimal", compat="override", join="override")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import xarray as xr
 from astropy.table import Table
 
-from clustermass.apply.card_data import MOST_CLUSTERS, card_images, cards_beside
+from clustermass.apply.card_data import MOST_CLUSTERS, card_images, cards_beside, network_images
 from clustermass.apply.catalogue import CataloguePaths, Columns
 from clustermass.apply.masses import AppliedEnsemble
 from clustermass.config.bands import in_kev
@@ -196,14 +196,14 @@ def _masses(
         columns, pictures, number = list[Columns](), list[xr.Dataset](), 0
         for part in field.parts:
             number += part.sizes["cluster"]
-            if number <= MOST_CLUSTERS:
-                pictures.append(card_images(part, field.exposure))
             smoothed, _ = preprocessed(part, cast("Recipe", applied.network.preprocessing), "images of the field")
             smoothed["n_phot"] = "cluster", photons_of(part["counts"].values)
             smoothed["covered_fraction"] = "cluster", applied.covered(smoothed, field.exposure)
             if not columns:
                 applied.trained.check_grid(smoothed)
             columns.append(applied.columns(smoothed, "images of the field"))
+            if number <= MOST_CLUSTERS:
+                pictures.append(card_images(part, field.exposure).merge(network_images(smoothed)))
             simulated = part.attrs["simulated"]
         catalogues = {REALIZATION: field.catalogue}
         for path in _pictures(output):  # an interruption would leave old pictures beside the new catalogue

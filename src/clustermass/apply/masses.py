@@ -12,7 +12,7 @@ import xarray as xr
 from astropy.table import Table
 from numpy.typing import NDArray
 
-from clustermass.apply.card_data import MOST_CLUSTERS, card_images, cards_beside, write_cards
+from clustermass.apply.card_data import MOST_CLUSTERS, card_images, cards_beside, network_images, write_cards
 from clustermass.apply.catalogue import CataloguePaths, Columns, header_cards, iau_names, write_catalogue
 from clustermass.apply.columns import excess_error, flags, good, mass_columns, predicted_mixture, sizes
 from clustermass.apply.conclusion import conclude
@@ -135,7 +135,10 @@ def infer_observed(
 def _with_photons(
     field: xr.Dataset, images: Sequence[Path], exposures: Sequence[Path]
 ) -> tuple[xr.Dataset, list[xr.Dataset]]:
-    """Return `field` with the numbers of photons `n_phot`, and `card_images` of each file, read one at a time."""
+    """Return `field` with the numbers of photons `n_phot`, and the pictures of each file, read one at a time.
+
+    A picture is a result of `card_images`, merged with that of `network_images`.
+    """
     simulated, ids, photons, pictures = False, [], [], []
     for number, path in enumerate(images):
         part = read_netcdf(path, ("counts", "band_bounds", "x", "y"))
@@ -148,6 +151,8 @@ def _with_photons(
         text = f"lacks {lost.size} clusters of the smoothed images ({lost[0]} is one). Delete both and run again."
         raise InputError(f"{images[0]}: {text}")
     field = field.assign(n_phot=("cluster", np.concatenate(photons)[rows])).assign_attrs(simulated=simulated)
+    inputs = network_images(field)
+    pictures = [one.merge(inputs.sel(cluster=one["cluster"].values)) for one in pictures]
     return field, pictures
 
 

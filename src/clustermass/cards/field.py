@@ -19,6 +19,7 @@ from clustermass.apply.card_data import cards_beside
 from clustermass.apply.find import IDENTIFIERS, find_cluster
 from clustermass.arrays import FloatArray
 from clustermass.catalogues.tables import CheckedTable
+from clustermass.dataset.training_data import MEASUREMENTS
 from clustermass.ensemble.aggregate import RANGE_BITS
 from clustermass.ensemble.ood_quantities import QUANTITIES
 from clustermass.ensemble.posterior import Posterior
@@ -40,6 +41,13 @@ _DATA = {
     "exposed": ("cluster", "y", "x"),
     **dict.fromkeys(("seen_arcsec", "rate_mass", "rate_mass_err"), ("cluster",)),
     **dict.fromkeys(("near_x", "near_y", "near_cts", "near_ext_like"), ("cluster", "neighbour")),
+}
+#: variables by which masses are explained, with their dimensions; files of earlier versions lack them
+_INPUTS = {
+    "network_band": ("network_band",),
+    "network_x": ("network_x",),
+    "network_y": ("network_y",),
+    "network_image": ("cluster", "network_band", "network_y", "network_x"),
 }
 #: kinds of NumPy's types that the columns of `MASSES` have, by the letter of their format
 _KINDS = {"A": "SU", "D": "f", "E": "f", "I": "iu", "J": "iu"}
@@ -200,6 +208,10 @@ class FieldCards:
         found += [OtherMass(source, *(float(self.data[name][row]) for name in ("rate_mass", "rate_mass_err")))]
         return [one for one in found if np.isfinite(one.value)]
 
+    def measurements(self, row: int) -> dict[str, float]:
+        """Return the measurements of a cluster that the networks may get, by their names in `MEASUREMENTS`."""
+        return {name: float(self.data[name][row]) for name in MEASUREMENTS if name in self.data}
+
     def curve(self, row: int, points: int) -> tuple[FloatArray, FloatArray] | None:
         """Return log10 masses that span a cluster's posterior, and the posterior's density at these masses.
 
@@ -215,12 +227,14 @@ class FieldCards:
 def _read_cards(path: Path) -> xr.Dataset:
     """Return the data of the cards. InputError unless the variables are those that `write_cards` writes."""
     read = read_netcdf(path, _DATA)
+    variables = _DATA | (_INPUTS if "network_image" in read else {})
+    variables |= {name: ("cluster",) for name in MEASUREMENTS if name in read}
     with reading(path, "data of cards"):
         step = np.diff(read["x"].values)
         least, most = _PIXEL_ARCSEC
         if not (
-            all(read[name].dims == dimensions for name, dimensions in _DATA.items())
-            and all(read[name].dtype.kind in "iuf" for name in _DATA if name != "quantity")
+            all(read[name].dims == dimensions for name, dimensions in variables.items())
+            and all(read[name].dtype.kind in "iuf" for name in variables if name != "quantity")
             and read["colour_counts"].dtype.kind == "u"
             and {*read["quantity"].values.astype(str).tolist()} <= {*QUANTITIES}
             and not (np.abs(read["rate_mass"]) > _LARGEST_LOG).any()

@@ -25,7 +25,7 @@ from clustermass.io.provenance import provenance
 from clustermass.report.records import read_record
 
 #: step in the provenance of a card
-_STEP = "show"
+STEP = "show"
 #: width of texts in characters, and number of clusters in the list of the strangest
 _WIDTH, _STRANGEST = 100, 5
 #: unusual quantities in a picture; those beyond this many standard deviations have another colour
@@ -204,7 +204,7 @@ def is_card(path: Path) -> bool:
     """Return whether a file is a picture that `save_card` wrote."""
     with suppress(InputError):
         record = read_record(path)
-        return record is not None and record.step == _STEP
+        return record is not None and record.step == STEP
     return False
 
 
@@ -217,5 +217,5 @@ def save_card(field: FieldCards, row: int, path: Path, dpi: int) -> None:
     """Write the figure of a cluster to `path`. The ending of `path` (.png, .svg or .pdf) chooses the format."""
     with context(style.LOOK, after_reset=True):
         settings = {"cluster": str(field.columns["NAME"][row]), "dpi": dpi}
-        description = json.dumps(provenance(_STEP, settings, [field.path]), sort_keys=True)
+        description = json.dumps(provenance(STEP, settings, [field.path]), sort_keys=True)
         output.save(draw_card(field, row), {path.suffix[1:]: path}, dpi, description)
