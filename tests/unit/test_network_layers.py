@@ -1,6 +1,8 @@
 """The network: its convolution against JAX's own, its shape, its inputs, its optimiser and learning rate."""
 
+import json
 import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ import optax
 import pytest
 from flax import nnx
 from network_inputs import network_block
+from torch_outputs import CONFIGURED, CUBE_BRANCH, NETWORKS, XRAY_BRANCH, numbers, weight
 
 from clustermass.errors import InputError
 from clustermass.network.convolution import DIMENSIONS, block, fast_block, max_block
@@ -150,22 +153,58 @@ def test_weights_survive_being_flattened_and_refuse_another_shape():
         unflatten(NETWORK, (8, 8, 2), 2, weights)
 
 
-NTAMPAKA = [
-    *({"conv": 16}, {"pool": "max"}, {"conv": 32}, {"pool": "max"}, {"conv": 64}, {"pool": "max"}),
-    *({"global_pool": "average"}, {"dropout": 0.1}, {"dense": 200}, {"dropout": 0.1}, {"dense": 100}, {"dense": 20}),
-]
-HO = [
-    *({"conv": 24, "kernel": 5}, {"conv": 10}, {"pool": "max", "size": 4}, {"conv": 24, "kernel": 5}, {"conv": 10}),
-    *({"pool": "max"}, {"flatten": True}, {"dense": 128}, {"dense": 128}, {"dense": 64}),
-]
-
-
 @pytest.mark.parametrize(
-    ("layers", "bands", "number"), [(NTAMPAKA, 1, 58437), (HO, 1, 363629), (HO, 3, 364829)], ids=["N", "H", "H3"]
+    ("name", "bands", "number"), [("ntampaka2019", 1, 58437), ("ho2023", 1, 363629), ("ho2023", 3, 364829)]
 )
-def test_published_networks_have_their_number_of_parameters(layers, bands, number):
+def test_published_networks_have_their_number_of_parameters(name, bands, number):
     """Ntampaka et al. (2019), Ho et al. (2023): networks for images of 128 x 128 pixels."""
-    assert number_of_parameters({"layers": layers, "side_inputs": []}, (128, 128, bands), 1) == number
+    assert number_of_parameters(CONFIGURED[name], (128, 128, bands), 1) == number
+
+
+def test_the_parts_of_the_joint_network_have_its_number_of_parameters():
+    """Ho et al. (2023), Fig. 5: two branches, each ending with 128 features, then three dense layers."""
+    # a network adds a last dense layer to its list: here, that of 128 features
+    xray = number_of_parameters(listed(XRAY_BRANCH[:-1]), (128, 128, 3), 128)
+    cube = number_of_parameters(listed(CUBE_BRANCH[:-1]), (22, 22, 22, 4), 128)
+    cube += (7**3 - 1) * 8 * 128  # a cube of 64^3 leaves 7^3 pixels of 8 features, one of 22^3 a single pixel
+    head = number_of_parameters(listed([{"flatten": True}, {"dense": 128}, {"dense": 64}]), (1, 1, 256), 1)
+    assert xray + cube + head == 432557
+
+
+def listed(layers):
+    return {"layers": layers, "side_inputs": []}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_published_networks_and_their_gradients_are_those_of_torch(name):
+    expected = json.loads((Path(__file__).parent / "torch_outputs.json").read_text())[name]
+    layers, shape = NETWORKS[name]
+    drawn = initialise(listed(layers), shape, 1, [1])
+    order = sorted(drawn, key=in_order)
+    structure, state = unflatten(
+        listed(layers), shape, 1, {name: weight(drawn[name].shape, number) for number, name in enumerate(order)}
+    )
+    images = jnp.asarray(numbers((2, *shape), 0))
+
+    def loss(images, state):
+        made = nnx.merge(structure, state)({"image": images, "side": jnp.zeros((2, 0))})[:, 0]
+        return jnp.sum(made**2), made
+
+    (of_images, of_weights), made = jax.jit(jax.grad(loss, argnums=(0, 1), has_aux=True))(images, state)
+    largest = np.abs(expected["output"]).max()
+    np.testing.assert_allclose(made, expected["output"], rtol=1e-5, atol=1e-5 * largest)
+    named = flatten(of_weights)
+    for slope, norm, projection in zip(
+        [of_images, *(named[name] for name in order)], expected["slope_norm"], expected["slope_projection"], strict=True
+    ):
+        assert np.linalg.norm(slope) == pytest.approx(norm, rel=1e-4)
+        projected = (np.asarray(slope, float) * numbers(slope.shape, 99)).sum()
+        assert projected == pytest.approx(projection, abs=1e-3 * norm)  # rounding swaps the maximum of a few windows
+
+
+def in_order(name):
+    group, _, number, part = name.split(".")
+    return group, int(number), part != "kernel"
 
 
 def test_layers_are_those_of_jax_and_of_plain_numpy():

@@ -54,6 +54,14 @@ class Plateau(TypedDict):
     minimum: Annotated[float, key("lowest learning rate", ge=0)]
 
 
+class Stop(TypedDict):
+    """A training stops once the validation clusters' residuals of log10 M500c meet all of these conditions."""
+
+    largest: Annotated[float, key("every absolute residual is below this [dex]", gt=0)]
+    median: Annotated[float, key("the absolute value of the median residual is below this [dex]", gt=0)]
+    slope: Annotated[float, key("the straight-line fit of true to predicted log10 M500c is steeper than this", lt=1)]
+
+
 class Recipe(TypedDict):
     """How a network is trained."""
 
@@ -80,6 +88,7 @@ class Recipe(TypedDict):
     patience: NotRequired[
         Annotated[Count | None, key("epochs without a lower validation loss, after which training ends; null = never")]
     ]
+    stop: NotRequired[Stop]
     symmetric_prediction: Annotated[bool, key("true = predictions are averaged over the square's eight symmetries")]
 
 

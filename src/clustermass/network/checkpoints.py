@@ -81,6 +81,8 @@ class Member:
     kept_epoch: int = 0
     #: history of the epochs done; the state of the learning-rate schedule follows from it
     history: History = field(default_factory=History)
+    #: whether the validation residuals met the conditions `stop` of the recipe
+    stopped: bool = False
 
     def add_epoch(self, train_loss: float, val_loss: float, rate: float, keep: str) -> bool:
         """Add an epoch to the history and return whether the weights after this epoch are to be kept.
@@ -96,13 +98,14 @@ class Member:
         return better
 
     def is_finished(self, recipe: Recipe) -> bool:
-        """Return whether all epochs are done, or the last `patience` epochs didn't reach a new lowest validation loss.
+        """Return whether all epochs are done, or the training ended before by the key `patience` or `stop` of `recipe`.
 
-        `patience` is a key of the recipe. Without this key, only the number of epochs counts.
+        `patience` is the number of epochs without a new lowest validation loss. Without these two keys, only the number
+        of epochs counts.
         """
         done, patience = self.history.epochs, recipe.get("patience")
         waited = done - self.history.best_epoch if done else 0
-        return done >= recipe["epochs"] or (patience is not None and waited >= patience)
+        return self.stopped or done >= recipe["epochs"] or (patience is not None and waited >= patience)
 
 
 @dataclass
@@ -165,6 +168,7 @@ def encode(member: Member) -> bytes:
     leaves = jax.tree_util.tree_leaves_with_path({"kept": member.kept, "progress": member.progress})
     arrays = {jax.tree_util.keystr(path): np.asarray(leaf, order="C") for path, leaf in leaves}
     header = {"finished": member.progress is None, "kept_epoch": member.kept_epoch, "history": asdict(member.history)}
+    header |= {"stopped": True} if member.stopped else {}
     text = json.dumps({"format": FORMAT, **header}, sort_keys=True, allow_nan=False)
     return bytes(save(arrays, {METADATA: json.dumps({"header": text, "sha256": _checksum(arrays, text)})}))
 
@@ -196,7 +200,8 @@ def decode(content: bytes, fresh: Member) -> Member:
 
     progress = None if header["finished"] else fresh.progress
     trees = jax.tree_util.tree_map_with_path(filled, {"kept": fresh.kept, "progress": progress})
-    return replace(fresh, **trees, kept_epoch=int(header["kept_epoch"]), history=History(**header["history"]))
+    kept_epoch, stopped = int(header["kept_epoch"]), bool(header.get("stopped", False))
+    return replace(fresh, **trees, kept_epoch=kept_epoch, history=History(**header["history"]), stopped=stopped)
 
 
 def _checksum(arrays: Mapping[str, np.ndarray], header: str) -> str:

@@ -21,6 +21,7 @@ from clustermass.network.epoch import AUGMENTATIONS, Program, Progress, Training
 from clustermass.network.layers import PHI
 from clustermass.network.losses import loss_of_recipe
 from clustermass.network.predict import TrainedNetwork, apply_network, chunks, draw_network, flatten, predict, stacked
+from clustermass.network.stopping import has_converged
 
 if TYPE_CHECKING:
     from flax import nnx
@@ -69,7 +70,7 @@ def train_networks(
     program = Program.from_config(structure, loss, network, recipe, train.images.shape)
     offset = math.log(constants.mass_sd) if loss.is_density else 0.0  # converts the loss of t to that of log10 M500c
     conditioned = prior is not None
-    data, validation_loss = on_device(train, constants, conditioned), _validation(program, constants, val, conditioned)
+    data, validate = on_device(train, constants, conditioned), _validation(program, constants, val, recipe, conditioned)
 
     def start(number: int) -> Member:
         _, weights = draw_network(network, shape, loss.outputs, [seed, number], parameters)
@@ -78,7 +79,7 @@ def train_networks(
 
     for group in _groups(map(start, members), side_by_side):
         if unfinished := [member for member in group if member.progress is not None]:
-            _run(unfinished, program, data, validation_loss, offset, recipe, seed, checkpoints)
+            _run(unfinished, program, data, validate, offset, recipe, seed, checkpoints)
         for member in group:
             trained = TrainedNetwork(
                 flatten(member.kept), constants, network, recipe, shape, member.number, seed, prior=prior
@@ -114,7 +115,7 @@ def _run(
     group: Sequence[Member],
     program: Program,
     data: TrainingData,
-    validation_loss: Callable[[nnx.State], np.ndarray],
+    validate: Callable[[nnx.State], tuple[np.ndarray, np.ndarray]],
     offset: float,
     recipe: Recipe,
     seed: int,
@@ -133,13 +134,15 @@ def _run(
         epoch_keys = jnp.stack([jax.random.fold_in(key, epoch) for key in keys])
         progress, losses, averaged = run_epochs(program, progress, data, rates, epoch_keys)
         watch.check_steps(np.asarray(losses), rates)
-        val_losses = validation_loss(averaged) + offset
+        val_losses, converged = validate(averaged)
+        val_losses = val_losses + offset
         watch.check_validation(val_losses, rates)
         train_losses = np.asarray(losses).mean(axis=1, dtype=np.float64) + offset
         better = []
         for row, (member, schedule) in enumerate(zip(group, schedules, strict=True)):
             entry = float(train_losses[row]), float(val_losses[row]), float(rates[row, -1])
             better.append(not member.is_finished(recipe) and member.add_epoch(*entry, keep=recipe["keep"]))
+            member.stopped |= bool(converged[row])
             schedule.report(float(val_losses[row]))
         kept = _chosen(better, averaged, kept)
         watch.report()
@@ -182,24 +185,32 @@ def on_device(train: Subset, constants: Standardisation, conditioned: bool = Fal
 
 
 def _validation(
-    program: Program, constants: Standardisation, val: Subset, conditioned: bool
-) -> Callable[[nnx.State], np.ndarray]:
-    """Return a function that takes the members' stacked weights and returns their mean validation losses (member,).
+    program: Program, constants: Standardisation, val: Subset, recipe: Recipe, conditioned: bool
+) -> Callable[[nnx.State], tuple[np.ndarray, np.ndarray]]:
+    """Return a function of the members' stacked weights.
 
-    If the validation clusters have weights, the mean is weighted.
+    It returns the members' mean validation losses (member,), and whether they meet the conditions `stop` of the recipe
+    (False if it has none). If the validation clusters have weights, the mean is weighted.
     """
     rows = chunks(constants, val.images, val.redshift, val.measurements, val.phi if conditioned else None)
     inputs = [jax.tree.map(jnp.asarray, chunk) for _, chunk in rows]
     truth = (np.asarray(val.log10_m500c, np.float64) - constants.mass_mean) / constants.mass_sd
 
-    def loss(weights: nnx.State) -> np.ndarray:
+    def converged(outputs: np.ndarray) -> np.ndarray:
+        if not (stop := recipe.get("stop")):
+            return np.zeros(len(outputs), bool)
+        mean, sd = constants.mass_mean, constants.mass_sd
+        return has_converged(stop, mean + sd * truth, mean + sd * program.loss.moments(outputs)[0])
+
+    def validate(weights: nnx.State) -> tuple[np.ndarray, np.ndarray]:
         parts = [np.asarray(apply_network(program.structure, weights, chunk), np.float64) for chunk in inputs]
         outputs = np.concatenate(parts, axis=1)[:, : len(truth)]
         with np.errstate(over="ignore", invalid="ignore"):
             terms = program.loss.terms(np.broadcast_to(truth, outputs.shape[:2]), outputs)
-            return np.asarray(terms.mean(axis=1) if val.weight is None else np.average(terms, 1, val.weight))
+            losses = terms.mean(axis=1) if val.weight is None else np.average(terms, 1, val.weight)
+            return np.asarray(losses), converged(outputs)
 
-    return loss
+    return validate
 
 
 def _with_residual_sd(trained: TrainedNetwork, val: Subset) -> TrainedNetwork:
