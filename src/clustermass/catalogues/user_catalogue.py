@@ -93,7 +93,7 @@ def read_catalogue(
     _check_luminosities(catalogue, table, other_redshifts)
     if "F_CONT" in table:
         catalogue["F_CONT"] = table.single(table.numbers("F_CONT"), "F_CONT")
-        what = f"with {table.names['F_CONT']} >= {F_CONT_MAX:g}, likely no clusters; catalogue_selection can drop them"
+        what = f"with {table.names['F_CONT']} >= {F_CONT_MAX:g}, likely no clusters; kept (key catalogue_selection)"
         warn_of_rows(table.path, np.asarray(catalogue["F_CONT"]) >= F_CONT_MAX, what)
     if "NH" in table:
         catalogue["NH"] = _hydrogen(table)
