@@ -252,7 +252,7 @@ def test_a_prior_may_name_numbers_of_the_sky_and_places_in_its_lists(config):
         ("parameters", "clusters.relations.slope", {"normal": [1, 1], "uniform": [0, 1]}, "has normal, uniform, but"),
         ("parameters", "clusters.relations.slope", {"normal": [1.5, 0.0]}, "must have one above 0"),
         ("parameters", "clusters.relations.slope", {"uniform": [2.0, 1.0]}, "first end must be below the second"),
-        ("parameters", "agn.clustered_fraction", {"log_uniform": [0.01, 0.1]}, "a parameter must be normal or uniform"),
+        ("parameters", "agn.clustered_fraction", {"log_uniform": [0.01, 0.1]}, "log_uniform"),
         ("conditions", "absorption.nh_cm2", {"log_uniform": [0.0, 0.1]}, "both ends must be above 0"),
         ("parameters", "agn.clustered_fraction", {"normal": [0.03, 0.01]}, "can be -0.02, which agn"),
         ("parameters", "clusters.component_mean[0]", {"uniform": [0, 6.0]}, "can be 6, which clusters"),

@@ -10,7 +10,7 @@ import pydantic
 from clustermass.config.sky_keys import NORMAL_LIMIT, number_at, parts_of, shape_of, with_numbers
 
 if TYPE_CHECKING:
-    from clustermass.config.prior_models import Distribution
+    from clustermass.config.prior_models import ParameterDistribution
     from clustermass.config.sky_models import Sky
 
 #: blocks of a sky whose numbers have no distribution: the shape of the field, and settings that aren't of the sky;
@@ -31,8 +31,6 @@ def problems_of_prior(sky: Sky) -> Iterator[str]:
         for key, distribution in distributions.items():
             name = f".prior.{block}.{key}"
             wrong = list(_wrong_form(distribution))
-            if block == "parameters" and "log_uniform" in distribution:
-                wrong.append("is log_uniform, but a parameter must be normal or uniform.")
             wrong += _fixed(block, key)
             yield from (f"{name} {text}" for text in wrong or _out_of_range(sky, key, ends(distribution)))
     for key, width in errors.items():
@@ -42,7 +40,7 @@ def problems_of_prior(sky: Sky) -> Iterator[str]:
         yield f".prior.area_factor is {[low, high]}, but the first limit must not be above the second."
 
 
-def ends(distribution: Distribution) -> tuple[float, float]:
+def ends(distribution: ParameterDistribution) -> tuple[float, float]:
     """Return the lowest and the highest number that can be drawn from a distribution."""
     kind, (first, second) = shape_of(distribution)
     if kind == "normal":
@@ -50,10 +48,10 @@ def ends(distribution: Distribution) -> tuple[float, float]:
     return first, second
 
 
-def _wrong_form(distribution: Distribution) -> Iterator[str]:
+def _wrong_form(distribution: ParameterDistribution) -> Iterator[str]:
     if len(distribution) != 1:
         given = ", ".join(distribution) or "nothing"
-        yield f"has {given}, but needs exactly one of normal, uniform and log_uniform."
+        yield f"has {given}, but needs exactly one of normal, uniform and (for a condition) log_uniform."
         return
     kind, (first, second) = shape_of(distribution)
     if kind == "normal" and second <= 0:

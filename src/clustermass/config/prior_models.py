@@ -13,11 +13,16 @@ SKY_KEY = r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)+(\[[0-9]\])?$"
 SkyKey: TypeAlias = Annotated[str, key(pattern=SKY_KEY)]
 
 
-class Distribution(TypedDict, total=False):
-    """Distribution of a number; exactly one of the keys."""
+class ParameterDistribution(TypedDict, total=False):
+    """Distribution of a parameter; exactly one of the keys."""
 
     normal: Annotated[Pair, key("mean and standard deviation; no draw is farther from the mean than 5 of these")]
     uniform: Annotated[Pair, key("lower and upper end")]
+
+
+class Distribution(ParameterDistribution, total=False):
+    """Distribution of a number; exactly one of the keys."""
+
     log_uniform: Annotated[Pair, key("lower and upper end; the logarithm is uniform")]
 
 
@@ -28,7 +33,8 @@ class Prior(TypedDict):
         Count, key("this many successive realizations have the same parameters, but other haloes and conditions")
     ]
     parameters: Annotated[
-        dict[SkyKey, Distribution], key("key of the sky, such as clusters.component_mean[0] -> its distribution")
+        dict[SkyKey, ParameterDistribution],
+        key("key of the sky, such as clusters.component_mean[0] -> its distribution"),
     ]
     errors: NotRequired[
         Annotated[

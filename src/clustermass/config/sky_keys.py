@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
-    from clustermass.config.prior_models import Distribution
+    from clustermass.config.prior_models import ParameterDistribution
 
 #: draws of normal distributions are at most this many standard deviations from the mean
 NORMAL_LIMIT = 5.0
@@ -49,7 +49,7 @@ def with_numbers(sky: S, numbers: Mapping[str, float]) -> S:
     return cast("S", changed)
 
 
-def shape_of(distribution: Distribution) -> tuple[str, tuple[float, float]]:
+def shape_of(distribution: ParameterDistribution) -> tuple[str, tuple[float, float]]:
     """Return the kind of a distribution (normal, uniform or log_uniform) and its two numbers."""
     [(kind, numbers)] = cast("dict[str, list[float]]", distribution).items()
     return kind, (numbers[0], numbers[1])

@@ -405,7 +405,6 @@ def predict_sky(
     differ from the training images in pixels or bands, or if no cluster is left.
     """
     ensemble, parts, kept = Ensemble.from_weights(weights), [], [*COLUMNS, "log10_m500c"]
-    prior = ensemble.prior
     known = None if split is None else TrainedHaloes.read(trained, split)
     for path, sample in zip(smoothed, each_selected(smoothed, selection, trained=known), strict=True):
         check_finite(sample, ("image",), path)
@@ -416,7 +415,7 @@ def predict_sky(
             named = np.array([f"{sky} {name}" for name in ids])
             redshift = noisy_redshift(sample["redshift"].values, named, redshift_noise, seed)
             image, measurements = sample["image"].values, measurements_of(sample)
-            phi = _phi_of(sample, prior, sky)
+            phi = _phi_of(sample, ensemble, sky)
             predicted = ensemble.predict(image, redshift, None, measurements, device, controlled=True, phi=phi)
             members = {"mu": predicted.member_mu, "sigma": predicted.member_sigma}
             part = {name: (("member", "cluster"), values) for name, values in members.items()}
@@ -432,13 +431,13 @@ def predict_sky(
     write_netcdf(dataset, output, f"Predictions of an ensemble of {len(weights)} networks for the sky {sky}", made)
 
 
-def _phi_of(sample: xr.Dataset, prior: PhysicsPrior | None, sky: str) -> FloatArray | None:
+def _phi_of(sample: xr.Dataset, ensemble: Ensemble, sky: str) -> FloatArray | None:
     """Return the parameters of the physics that conditioned networks get, (cluster, parameter).
 
     The result is None, which means phi0, if the networks or the sky have no such parameters. If the sky lacks some of
     the networks' parameters, a warning says so, and the result is None, too.
     """
-    if prior is None or (own := PhysicsPrior.of(sample)) is None:
+    if (own := PhysicsPrior.of(sample)) is None or (prior := ensemble.prior) is None:
         return None
     if lacking := sorted({*prior.names} - {*own.names}):
         text = "%s: its prior lacks %s, on which the networks are conditioned; all of its masses are those for phi0"

@@ -17,7 +17,7 @@ from clustermass.arrays import generator
 from clustermass.config.sky_keys import NORMAL_LIMIT, number_at, shape_of, with_numbers
 
 if TYPE_CHECKING:
-    from clustermass.config.prior_models import Distribution
+    from clustermass.config.prior_models import ParameterDistribution
     from clustermass.config.sky_models import Sky
 
 #: beginning of the names in phi of errors of measured quantities
@@ -101,7 +101,7 @@ def measured_sky(sky: Sky, name: str, realization: str) -> Sky:
     return with_numbers(measured, sides)
 
 
-def draw(distribution: Distribution, rng: np.random.Generator) -> float:
+def draw(distribution: ParameterDistribution, rng: np.random.Generator) -> float:
     """Return a random number. A normal one is at most `NORMAL_LIMIT` standard deviations from the mean."""
     kind, (first, second) = shape_of(distribution)
     if kind == "normal":
@@ -111,7 +111,7 @@ def draw(distribution: Distribution, rng: np.random.Generator) -> float:
     return float(np.exp(rng.uniform(np.log(first), np.log(second))))
 
 
-def moments(distribution: Distribution) -> tuple[float, float, bool]:
+def moments(distribution: ParameterDistribution) -> tuple[float, float, bool]:
     """Return mean and standard deviation of a normal or uniform distribution, and whether it is uniform."""
     kind, (first, second) = shape_of(distribution)
     if kind == "normal":
