@@ -74,6 +74,10 @@ def test_the_released_networks_masses_are_explained_completely(masses, capsys):
     # the brightest cluster of a field is more massive than an image without a cluster
     assert found.image.sum() > 0.1
     assert made.bands.sum() == pytest.approx(found.image.sum())
+    np.testing.assert_allclose(made.offsets[0], field.data["network_x"])
+    assert made.offsets[0][-1] == 180.0  # the outermost of 16 pixels of 24 arcsec
+    field.data["seen_arcsec"] = 2 * field.data["seen_arcsec"]
+    assert why(field, row, ensemble).offsets[0][-1] == 360.0
     lines = text_of(made).splitlines()
     assert lines[-1].split()[:2] == ["=", f"{found.mass:.3f}"]
     figure = clustermass.show(made.name, masses, explained_by=ensemble)

@@ -59,7 +59,10 @@ def why(field: FieldCards, row: int, ensemble: Ensemble) -> Why:
             "(in Python: ensemble=)."
         )
     x, y = (field.data[f"network_{axis}"].astype(float) for axis in ("x", "y"))
-    radius, half = np.hypot(y[:, None], x), float(field.data["seen_arcsec"][row])
+    half = float(field.data["seen_arcsec"][row])
+    if not field.circle:  # images that are scaled to one redshift have pixels of another size on the sky
+        x, y = (axis * half / (np.abs(axis).max() + np.abs(axis[1] - axis[0]) / 2) for axis in (x, y))
+    radius = np.hypot(y[:, None], x)
     seen = radius <= half if field.circle else np.ones(radius.shape, dtype=bool)
     image = field.data["network_image"][row]
     found = explain(ensemble, image, float(cells["Z"]), field.measurements(row), seen)
