@@ -88,9 +88,14 @@ def bisect(
 
 def unit_vectors(longitude: FloatArray, latitude: FloatArray) -> FloatArray:
     """Return unit vectors to positions (deg) of any shape. A new last axis holds the three components."""
+    return np.stack(components(longitude, latitude), axis=-1)
+
+
+def components(longitude: FloatArray, latitude: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the three components of the unit vectors to positions (deg), each with the shape of the positions."""
     lon, lat = np.radians(longitude), np.radians(latitude)
     cosine = np.cos(lat)
-    return np.stack([cosine * np.cos(lon), cosine * np.sin(lon), np.sin(lat)], axis=-1)
+    return cosine * np.cos(lon), cosine * np.sin(lon), np.sin(lat)
 
 
 def neighbours(
@@ -108,9 +113,9 @@ def neighbours(
     chord = 2.0 * np.sin(np.radians(radius_arcsec / 3600.0) / 2.0)
     here, there = (KDTree(unit_vectors(*at)) for at in ((ra, dec), (other_ra, other_dec)))
     check_pairs(float(here.count_neighbors(there, chord)), f"positions within {radius_arcsec:g} arcsec")
-    near_each = here.query_ball_tree(there, chord)
-    first = np.repeat(np.arange(len(ra)), [len(near) for near in near_each])
-    return first, np.fromiter((j for near in near_each for j in sorted(near)), np.int64, len(first))
+    pairs = here.sparse_distance_matrix(there, chord, output_type="ndarray")
+    order = np.lexsort((pairs["j"], pairs["i"]))
+    return pairs["i"][order], pairs["j"][order]
 
 
 def near_pairs(ra: FloatArray, dec: FloatArray, chord: float) -> NDArray[np.intp]:

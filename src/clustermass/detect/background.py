@@ -36,9 +36,10 @@ def truncated_rate(counts: NDArray[np.integer], exposure: NDArray[np.floating], 
     weight = exposure / longest
     covered = (weight > 0.5) & (counts > 0)
     level = _ratio(counts, weight, covered)
+    # the background from which a cell is kept: n <= b w + clip * sqrt(b w), solved for b
+    least = ((np.sqrt(clip**2 + 4.0 * counts) - clip) / 2.0) ** 2 / np.where(covered, weight, np.inf)
     for _ in range(ROUNDS):
-        expected = level[:, None] * weight
-        kept = covered & (counts <= expected + clip * np.sqrt(expected))
+        kept = covered & (least <= level[:, None])
         most = np.floor(level + clip * np.sqrt(level))
         chance = pdtr(most, level) - np.exp(-level)
         below = np.where(most >= 1.0, pdtr(np.maximum(most - 1.0, 0.0), level), 1.0)

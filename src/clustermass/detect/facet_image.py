@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate
 
-from clustermass.arrays import Float32Array, FloatArray, IntArray
+from clustermass.arrays import BoolArray, Float32Array, FloatArray, IntArray
 from clustermass.detect.background import Exposure, truncated_rate
 from clustermass.detect.facets import Facet, band_of, piece_of
 from clustermass.detect.stamps import CountImages, Templates
@@ -37,6 +37,11 @@ class FacetImage:
     cell_counts: NDArray[np.int64]
     exposure: Float32Array  #: s, at the centres of the cells
     parameters: Detection
+
+    @cached_property
+    def lit(self) -> BoolArray:
+        """Whether each pixel holds counts."""
+        return self.counts > 0.0
 
     @cached_property
     def rate(self) -> FloatArray:
@@ -137,10 +142,10 @@ class FacetImage:
         row, column = np.nonzero(templates.pixel_of >= 0)
         half = len(templates.pixel_of) // 2
         steps = (row - half) * self.counts.shape[1] + column - half
-        counts = self.counts.ravel()[pixels[:, None] + steps]
-        owner, pixel = np.nonzero(counts)
+        owner, pixel = np.nonzero(self.lit.ravel()[pixels[:, None] + steps])
         first = np.searchsorted(owner, np.arange(len(pixels) + 1))
-        return CountImages(first, owner.astype(np.int32), pixel.astype(np.int32), counts[owner, pixel])
+        counts = self.counts.ravel()[pixels[owner] + steps[pixel]]
+        return CountImages(first, owner.astype(np.int32), pixel.astype(np.int32), counts)
 
 
 def facet_images(
@@ -174,8 +179,8 @@ def _image(facet: Facet, x: FloatArray, y: FloatArray, exposure_s: Exposure, par
     (left, right), (low, high) = ((at.min() // block - 1, at.max() // block + 2) for at in (column, row))
     shape = int((high - low) * block), int((right - left) * block)
     row, column = row - low * block, column - left * block
-    counts = np.zeros(shape, np.float32)
-    np.add.at(counts.ravel(), row * np.intp(shape[1]) + column, np.float32(1.0))
+    place = row * np.intp(shape[1]) + column
+    counts = np.bincount(place, minlength=shape[0] * shape[1]).astype(np.float32).reshape(shape)
     across = shape[1] // cell
     number = np.bincount(row // cell * across + column // cell, minlength=shape[0] // cell * across)
     cells = number.reshape(-1, across)

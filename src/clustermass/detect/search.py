@@ -56,7 +56,7 @@ def _excess(
     cells = [at.clip(None, n - 1) for at, n in zip(cells, level.shape, strict=True)]
     limit = np.where(level > 0.0, level + LEAST_SIGMA * np.sqrt(level), np.inf).astype(np.float32)
     columns = counts.shape[1]
-    place = np.flatnonzero(boxes > limit[np.ix_(*cells)].ravel())
+    place = np.flatnonzero(boxes > limit.take(cells[1], axis=1).take(cells[0], axis=0).ravel())
     row, column = np.divmod(place, columns)
     inner = (row > 0) & (column > 0) & (row < counts.shape[0] - 1) & (column < columns - 1)
     place = place[inner]

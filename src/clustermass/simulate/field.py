@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clustermass.arrays import Float32Array, FloatArray, unit_vectors
+from clustermass.arrays import Float32Array, FloatArray, components
 from clustermass.errors import InputError
 from clustermass.io.fits import opened_fits
 from clustermass.io.products import write_exposure
@@ -66,13 +66,13 @@ class Field:
 
     def to_sky(self, longitude: FloatArray, latitude: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return RA in [0, 360) and Dec of native longitudes and latitudes, all in deg."""
-        x, y, z = np.moveaxis(unit_vectors(longitude, latitude), -1, 0)
+        x, y, z = components(longitude, latitude)
         x, y, z = (x * axis[0] + y * axis[1] + z * axis[2] for axis in self._axes.T)
         return np.degrees(np.arctan2(y, x)) % 360, np.degrees(np.arcsin(np.clip(z, -1, 1)))
 
     def to_native(self, ra: FloatArray, dec: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return native longitudes and latitudes of RA and Dec, all in deg."""
-        x, y, z = np.moveaxis(unit_vectors(np.asarray(ra, dtype=float), np.asarray(dec, dtype=float)), -1, 0)
+        x, y, z = components(np.asarray(ra, dtype=float), np.asarray(dec, dtype=float))
         axes = self._axes
         along, east, north = (axes[i, 0] * x + axes[i, 1] * y + axes[i, 2] * z for i in range(3))
         return np.degrees(np.arctan2(east, along)), np.degrees(np.arcsin(np.clip(north, -1, 1)))
