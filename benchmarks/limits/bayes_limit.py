@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from scipy.integrate import cumulative_trapezoid
 from threadpoolctl import threadpool_limits
 
 from clustermass.arrays import generator
@@ -54,6 +55,8 @@ LOWEST_EV = 200
 NEAR_ARCSEC = 60.0
 #: haloes are told apart by their numbers of AGN photons: below, between and above these
 AGN_PHOTONS = (5, 20)
+#: masses by the mass function for each cluster that is found at a detection of another source
+DRAWN = 50
 #: enough effective draws for a posterior
 ENOUGH = 200
 BINS = {"counts": (0, 60, 120, 240, np.inf), "redshift": (0, 0.15, 0.3, 0.5, 2)}
@@ -89,7 +92,7 @@ def main():
         settings = settings_of(args)
         settings.cache.mkdir(parents=True, exist_ok=True)
         realizations = settings.realizations
-        shares = fitted_shares(each(partial(haloes_of, settings), realizations, args.jobs, "haloes"))
+        shares = fitted_shares(settings, each(partial(haloes_of, settings), realizations, args.jobs, "haloes"))
         rows = joined(each(partial(posteriors_of, settings, shares), realizations, args.jobs, "posteriors"))
         wall = round(time.monotonic() - start)
         report = setup(settings) | {"wall_s": wall, "load_at_start": round(load, 2)}
@@ -200,12 +203,27 @@ def measure_haloes(settings, realization):
     }
 
 
-def fitted_shares(parts):
-    """Return the fitted probabilities of confirmation and of AGN, from the haloes of all realizations."""
+def fitted_shares(settings, parts):
+    """Return the fitted probabilities of confirmation, of AGN, and of masses at detections of other sources."""
     value = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     confirmed = (value[f"owner_{name}"] for name in ("mass", "redshift", "confirmed"))
     agn = (value[f"halo_{name}"] for name in ("mass", "redshift", "agn"))
-    return {"confirmed": PropertyShare(*confirmed), "agn": PropertyShare(*agn)}
+    other = (value[name][~value["own_source"]] for name in ("log10_m500c", "redshift", "agn"))
+    other = share_of_others(MassFunction.from_config(settings.sky, settings.cosmology), *other)
+    return {"confirmed": PropertyShare(*confirmed), "agn": PropertyShare(*agn), "other": other}
+
+
+def share_of_others(haloes, mass, redshift, agn):
+    """Return the fitted share of clusters at detections of other sources, with each number of AGN photons (1 + agn).
+
+    The value 0 stands for haloes at the same redshifts with masses by the mass function. The ratio of a share to that
+    of the value 0 is proportional to the probability that such a halo is found, at given mass and redshift.
+    """
+    quantile = (np.arange(DRAWN) + 0.5) / DRAWN
+    sums = [cumulative_trapezoid(haloes.at(one), haloes.log10_m500c, initial=0) for one in redshift.tolist()]
+    drawn = [np.interp(quantile, one / one[-1], haloes.log10_m500c) for one in sums]
+    value = np.concatenate([1 + agn, np.zeros(DRAWN * len(agn), dtype=int)])
+    return PropertyShare(np.concatenate([mass, *drawn]), np.concatenate([redshift, np.repeat(redshift, DRAWN)]), value)
 
 
 def posteriors_of(settings, shares, realization):
@@ -224,14 +242,19 @@ def posteriors(settings, shares, realization):
     exposed = ExposureMap.read(folder / "exposure.fits", field)
     particles = ExposureMap.from_config(field, settings.sky["exposure"], vignetted=False)
     rng, rows = generator(settings.sky["seed"], "bayes_limit", settings.name, realization), []
-    names = ("ra", "dec", "src_id", "redshift", "agn", "log10_m500c")
+    names = ("ra", "dec", "src_id", "redshift", "agn", "own_source", "log10_m500c")
     chosen = some(len(clusters["cluster"]), settings.clusters)
-    for ra, dec, src_id, redshift, agn, mass in zip(*(clusters[name][chosen].tolist() for name in names), strict=True):
+    columns = (clusters[name][chosen].tolist() for name in names)
+    for ra, dec, src_id, redshift, agn, own, mass in zip(*columns, strict=True):
         exposure = ring_exposure(exposed, ra, dec)
         background = model.rings.background(exposure, ring_exposure(particles, ra, dec))
         counts = photons.in_rings(ra, dec, src_id, settings.bands_ev)
         grid = haloes.log10_m500c
-        given = shares["confirmed"].density(grid, redshift, 1) * shares["agn"].density(grid, redshift, agn)
+        if own:
+            given = shares["confirmed"].density(grid, redshift, 1) * shares["agn"].density(grid, redshift, agn)
+        else:
+            found, any_halo = (shares["other"].density(grid, redshift, value) for value in (1 + agn, 0))
+            given = found / any_halo
         seen = Observation(redshift, counts, exposure, background)
         result = mass_posterior(model, seen, MassPrior(grid, haloes.at(redshift) * given), rng)
         scores = [
