@@ -72,10 +72,10 @@ def test_masses_move_by_the_response_and_errors_shrink(made):
     bins = [good & (before["LOGM500"] < 14.2), good & (before["LOGM500"] >= 14.2)]
     assert update.sample.number.tolist() == [rows.sum() for rows in bins]
     mass, error = (np.asarray(before[name], dtype=float) for name in ("LOGM500", "LOGM500_ERR"))
-    # the mean of a log-normal distribution by scipy
-    expected = lognorm(s=np.log(10) * error, scale=10**mass).mean()
+    # mean and variance of a log-normal distribution by scipy
+    expected, variance = lognorm(s=np.log(10) * error, scale=10**mass).stats()
     mean = np.array([np.log10(expected[rows].mean()) for rows in bins])
-    statistical = [np.sum((expected[rows] * error[rows]) ** 2) / expected[rows].sum() ** 2 for rows in bins]
+    statistical = [variance[rows].sum() / (np.log(10) * expected[rows].sum()) ** 2 for rows in bins]
     noise = np.diag([0.02**2, 0.03**2]) + np.diag(statistical)
     slope = np.tile(SLOPE, (2, 1))
     inverse = np.linalg.inv(np.linalg.inv(SIGMA) + slope.T @ np.linalg.inv(noise) @ slope)

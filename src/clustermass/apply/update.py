@@ -135,9 +135,10 @@ def binned(table: CheckedTable, physics: Physics, constraint: Constraint) -> Sam
 
     Lensing measures the mean mass, and not the mean of log10 M. The expected mass of a cluster is
 
-        <M> = 10^LOGM500 exp((ln(10) LOGM500_ERR)^2 / 2).
+        <M> = 10^LOGM500 exp((ln(10) LOGM500_ERR)^2 / 2),
 
-    Responses and variances are those of the logarithm of the mean of <M>, to first order.
+    and the variance of M is <M>^2 (exp((ln(10) LOGM500_ERR)^2) - 1). Responses and variances are those of the logarithm
+    of the mean mass, to first order.
     """
     mass, error = (table.numbers(name) for name in ("LOGM500", "LOGM500_ERR"))
     slope = np.stack([table.numbers(name) for name in physics.responses], axis=1)
@@ -151,10 +152,12 @@ def binned(table: CheckedTable, physics: Physics, constraint: Constraint) -> Sam
             where = f"{low:g} <= {constraint.column} < {high:g}"
             raise InputError(f"{table.path}: no good cluster has {where}, a bin of the constraint. Leave out the bin.")
         largest = mass[rows].max()
-        expected = 10 ** (mass[rows] - largest) * np.exp((np.log(10) * error[rows]) ** 2 / 2)
+        spread = (np.log(10) * error[rows]) ** 2  # variance of ln M
+        expected = 10 ** (mass[rows] - largest) * np.exp(spread / 2)
         weight = expected / expected.sum()
         mean = largest + np.log10(expected.mean())
-        found.append((number, mean, (weight**2 * error[rows] ** 2).sum(), weight @ slope[rows]))
+        variance = (weight**2 * np.expm1(spread)).sum() / np.log(10) ** 2
+        found.append((number, mean, variance, weight @ slope[rows]))
     return Sample(*(np.array(values) for values in zip(*found, strict=True)))
 
 
