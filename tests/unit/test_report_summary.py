@@ -65,17 +65,22 @@ def test_images_without_counts_have_no_ridge_and_say_what_is_left_out(tmp_path, 
     assert "no photon counts" in capsys.readouterr().out
 
 
-def test_further_skies_stand_beside_the_experiment(tmp_path, capsys):
+def test_further_skies_and_experiments_are_rows_of_a_table_for_80_columns(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     (tmp_path / "metrics.json").write_text(json.dumps(METRICS))
     further = {**METRICS, "n_train": 0, "n_test": 4480, "test": {**METRICS["test"], "scatter_dex": 0.1442}}
     (tmp_path / "further.json").write_text(json.dumps(further))
     skies = {"fiducial": {"further": tmp_path / "further.json"}}
-    summarise({"fiducial": tmp_path / "metrics.json"}, {}, tmp_path / "summary.json", skies)
+    experiments = {name: tmp_path / "metrics.json" for name in ("fiducial", *"abcdefgh", "krippendorf2023")}
+    summarise(experiments, {}, tmp_path / "summary.json", skies)
     headline(tmp_path)
-    printed = capsys.readouterr().out
-    assert "fiducial on further" in printed
-    assert "100 / 4480" in printed
-    assert "0.144 ± 0.015 dex" in printed
+    printed = capsys.readouterr().out.splitlines()
+    assert max(map(len, printed[:-1])) <= 80
+    rows = [line for line in printed if " ± " in line]
+    assert len(rows) == 11
+    assert " ".join(rows[0].split()) == "fiducial: 30 0.150 ± 0.015 0.900 ± 0.050 0.980 ± 0.010 70 %"
+    assert " ".join(rows[1].split()).startswith("fiducial on 0.144 ± 0.015")
+    assert "further: 4480" in printed[printed.index(rows[1]) + 1]
 
 
 def job(path, seconds, memory="100.5", cpu="2.5"):

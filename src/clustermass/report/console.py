@@ -11,6 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -42,15 +43,13 @@ def headline(run: str | Path) -> None:
         raise InputError(f"{run}: no summary.json there. Finish the run first: snakemake --cores all")
     with reading(run / "summary.json", "summary"):
         experiments = read_summary(run / "summary.json")["experiments"]
-        columns = {}  # an experiment, followed by its further test skies
+        tests = {}  # an experiment, followed by its further test skies
         for name, figures in experiments.items():
             skies = figures.get("test_skies", {})
-            columns[name] = figures
-            columns |= {f"{name} on {sky}": {**skies[sky], "n_train": figures["n_train"]} for sky in skies}
+            tests[name] = figures
+            tests |= {f"{name} on {sky}": {**skies[sky], "n_train": figures["n_train"]} for sky in skies}
         title = printable(f"Test set of the simulated sky, run '{run.name}'")
-        table = Table("", *map(printable, columns), title=title, title_justify="left", show_header=len(columns) > 1)
-        for cells in zip(*(_cells(figures).items() for figures in columns.values()), strict=True):
-            table.add_row(cells[0][0], *(printable(text) for _, text in cells))
+        table = _of_one(next(iter(tests.values())), title) if len(tests) == 1 else _of_several(tests, title)
         catalogues = [
             line
             for name, figures in experiments.items()
@@ -89,9 +88,10 @@ def _print(console: Console, *lines: str) -> None:
         console.print(printable(line))
 
 
-def _cells(figures: Mapping[str, Any]) -> dict[str, str]:
-    """Return the column of an experiment in the table of key figures, as a dict from names of rows to cells."""
-    return {
+def _of_one(figures: Mapping[str, Any], title: str) -> Table:
+    """Return a table with the key figures of one test set below each other."""
+    table = Table("", "", title=title, title_justify="left", show_header=False)
+    rows = {
         "clusters, train / test": f"{figures['n_train']} / {figures['n_test']}",
         "networks": str(figures["n_members"]),
         "scatter of log10 M500c": f"{_with_error(figures, 'scatter_dex')} dex ({figures['scatter_ln_percent']:.0f} %)",
@@ -101,6 +101,21 @@ def _cells(figures: Mapping[str, Any]) -> dict[str, str]:
         "residual std ÷ mean sigma": f"{figures['residual_over_sigma']:.3f}",
         "within 1 sigma (68 %)": f"{100 * figures['coverage68']:.0f} %",
     }
+    for cells in rows.items():
+        table.add_row(*cells)
+    return table
+
+
+def _of_several(tests: Mapping[str, Mapping[str, Any]], title: str) -> Table:
+    """Return a table with a row for each test set. It is narrow enough for 80 columns."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("test clusters", overflow="fold")
+    for name in ("scatter, dex", "÷ count rate's", "÷ ridge's", "in 1 sigma"):
+        table.add_column(name, no_wrap=True)
+    for name, figures in tests.items():
+        numbers = (_with_error(figures, key, "none") for key in ("scatter_dex", "over_count_rate", "over_ridge"))
+        table.add_row(printable(f"{name}: {figures['n_test']}"), *numbers, f"{100 * figures['coverage68']:.0f} %")
+    return table
 
 
 def _with_error(figures: Mapping[str, Any], name: str, missing: str = "") -> str:
