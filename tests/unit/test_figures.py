@@ -76,6 +76,10 @@ def test_a_style_sheet_needs_no_latex_and_must_be_text(inputs: Path, tmp_path: P
     sheet.write_bytes("# grün\n".encode("latin-1"))
     with pytest.raises(InputError, match=r"style: .*science\.mplstyle can't be read \(.*utf-8"):
         draw("baselines", inputs, svg=tmp_path / "b.svg", style=sheet)
+    with sheet.open("wb") as stream:
+        stream.truncate(10**6 + 1)
+    with pytest.raises(InputError, match=r"science\.mplstyle: more than 1000000 bytes in a style sheet"):
+        draw("baselines", inputs, svg=tmp_path / "b.svg", style=sheet)
     assert not (tmp_path / "b.svg").exists()
 
 

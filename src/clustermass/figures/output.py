@@ -19,6 +19,7 @@ from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.style import available, context
 
+from clustermass import limits
 from clustermass.checked import Count, checked
 from clustermass.errors import InputError
 from clustermass.figures.style import LOOK, RASTER_DPI
@@ -87,8 +88,10 @@ def _checked_files(
     if style and str(style) not in available and not Path(style).expanduser().is_file():
         raise InputError(f"style: {style} is neither a file nor one of Matplotlib's styles: {', '.join(available)}.")
     if style and str(style) not in available:
+        sheet = Path(style).expanduser()
+        limits.STYLE_BYTES.check(sheet.stat().st_size, style)
         try:
-            matplotlib.rc_params_from_file(Path(style).expanduser(), use_default_template=False)
+            matplotlib.rc_params_from_file(sheet, use_default_template=False)
         except (OSError, ValueError) as error:
             raise InputError(f"style: {style} can't be read ({reason(error)}). Save it as a text in UTF-8.") from error
     return {kind: Path(path) for kind, path in (("svg", svg), ("png", png), ("pdf", pdf)) if path}
