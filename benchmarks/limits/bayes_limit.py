@@ -55,6 +55,8 @@ LOWEST_EV = 200
 NEAR_ARCSEC = 60.0
 #: haloes are told apart by their numbers of AGN photons: below, between and above these
 AGN_PHOTONS = (5, 20)
+#: value in place of the number of AGN photons for haloes that are too faint to have photons in the simulation
+SILENT = len(AGN_PHOTONS) + 1
 #: masses by the mass function for each cluster that is found at a detection of another source
 DRAWN = 50
 #: enough effective draws for a posterior
@@ -199,6 +201,7 @@ def measure_haloes(settings, realization):
         "counts": halo["COUNTS"][rows],
         "agn": agn[rows],
         "own_source": matched[chosen] == owner[chosen],
+        "silent": ~np.isin(rows, emitting),
         "isolated": is_isolated(halo["RA"], halo["DEC"], halo["COUNTS"])[rows],
     }
 
@@ -208,13 +211,14 @@ def fitted_shares(settings, parts):
     value = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     confirmed = (value[f"owner_{name}"] for name in ("mass", "redshift", "confirmed"))
     agn = (value[f"halo_{name}"] for name in ("mass", "redshift", "agn"))
+    value["agn"][value["silent"]] = SILENT
     other = (value[name][~value["own_source"]] for name in ("log10_m500c", "redshift", "agn"))
     other = share_of_others(MassFunction.from_config(settings.sky, settings.cosmology), *other)
     return {"confirmed": PropertyShare(*confirmed), "agn": PropertyShare(*agn), "other": other}
 
 
 def share_of_others(haloes, mass, redshift, agn):
-    """Return the fitted share of clusters at detections of other sources, with each number of AGN photons (1 + agn).
+    """Return the fitted share of clusters at detections of other sources, with each value of `agn` (1 + agn).
 
     The value 0 stands for haloes at the same redshifts with masses by the mass function. The ratio of a share to that
     of the value 0 is proportional to the probability that such a halo is found, at given mass and redshift.
@@ -242,20 +246,22 @@ def posteriors(settings, shares, realization):
     exposed = ExposureMap.read(folder / "exposure.fits", field)
     particles = ExposureMap.from_config(field, settings.sky["exposure"], vignetted=False)
     rng, rows = generator(settings.sky["seed"], "bayes_limit", settings.name, realization), []
-    names = ("ra", "dec", "src_id", "redshift", "agn", "own_source", "log10_m500c")
+    names = ("ra", "dec", "src_id", "redshift", "agn", "own_source", "silent", "log10_m500c")
     chosen = some(len(clusters["cluster"]), settings.clusters)
     columns = (clusters[name][chosen].tolist() for name in names)
-    for ra, dec, src_id, redshift, agn, own, mass in zip(*columns, strict=True):
-        exposure = ring_exposure(exposed, ra, dec)
-        background = model.rings.background(exposure, ring_exposure(particles, ra, dec))
-        counts = photons.in_rings(ra, dec, src_id, settings.bands_ev)
+    for ra, dec, src_id, redshift, agn, own, silent, mass in zip(*columns, strict=True):
+        # without exposure, the photons say nothing about a halo that has none whatever its mass
+        seen_s, particles_s = (ring_exposure(one, ra, dec) * (not silent) for one in (exposed, particles))
+        background = model.rings.background(seen_s, particles_s)
+        counts = photons.in_rings(ra, dec, src_id, settings.bands_ev) * (not silent)
         grid = haloes.log10_m500c
         if own:
             given = shares["confirmed"].density(grid, redshift, 1) * shares["agn"].density(grid, redshift, agn)
         else:
-            found, any_halo = (shares["other"].density(grid, redshift, value) for value in (1 + agn, 0))
+            kind = 1 + (SILENT if silent else agn)
+            found, any_halo = (shares["other"].density(grid, redshift, value) for value in (kind, 0))
             given = found / any_halo
-        seen = Observation(redshift, counts, exposure, background)
+        seen = Observation(redshift, counts, seen_s, background)
         result = mass_posterior(model, seen, MassPrior(grid, haloes.at(redshift) * given), rng)
         scores = [
             (result.mean(view), result.deviation(view), result.below(view, mass), result.sample_size(view))
