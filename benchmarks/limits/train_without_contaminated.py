@@ -38,7 +38,7 @@ def main():
     options = parser.parse_args()
     config = load_config([ROOT / "config" / "config.yaml", options.config])
     experiment = resolve_experiment(config["experiments"], options.experiment.name)
-    experiment |= {"network": config["network"][experiment["network"]]}
+    experiment |= {"train_clusters": None, "network": config["network"][experiment["network"]]}
     experiment |= {"recipe": config["training"]["recipes"][experiment["recipe"]]}
     images = sorted(options.sky.glob(f"*/smoothed/{experiment['preprocessing']}.nc"))
     images = images[: config["skies"]["embedded"]["realizations"]]
