@@ -1,10 +1,10 @@
 """Write docs/measured/peers.json: the published numbers of docs/peers.yaml beside those of finished runs.
 
 A run with config/peers.yaml is one fold. Rows whose experiment hasn't been run say "not run". Scatters of several folds
-are joined: all test clusters count the same.
+are joined: all test clusters count the same. Proxies need no run: their clusters are drawn here, without photons.
 
 Usage (from the repository's root):  .venv/bin/python docs/peers.py [--results results]
-    [--runs 'peers_ho_*' 'peers_mass_*'] [--sky results/skies/ho_like] [--output docs/measured/peers.json]
+    [--runs 'peers_ho_*' 'peers_mass_*'] [--output docs/measured/peers.json]
 """
 
 import argparse
@@ -17,12 +17,18 @@ import numpy as np
 import yaml
 from astropy.table import Table, vstack
 
-from clustermass.baselines.proxies import ln_expansion, proxy_masses, true_properties
-from clustermass.config.resolve import load_config
+from clustermass.arrays import random_streams
+from clustermass.baselines.proxies import ln_expansion, proxy_masses, true_properties, with_r500_errors
+from clustermass.config.resolve import load_config, resolve_sky
+from clustermass.simulate.gas import draw_gas
+from clustermass.simulate.gas_properties import bolometric_luminosity, gas_mass
+from clustermass.simulate.population import draw_population
 
 HERE = Path(__file__).parent
 NOT_RUN = "not run"
-FOLDS = 8
+FOLDS, SEED = 8, 22
+#: standard deviations of ln(R500), and skies whose populations are drawn
+R500_ERRORS, SKIES = (0.0, 0.03, 0.05), ("ho_like", "ho_default_gas")
 
 
 def fold_scores(results: Path, runs: list[str], experiment: str) -> dict[str, Any] | str:
@@ -61,28 +67,37 @@ def ratio(row: dict[str, Any], systems: dict[str, Any]) -> dict[str, Any] | str:
     return {"ratio": round(value, 3), "error_if_independent": round(value * float(np.hypot(*relative)), 3)}
 
 
-def population(sky: Path) -> Table | None:
-    """Return the truth of the clusters of a population, all realizations together; None if the sky wasn't simulated."""
-    parts = []
-    for path in sorted(sky.glob("*/truth.fits")):
-        number = len(Table.read(path.with_name("catalogue.fits")))
-        parts.append(Table.read(path)[:number])  # clusters of the population come first
-    return vstack(parts, metadata_conflicts="silent") if parts else None
+def population(config: dict[str, Any], name: str) -> Table:
+    """Return the true properties of the clusters of a population, drawn as in the sky `name`, but without photons.
+
+    Masses and redshifts are those of the sky. The gas has other random numbers, because no other halo is drawn.
+    """
+    sky, cosmology, parts = resolve_sky(config["skies"], name), config["cosmology"], []
+    for number in range(1, sky["realizations"] + 1):
+        rng = random_streams(sky["seed"], name, f"{number:02d}")
+        haloes = draw_population(sky["population"], sky, cosmology, rng["population"])
+        gas = draw_gas(haloes, sky["clusters"], cosmology, rng)
+        columns = {"LOG10_M500C": haloes.log10_m500c, "Z": haloes.redshift, "KT": gas.kt_kev, "L500": gas.luminosity}
+        columns |= {"LBOL500": bolometric_luminosity(gas), "MGAS500": gas_mass(gas, haloes.redshift, cosmology)}
+        parts.append(Table(columns))
+    return vstack(parts)
 
 
-def proxy_scatter(row: dict[str, Any], truth: Table | None) -> dict[str, float] | str:
-    """Return the scatter in dex of the masses that follow from true properties, or why there is none."""
+def proxy_scatters(row: dict[str, Any], truth: Table, cosmology: dict[str, float]) -> dict[str, Any] | str:
+    """Return the scatter in dex of the masses that follow from true properties, by the error of ln R500.
+
+    The result is "not available" if the sky doesn't have a property.
+    """
     if "ours" not in row:
         return "not available"
-    properties = {} if truth is None else true_properties(truth)
-    if truth is None or not set(row["ours"]) <= set(properties):
-        return NOT_RUN
-    cosmology = load_config([HERE.parent / "config" / "config.yaml"])["cosmology"]
-    mass = np.asarray(truth["LOG10_M500C"], dtype=float)
-    ln_e = ln_expansion(np.asarray(truth["Z"], dtype=float), cosmology)
-    ln_s = np.log(np.stack([properties[name] for name in row["ours"]], axis=1))
-    residual = proxy_masses(ln_s, mass, ln_e, np.arange(len(mass)) % FOLDS) - mass
-    return {"n": len(mass), "scatter_dex": round(float(residual.std()), 4)}
+    mass, redshift = (np.asarray(truth[name], dtype=float) for name in ("LOG10_M500C", "Z"))
+    found: dict[str, Any] = {"n": len(mass)}
+    for error in R500_ERRORS:
+        properties = with_r500_errors(true_properties(truth), error, np.random.default_rng(SEED))
+        ln_s = np.log(np.stack([properties[name] for name in row["ours"]], axis=1))
+        masses = proxy_masses(ln_s, mass, ln_expansion(redshift, cosmology), np.arange(len(mass)) % FOLDS)
+        found[f"scatter_dex_r500_error_{error}"] = round(float(np.std(masses - mass)), 4)
+    return found
 
 
 def main() -> None:
@@ -90,7 +105,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--runs", nargs="+", default=["peers_ho_*", "peers_mass_*"])
-    parser.add_argument("--sky", type=Path, default=Path("results/skies/ho_like"))
     parser.add_argument("--output", type=Path, default=HERE / "measured" / "peers.json")
     given = parser.parse_args()
     content = yaml.safe_load((HERE / "peers.yaml").read_text(encoding="utf-8"))
@@ -98,12 +112,13 @@ def main() -> None:
         name: {**row, "ours": fold_scores(given.results, given.runs, name)} for name, row in content["systems"].items()
     }
     ratios = {name: {**row, "ours": ratio(row, systems)} for name, row in content["ratios"].items()}
-    truth = population(given.sky)
+    config = load_config([HERE.parent / "config" / name for name in ("config.yaml", "peers.yaml")])
+    drawn = {name: population(config, name) for name in SKIES}
     proxies = [
         {
             "what": row.get("what") or ", ".join(row["ours"]),
             "published": row.get("published"),
-            "ours": proxy_scatter(row, truth),
+            **{name: proxy_scatters(row, truth, config["cosmology"]) for name, truth in drawn.items()},
         }
         for row in content["proxies"]
     ]

@@ -26,6 +26,7 @@ def write_fold(results, run, experiment, residual):
 
 def made(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(peers, "SKIES", ())  # takes seconds
     monkeypatch.setattr(sys, "argv", ["peers.py", "--output", "peers.json"])
     peers.main()
     return json.loads((tmp_path / "peers.json").read_text())
@@ -50,19 +51,30 @@ def test_joined_folds_have_the_scatter_of_all_their_clusters(tmp_path, monkeypat
     assert found["ratios"]["with galaxies ÷ three bands"]["ours"] == "not run"
 
 
-def test_proxies_are_those_of_the_populations_clusters_alone(tmp_path, monkeypatch):
-    rng, folder = np.random.default_rng(2), tmp_path / "results/skies/ho_like/01"
-    folder.mkdir(parents=True)
-    mass, redshift = rng.uniform(13.6, 15.2, 500), rng.uniform(0.1, 0.4, 500)
-    kt = 10 ** (0.6 * (mass - 14) + rng.normal(0, 0.03, 500))
-    kt[400:] = 1.0  # haloes around the clusters
-    Table({"LOG10_M500C": mass, "Z": redshift, "KT": kt}).write(folder / "truth.fits")
-    Table({"ID_SRC": np.arange(400)}).write(folder / "catalogue.fits")
-    rows = {row["what"]: row["ours"] for row in made(tmp_path, monkeypatch)["proxies"]}
-    assert rows["temperature"]["n"] == 400
-    assert rows["temperature"]["scatter_dex"] == pytest.approx(0.05, rel=0.1)
-    assert rows["gas_mass"] == "not run"
-    assert rows["stellar mass"] == "not available"
+def test_proxies_are_those_of_the_properties_given():
+    rng = np.random.default_rng(2)
+    mass, redshift = rng.uniform(13.6, 15.2, 2000), rng.uniform(0.1, 0.4, 2000)
+    kt = 10 ** (0.6 * (mass - 14) + rng.normal(0, 0.03, 2000))
+    gas = 10 ** (13 + 1.1 * (mass - 14) + rng.normal(0, 0.03, 2000))
+    truth = Table({"LOG10_M500C": mass, "Z": redshift, "KT": kt, "MGAS500": gas})
+    cosmology = {"h0_km_s_mpc": 67.74, "omega_m": 0.3089}
+    found = [peers.proxy_scatters({"ours": [name]}, truth, cosmology) for name in ("temperature", "gas_mass")]
+    exact = [one["scatter_dex_r500_error_0.0"] for one in found]
+    assert exact == pytest.approx([0.03 / 0.6, 0.03 / 1.1], rel=0.06)
+    assert found[0]["scatter_dex_r500_error_0.05"] == exact[0]
+    # 5 % are 0.0217 dex in R, so 0.0282 dex in gas mass
+    assert found[1]["scatter_dex_r500_error_0.05"] == pytest.approx(np.hypot(0.03, 0.0282) / 1.1, rel=0.06)
+    assert peers.proxy_scatters({"what": "stellar mass"}, truth, cosmology) == "not available"
+
+
+def test_populations_have_masses_and_redshifts_of_ho_et_al():
+    config = load_config([ROOT / "config" / name for name in ("config.yaml", "peers.yaml")])
+    config["skies"]["ho_like"]["realizations"] = 2
+    truth = peers.population(config, "ho_like")
+    mass, redshift = np.asarray(truth["LOG10_M500C"]), np.asarray(truth["Z"])
+    assert len(truth) == 200
+    assert (mass.min() >= 13.65, mass.max() <= 15.22, mass[:100].tolist() != mass[100:].tolist()) == (True, True, True)
+    assert (redshift.min(), redshift.max()) == pytest.approx((0.066, 0.471), abs=0.02)
 
 
 def test_the_written_file_has_the_rows_of_the_list_and_the_experiments_exist():
