@@ -20,7 +20,7 @@ def errors_of(config):
 
 @pytest.mark.parametrize("overlay", sorted(path.stem for path in (ROOT / "config").glob("*.yaml")))
 def test_every_shipped_configuration_is_valid(overlay):
-    below = {"paper_laptop": ["config", "paper"]}.get(overlay, ["config"])
+    below = {"paper_laptop": ["config", "paper"], "peers_laptop": ["config", "peers"]}.get(overlay, ["config"])
     check_config(load_config([ROOT / "config" / f"{name}.yaml" for name in [*below, overlay]]))
 
 

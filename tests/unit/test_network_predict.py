@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 
 from clustermass.dataset.standardise import Standardisation
 from clustermass.errors import InputError
-from clustermass.network.predict import TrainedNetwork
+from clustermass.network.predict import TrainedNetwork, predict, use_device
 
 RECIPE = {"optimizer": "adamw", "learning_rate": 1e-3, "schedule": "cosine", "weight_decay": 0.2, "keep": "last"}
 RECIPE |= {"gradient_clip": 5.0, "batch_size": 64, "epochs": 3, "augmentation": "symmetries", "average_decay": 0.9}
@@ -100,3 +100,20 @@ def test_anything_else_is_refused_by_name(tmp_path, damage, message):
     damage(path)
     with pytest.raises(InputError, match=rf"03\.safetensors: {message}"):
         TrainedNetwork.load(path)
+
+
+@pytest.mark.parametrize("loss", ["likelihood", "squared_log"])
+def test_a_network_that_sees_only_the_image_predicts_the_same_for_all_redshifts(loss):
+    use_device("cpu")
+    rng, outputs = np.random.default_rng(2), 2 if loss == "likelihood" else 1
+    kernel = 0.1 * rng.standard_normal((8, outputs)).astype(np.float32)
+    weights = {"dense.layers.0.kernel": kernel, "dense.layers.0.bias": np.float32([0.5, -1.0][:outputs])}
+    constants = Standardisation([0.0, 0.0], [1.0, 1.0], [], [], [], 14.1, 0.4)
+    block = {"layers": [{"flatten": True}], "side_inputs": [], "catalogue_dropout": 0.0}
+    recipe = {**RECIPE, "loss": loss, "symmetric_prediction": False}
+    network = TrainedNetwork(weights, constants, block, recipe, (2, 2, 2), 0, 1)
+    images = rng.poisson(3.0, (3, 2, 2, 2)).astype(np.float32)
+    mu, sigma = predict(network, images, np.tile([0.1, 0.6], (3, 1)), {})
+    expected = 14.1 + 0.4 * (images.reshape(3, 8) @ kernel[:, 0] + 0.5)
+    np.testing.assert_allclose(mu, np.stack([expected, expected], axis=1), atol=1e-5)
+    assert sigma.shape == (3, 2)

@@ -1,4 +1,4 @@
-"""Shares of a network's inputs in the mass that it predicts, by integrated gradients."""
+"""How the mass that a network predicts depends on its inputs: derivatives, and shares by integrated gradients."""
 
 from __future__ import annotations
 
@@ -51,11 +51,8 @@ def attribute(
     clusters. A conditioned network gets phi0. Like predictions, shares are averages over the square's symmetries if the
     recipe has `symmetric_prediction`.
     """
-    constants, parameters = network.standardisation, len(network.prior.names) if network.prior else 0
-    loss = loss_of_recipe(network.recipe)
-    structure, weights = unflatten(network.network, network.shape, loss.outputs, network.weights, parameters)
-    start, end = constants.images(np.stack([blank, image]))
-    side = constants.side(np.array([redshift]), {name: np.array([value]) for name, value in measurements.items()})[0]
+    constants, (start, end) = network.standardisation, network.standardisation.images(np.stack([blank, image]))
+    side = _standard_side(network, redshift, measurements)
     mean = np.zeros_like(side)
     needed, measured = widths(constants.side_names)
     if measured:
@@ -65,15 +62,51 @@ def attribute(
         "image": start + along[:, None, None, None] * (end - start),
         "side": mean + along[:, None] * (side - mean),
     }
-    inputs |= {PHI: np.zeros((along.size, parameters), np.float32)} if parameters else {}
-    places = np.arange(image.shape[0] * image.shape[1]).reshape(1, *image.shape[:2], 1)
-    turns = range(SYMMETRIES if network.recipe["symmetric_prediction"] else 1)
-    found = [_slopes(structure, loss, weights, inputs, np.asarray(symmetry(places, turn)).ravel()) for turn in turns]
-    means, of_image, of_side = (np.mean([np.asarray(one[part], float) for one in found], axis=0) for part in range(3))
+    means, of_image, of_side = _mean_slopes(network, inputs)
     shares = (end - start) * of_image[1:-1].mean(axis=0), ((side - mean) * of_side[1:-1].mean(axis=0))
     first, last = constants.mass_mean + constants.mass_sd * means[[0, -1]]
     of_inputs = shares[1][: needed + measured - bool(measured)]
     return Attribution(float(last), float(first), constants.mass_sd * shares[0], constants.mass_sd * of_inputs)
+
+
+def mass_slope(
+    network: TrainedNetwork, image: np.ndarray, redshift: float, measurements: Mapping[str, float]
+) -> tuple[float, FloatArray]:
+    """Return log10(M500c / Msun) of a cluster, and its derivative by each pixel of the image, float64 (y, x, band).
+
+    The arguments are those of `attribute`. The absolute value of the derivative is the saliency of Ho et al. (2023).
+    """
+    constants, side = network.standardisation, _standard_side(network, redshift, measurements)
+    inputs = {"image": constants.images(image[None]), "side": side[None]}
+    mean, of_image, _ = _mean_slopes(network, inputs)
+    slope = constants.mass_sd * of_image[0] / np.asarray(constants.image_sd)
+    return float(constants.mass_mean + constants.mass_sd * mean[0]), slope
+
+
+def _standard_side(network: TrainedNetwork, redshift: float, measurements: Mapping[str, float]) -> np.ndarray:
+    """Return the standardised side inputs of one cluster, (input,)."""
+    one = {name: np.array([value]) for name, value in measurements.items()}
+    return network.standardisation.side(np.array([redshift]), one)[0]
+
+
+def _mean_slopes(
+    network: TrainedNetwork, inputs: Mapping[str, np.ndarray]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the standardised masses of standardised `inputs`, and their derivatives by images and side inputs.
+
+    All three are float64. They are averages over the square's symmetries if the recipe has `symmetric_prediction`. A
+    conditioned network gets phi0.
+    """
+    parameters = len(network.prior.names) if network.prior else 0
+    loss = loss_of_recipe(network.recipe)
+    structure, weights = unflatten(network.network, network.shape, loss.outputs, network.weights, parameters)
+    number, height, width = inputs["image"].shape[:3]
+    given = {**inputs} | ({PHI: np.zeros((number, parameters), np.float32)} if parameters else {})
+    places = np.arange(height * width).reshape(1, height, width, 1)
+    turns = range(SYMMETRIES if network.recipe["symmetric_prediction"] else 1)
+    found = [_slopes(structure, loss, weights, given, np.asarray(symmetry(places, turn)).ravel()) for turn in turns]
+    means, of_image, of_side = (np.mean([np.asarray(one[part], float) for one in found], axis=0) for part in range(3))
+    return means, of_image, of_side
 
 
 @partial(jax.jit, static_argnums=(0, 1))

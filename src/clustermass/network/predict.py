@@ -422,6 +422,8 @@ def _predicted(
         for turn in turns:
             turned = {**inputs, "image": symmetry(inputs["image"], turn)}
             outputs = np.asarray(applied(structure, weights, turned)[0], np.float64)
+            if outputs.ndim == 2:  # without `join: side`, the outputs are the same for all redshifts
+                outputs = outputs[:, None]
             turned_mean, log_variance = loss.moments(outputs[: rows.stop - rows.start])
             mean[rows] += turned_mean
             variance[rows] += np.exp(log_variance)
